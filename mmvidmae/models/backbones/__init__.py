@@ -1,0 +1,3 @@
+from .pair_mae_vit import PairMAEViT
+
+__all__ = ['PairMAEViT']

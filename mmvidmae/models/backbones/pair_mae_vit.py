@@ -1,0 +1,159 @@
+"""The vision transformer that encodes a single frame or a pair."""
+
+from collections.abc import Sequence
+from typing import Optional
+
+import torch
+from mmpretrain.models.backbones import VisionTransformer
+from mmpretrain.models.utils import resize_pos_embed
+from torch import Tensor, nn
+
+from mmvidmae.registry import MODELS
+
+from ..layers import build_2d_sincos_pos_embed, init_mae_weights
+from ..masking import TokenMask
+
+
+def _arch(embed_dims: int, num_layers: int, num_heads: int) -> dict:
+    return dict(embed_dims=embed_dims, num_layers=num_layers, num_heads=num_heads, feedforward_channels=4 * embed_dims)
+
+
+@MODELS.register_module()
+class PairMAEViT(VisionTransformer):
+    """Vision transformer for frame pairs, with the parameter names of mmpretrain's ``VisionTransformer``.
+
+    Called with single frames ``(N, 3, H, W)`` it is an ordinary backbone (``out_type``, ``out_indices``), for any OpenMMLab toolbox and
+    any input size divisible by the patch. Called with pairs ``(N, 2, 3, H, W)`` it encodes the visible tokens of both frames, either in
+    one sequence (``coupling='joint'``, DropMAE) or each frame by itself with the same weights (``'siamese'``, SiamMAE).
+
+    The position embedding is MAE's fixed sine-cosine one, equal for both frames. Frame identity embeddings, where used, are learned and
+    start from N(0, 1) (DropMAE's ``temporal_pos_embed_x`` and ``_z``); a single frame gets that of frame 0.
+
+    Args:
+        arch: ``'tiny'`` (192 wide, 12 layers, 3 heads), ``'small'`` (384/12/6), ``'base'`` (768/12/12), ``'large'`` (1024/24/16),
+            ``'huge'`` (1280/32/16), or a dict with ``embed_dims``, ``num_layers``, ``num_heads`` and ``feedforward_channels``. Unlike in
+            mmpretrain, ``'small'`` is ViT-S.
+        img_size: Frame height and width in pixels for which the position embedding is made, one number for a square.
+        patch_size: Patch side in pixels.
+        coupling: ``'joint'`` or ``'siamese'``.
+        frame_embed: Whether to add frame identity embeddings.
+        with_cls_token: Whether each group of tokens carries a class token in front.
+        out_type: What single frames give, as in mmpretrain: ``'raw'``, ``'cls_token'``, ``'featmap'`` or ``'avg_featmap'``.
+        **kwargs: Further arguments of mmpretrain's ``VisionTransformer``.
+    """
+
+    arch_zoo = {  # noqa: RUF012 (overrides a class attribute of mmpretrain)
+        'tiny': _arch(192, 12, 3),
+        'small': _arch(384, 12, 6),
+        'base': _arch(768, 12, 12),
+        'large': _arch(1024, 24, 16),
+        'huge': _arch(1280, 32, 16),
+    }
+
+    def __init__(
+        self,
+        arch: str | dict = 'base',
+        img_size: int | tuple[int, int] = 224,
+        patch_size: int = 16,
+        coupling: str = 'joint',
+        frame_embed: bool = False,
+        with_cls_token: bool = True,
+        out_type: str = 'featmap',
+        **kwargs,
+    ) -> None:
+        if coupling not in ('joint', 'siamese'):
+            raise ValueError(f"coupling must be 'joint' or 'siamese', got {coupling!r}")
+        super().__init__(arch, img_size, patch_size, with_cls_token=with_cls_token, out_type=out_type, **kwargs)
+        self.patch_size = patch_size
+        self.coupling = coupling
+        pos_embed = build_2d_sincos_pos_embed(self.patch_resolution, self.embed_dims, with_cls_token)
+        self.pos_embed = nn.Parameter(pos_embed, requires_grad=False)
+        self.frame_embed = nn.Parameter(torch.randn(1, 2, 1, self.embed_dims)) if frame_embed else None
+
+    def init_weights(self) -> None:
+        """Initialise as MAE does, or load ``init_cfg``; the position embedding is made in the constructor."""
+        super(VisionTransformer, self).init_weights()  # mmpretrain's own would overwrite the position embedding
+        if isinstance(self.init_cfg, dict) and self.init_cfg['type'] == 'Pretrained':
+            return
+        init_mae_weights(self)
+        nn.init.xavier_uniform_(self.patch_embed.projection.weight.flatten(1))
+        if self.cls_token is not None:
+            nn.init.normal_(self.cls_token, std=0.02)
+
+    def forward(self, x: Tensor, masks: Optional[Sequence[TokenMask]] = None) -> tuple[Tensor, ...]:
+        """Encode single frames or pairs.
+
+        Args:
+            x: Normalised frames ``(N, 3, H, W)`` or pairs ``(N, 2, 3, H, W)``.
+            masks: For pairs, what is hidden: one mask over the tokens of both frames or one for each frame. None hides nothing.
+
+        Returns:
+            For single frames the features of each layer in ``out_indices``, in the form of ``out_type``. For pairs the latents
+            ``(N, K, D)`` of the visible tokens of each mask (of each frame without masks), class token first where there is one.
+
+        Raises:
+            ValueError: If the input size is not divisible by the patch size, or a siamese encoder gets a joint mask.
+        """
+        if x.ndim == 4:
+            tokens, grid = self.embed(x[:, None])
+            outputs = self.encode(self.with_cls(tokens[:, 0]), self.out_indices)
+            return tuple(self._format_output(output, grid) for output in outputs)
+
+        tokens, _ = self.embed(x)
+        if masks is None:
+            groups = tokens.unbind(1)
+        else:
+            grouped = tokens.reshape(len(x), len(masks), -1, self.embed_dims)
+            groups = [mask.visible(group) for mask, group in zip(masks, grouped.unbind(1))]
+        groups = [self.with_cls(group) for group in groups]
+        last = [self.num_layers - 1]
+        if self.coupling == 'siamese':
+            if len(groups) != 2:
+                raise ValueError(
+                    'a siamese encoder needs one mask for each frame: use a masking with a fixed number of visible tokens in '
+                    'each frame (PerFrameRandomMasking, AsymmetricMasking, GridMasking)'
+                )
+            return tuple(self.encode(group, last)[0] for group in groups)
+        (latent,) = self.encode(torch.cat(groups, dim=1), last)
+        return latent.split([group.shape[1] for group in groups], dim=1)
+
+    def embed(self, frames: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        """Embed frames ``(N, T, 3, H, W)``, T = 1 or 2: tokens ``(N, T, L, D)`` with positions and identities, and the patch grid."""
+        height, width = frames.shape[-2:]
+        if height % self.patch_size or width % self.patch_size:
+            raise ValueError(
+                f'frames of {height} x {width} pixels do not divide into patches of {self.patch_size} pixels'
+            )
+        tokens, grid = self.patch_embed(frames.flatten(0, 1))
+        pos_embed = resize_pos_embed(
+            self.pos_embed, self.patch_resolution, grid, self.interpolate_mode, self.num_extra_tokens
+        )
+        tokens = tokens.unflatten(0, frames.shape[:2]) + pos_embed[:, self.num_extra_tokens :]
+        if self.frame_embed is not None:
+            tokens = tokens + self.frame_embed[:, : frames.shape[1]]
+        return tokens, grid
+
+    def with_cls(self, tokens: Tensor) -> Tensor:
+        """Put the class token, if there is one, in front of ``tokens (N, K, D)``."""
+        if self.cls_token is None:
+            return tokens
+        cls_token = self.cls_token + self.pos_embed[:, :1]
+        return torch.cat((cls_token.expand(len(tokens), -1, -1), tokens), dim=1)
+
+    def encode(self, x: Tensor, out_indices: Sequence[int]) -> list[Tensor]:
+        """Run tokens ``(N, K, D)`` through the layers; returns the outputs of those in ``out_indices``, the last one normalised."""
+        x = self.pre_norm(self.drop_after_pos(x))
+        outputs = []
+        for i, layer in enumerate(self.layers):
+            x = layer(x)
+            if i == self.num_layers - 1 and self.final_norm:
+                x = self.ln1(x)
+            if i in out_indices:
+                outputs.append(x)
+        return outputs
+
+    def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
+        """Depth of a parameter for layer-wise learning-rate decay; the identity embeddings belong to the stem."""
+        if param_name == f'{prefix}frame_embed':
+            param_name = f'{prefix}pos_embed'
+        return super().get_layer_depth(param_name, prefix)

@@ -1,0 +1,3 @@
+from .pair_reconstruction_head import PairReconstructionHead
+
+__all__ = ['PairReconstructionHead']

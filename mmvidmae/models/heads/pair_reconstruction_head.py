@@ -1,0 +1,81 @@
+"""Pixel reconstruction of frame pairs."""
+
+from mmengine.model import BaseModule
+from torch import Tensor
+
+from mmvidmae.registry import MODELS
+
+EPS = 1e-6
+
+
+@MODELS.register_module()
+class PairReconstructionHead(BaseModule):
+    """Compares predicted with true pixels on the hidden patches.
+
+    A prediction covers the patches of both frames (``P = 2 L``) or of the future frame only (``P = L``); targets and masks are cut to
+    the frames that it covers.
+
+    Args:
+        patch_size: Patch side p in pixels.
+        norm_pix: Whether targets are normalised a patch: ``(t - mean) / sqrt(var + 1e-6)`` over its ``p * p * 3`` values, with the unbiased
+            variance, as in MAE's code.
+        loss: Loss module called with ``(pred, target, mask)``. The default, the squared error averaged over a patch, then over hidden
+            patches, is that of both papers.
+    """
+
+    def __init__(
+        self,
+        patch_size: int = 16,
+        norm_pix: bool = True,
+        loss: dict = dict(type='mmpretrain.PixelReconstructionLoss', criterion='L2'),  # noqa: B006 (only read)
+    ) -> None:
+        super().__init__()
+        self.patch_size = patch_size
+        self.norm_pix = norm_pix
+        self.loss_module = MODELS.build(loss)
+
+    def patchify(self, frames: Tensor) -> Tensor:
+        """Cut frames ``(N, 2, 3, H, W)`` into patches ``(N, 2 L, p * p * 3)``, frame 0 first, pixel-major with the channel last."""
+        p = self.patch_size
+        patches = frames.unflatten(4, (-1, p)).unflatten(3, (-1, p))  # (N, 2, 3, rows, p, columns, p)
+        return patches.permute(0, 1, 3, 5, 4, 6, 2).flatten(4).flatten(1, 3)
+
+    def unpatchify(self, patches: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Inverse of :meth:`patchify` for a patch grid (rows, columns)."""
+        p = self.patch_size
+        patches = patches.unflatten(1, (2, *grid)).unflatten(4, (p, p, 3))
+        return patches.permute(0, 1, 6, 2, 4, 3, 5).flatten(5).flatten(3, 4)
+
+    def normalise(self, patches: Tensor) -> Tensor:
+        """Targets ``(N, P, p * p * 3)`` of true patches of that shape."""
+        if not self.norm_pix:
+            return patches
+        mean, std = self._statistics(patches)
+        return (patches - mean) / std
+
+    def denormalise(self, pred: Tensor, patches: Tensor) -> Tensor:
+        """Pixels of a prediction, with the mean and deviation of each true patch where targets are normalised; all ``(N, P, p * p * 3)``."""
+        if not self.norm_pix:
+            return pred
+        mean, std = self._statistics(patches)
+        return pred * std + mean
+
+    @staticmethod
+    def _statistics(patches: Tensor) -> tuple[Tensor, Tensor]:
+        var, mean = patches.var(dim=-1, keepdim=True), patches.mean(dim=-1, keepdim=True)
+        return mean, (var + EPS).sqrt()
+
+    def loss(self, pred: Tensor, frames: Tensor, mask: Tensor) -> Tensor:
+        """Reconstruction loss.
+
+        Args:
+            pred: ``(N, P, p * p * 3)``.
+            frames: Normalised frames ``(N, 2, 3, H, W)``.
+            mask: ``(N, 2 L)``, 1 where a patch is hidden.
+
+        Returns:
+            A scalar.
+        """
+        covered = pred.shape[1]
+        target = self.normalise(self.patchify(frames)[:, -covered:])
+        return self.loss_module(pred, target, mask[:, -covered:])

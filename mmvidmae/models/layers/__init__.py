@@ -1,0 +1,16 @@
+from .blocks import CrossAttention, CrossBlock, SpatialDropBlock
+from .initialization import init_mae_weights
+from .position_embedding import build_2d_sincos_pos_embed
+from .spatial_dropout import SpatialDropAttention, num_spatial_drops, sample_spatial_drops, spatial_drop_weights
+
+__all__ = [
+    'CrossAttention',
+    'CrossBlock',
+    'SpatialDropAttention',
+    'SpatialDropBlock',
+    'build_2d_sincos_pos_embed',
+    'init_mae_weights',
+    'num_spatial_drops',
+    'sample_spatial_drops',
+    'spatial_drop_weights',
+]

@@ -1,0 +1,122 @@
+"""Transformer blocks of the decoders."""
+
+from collections.abc import Sequence
+from typing import Optional
+
+import torch.nn.functional as F
+from mmcv.cnn.bricks.transformer import FFN
+from mmengine.model import BaseModule
+from mmpretrain.models.backbones.vision_transformer import TransformerEncoderLayer
+from mmpretrain.models.utils import MultiheadAttention, build_norm_layer
+from torch import Tensor, nn
+
+from .spatial_dropout import SpatialDropAttention
+
+LN = dict(type='LN', eps=1e-6)
+
+
+class SpatialDropBlock(TransformerEncoderLayer):
+    """Pre-norm block of self-attention with adaptive spatial-attention dropout and a feed-forward layer.
+
+    Args:
+        embed_dims: Width D.
+        num_heads: Attention heads.
+        feedforward_channels: Hidden width of the feed-forward layer.
+        spatial_drop: See :class:`SpatialDropAttention`.
+        share_heads: See :class:`SpatialDropAttention`.
+    """
+
+    def __init__(
+        self,
+        embed_dims: int,
+        num_heads: int,
+        feedforward_channels: int,
+        spatial_drop: float = 0.0,
+        share_heads: bool = False,
+    ) -> None:
+        super().__init__(embed_dims, num_heads, feedforward_channels, norm_cfg=LN)
+        self.attn = SpatialDropAttention(embed_dims, num_heads, spatial_drop=spatial_drop, share_heads=share_heads)
+
+    def forward(self, x: Tensor, drop_mask: Optional[Tensor] = None) -> Tensor:
+        """Map tokens ``(N, L, D)`` to tokens of the same shape; ``drop_mask`` as in :class:`SpatialDropAttention`."""
+        x = x + self.attn(self.ln1(x), drop_mask)
+        return self.ffn(self.ln2(x), identity=x)
+
+
+class CrossAttention(BaseModule):
+    """Multi-head attention of queries to a memory.
+
+    Args:
+        embed_dims: Width D.
+        num_heads: Attention heads.
+        attn_drop: Dropout of attention weights.
+        proj_drop: Dropout of the output.
+    """
+
+    def __init__(self, embed_dims: int, num_heads: int, attn_drop: float = 0.0, proj_drop: float = 0.0) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.attn_drop = attn_drop
+        self.q = nn.Linear(embed_dims, embed_dims)
+        self.kv = nn.Linear(embed_dims, 2 * embed_dims)
+        self.proj = nn.Linear(embed_dims, embed_dims)
+        self.proj_drop = nn.Dropout(proj_drop)
+
+    def forward(self, x: Tensor, memory: Tensor) -> Tensor:
+        """Attend from ``x (N, Q, D)`` to ``memory (N, M, D)``; returns ``(N, Q, D)``."""
+        q = self.q(x).unflatten(2, (self.num_heads, -1)).transpose(1, 2)
+        k, v = self.kv(memory).unflatten(2, (2, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        x = F.scaled_dot_product_attention(q, k, v, dropout_p=self.attn_drop if self.training else 0.0)
+        return self.proj_drop(self.proj(x.transpose(1, 2).flatten(2)))
+
+
+class CrossBlock(BaseModule):
+    """Decoder block that reads a memory: residual steps of cross-attention, self-attention and feed-forward in a given order.
+
+    Args:
+        embed_dims: Width D.
+        num_heads: Attention heads.
+        feedforward_channels: Hidden width of the feed-forward step.
+        order: The steps, any of ``'cross'``, ``'self'``, ``'ffn'``, each at most once.
+        norm_first: Pre-norm (each step normalises its input, and cross-attention its memory too) or post-norm (each sum is normalised).
+        dropout: Dropout rate of attention weights, step outputs and the hidden feed-forward layer.
+        act: Activation type of the feed-forward step.
+    """
+
+    def __init__(
+        self,
+        embed_dims: int,
+        num_heads: int,
+        feedforward_channels: int,
+        order: Sequence[str] = ('cross', 'self', 'ffn'),
+        norm_first: bool = True,
+        dropout: float = 0.0,
+        act: str = 'GELU',
+    ) -> None:
+        super().__init__()
+        self.order = tuple(order)
+        self.norm_first = norm_first
+        if 'cross' in self.order:
+            self.ln_cross = build_norm_layer(LN, embed_dims)
+            self.ln_memory = build_norm_layer(LN, embed_dims) if norm_first else nn.Identity()
+            self.cross_attn = CrossAttention(embed_dims, num_heads, attn_drop=dropout, proj_drop=dropout)
+        if 'self' in self.order:
+            self.ln_self = build_norm_layer(LN, embed_dims)
+            self.self_attn = MultiheadAttention(embed_dims, num_heads, attn_drop=dropout, proj_drop=dropout)
+        if 'ffn' in self.order:
+            self.ln_ffn = build_norm_layer(LN, embed_dims)
+            self.ffn = FFN(
+                embed_dims, feedforward_channels, act_cfg=dict(type=act), ffn_drop=dropout, add_identity=False
+            )
+
+    def forward(self, x: Tensor, memory: Optional[Tensor] = None) -> Tensor:
+        """Map tokens ``(N, Q, D)`` to the same shape, reading ``memory (N, M, D)`` where the block has a cross-attention step."""
+        steps = {
+            'cross': lambda tokens: self.cross_attn(tokens, self.ln_memory(memory)),
+            'self': lambda tokens: self.self_attn(tokens),
+            'ffn': lambda tokens: self.ffn(tokens),
+        }
+        for name in self.order:
+            norm = getattr(self, f'ln_{name}')
+            x = x + steps[name](norm(x)) if self.norm_first else norm(x + steps[name](x))
+        return x

@@ -1,0 +1,31 @@
+"""Uniform noise that depends on a pair alone."""
+
+import torch
+from torch import Tensor
+
+_GOLDEN_GAMMA = 0x9E3779B97F4A7C15 - 2**64
+_MIX = ((30, 0xBF58476D1CE4E5B9 - 2**64), (27, 0x94D049BB133111EB - 2**64))
+
+
+def seeded_uniform(seeds: Tensor, length: int) -> Tensor:
+    """Uniform noise from one seed a row: the same on every device, in every batch and on every rank.
+
+    A counter-based generator: number j of a row is the j-th output of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014) from that row's
+    seed, so that all rows are made at once. Training draws a pair's mask from it, which makes masks independent of batch size, workers and
+    the number of processes.
+
+    Args:
+        seeds: ``(N,)`` int64.
+        length: Numbers a row.
+
+    Returns:
+        ``(N, length)`` float64 in [0, 1), with 53 random bits each.
+    """
+
+    def shift_right(x: Tensor, bits: int) -> Tensor:  # logical; torch shifts int64 arithmetically
+        return (x >> bits) & ((1 << (64 - bits)) - 1)
+
+    x = seeds[:, None] + _GOLDEN_GAMMA * torch.arange(1, length + 1, device=seeds.device)
+    for bits, factor in _MIX:
+        x = (x ^ shift_right(x, bits)) * factor
+    return shift_right(x ^ shift_right(x, 31), 11) * 2.0**-53
