@@ -1,7 +1,8 @@
 """The registries that mmvidmae fills, children of MMEngine's roots with scope ``mmvidmae``.
 
-A config names our types with their prefix (``type='mmvidmae.DropMAE'``); MMEngine then imports this module and the ``locations`` by
-itself, so no ``custom_imports`` is needed. Configs keep the ``default_scope`` of the toolbox they extend.
+A config names our types with their prefix (``type='mmvidmae.DropMAE'``); MMEngine then imports this module and the
+``locations`` by itself, so no ``custom_imports`` is needed. Configs keep the ``default_scope`` of the toolbox they
+extend.
 """
 
 from mmengine import registry as root

@@ -1,7 +1,6 @@
 """The vision transformer that encodes a single frame or a pair."""
 
 from collections.abc import Sequence
-from typing import Optional
 
 import torch
 from mmpretrain.models.backbones import VisionTransformer
@@ -22,27 +21,30 @@ def _arch(embed_dims: int, num_layers: int, num_heads: int) -> dict:
 class PairMAEViT(VisionTransformer):
     """Vision transformer for frame pairs, with the parameter names of mmpretrain's ``VisionTransformer``.
 
-    Called with single frames ``(N, 3, H, W)`` it is an ordinary backbone (``out_type``, ``out_indices``), for any OpenMMLab toolbox and
-    any input size divisible by the patch. Called with pairs ``(N, 2, 3, H, W)`` it encodes the visible tokens of both frames, either in
-    one sequence (``coupling='joint'``, DropMAE) or each frame by itself with the same weights (``'siamese'``, SiamMAE).
+    Called with single frames ``(N, 3, H, W)`` it is an ordinary backbone (``out_type``, ``out_indices``), for any
+    OpenMMLab toolbox and any input size divisible by the patch. Called with pairs ``(N, 2, 3, H, W)`` it encodes the
+    visible tokens of both frames, either in one sequence (``coupling='joint'``, DropMAE) or each frame by itself with
+    the same weights (``'siamese'``, SiamMAE).
 
-    The position embedding is MAE's fixed sine-cosine one, equal for both frames. Frame identity embeddings, where used, are learned and
-    start from N(0, 1) (DropMAE's ``temporal_pos_embed_x`` and ``_z``); a single frame gets that of frame 0.
+    The position embedding is MAE's fixed sine-cosine one, equal for both frames. Frame identity embeddings, where used,
+    are learned and start from N(0, 1) (DropMAE's ``temporal_pos_embed_x`` and ``_z``); a single frame gets that of
+    frame 0.
 
     Args:
-        arch: ``'tiny'`` (192 wide, 12 layers, 3 heads), ``'small'`` (384/12/6), ``'base'`` (768/12/12), ``'large'`` (1024/24/16),
-            ``'huge'`` (1280/32/16), or a dict with ``embed_dims``, ``num_layers``, ``num_heads`` and ``feedforward_channels``. Unlike in
-            mmpretrain, ``'small'`` is ViT-S.
+        arch: ``'tiny'`` (192 wide, 12 layers, 3 heads), ``'small'`` (384/12/6), ``'base'`` (768/12/12), ``'large'``
+            (1024/24/16), ``'huge'`` (1280/32/16), or a dict with ``embed_dims``, ``num_layers``, ``num_heads`` and
+            ``feedforward_channels``. Unlike in mmpretrain, ``'small'`` is ViT-S.
         img_size: Frame height and width in pixels for which the position embedding is made, one number for a square.
         patch_size: Patch side in pixels.
         coupling: ``'joint'`` or ``'siamese'``.
         frame_embed: Whether to add frame identity embeddings.
         with_cls_token: Whether each group of tokens carries a class token in front.
-        out_type: What single frames give, as in mmpretrain: ``'raw'``, ``'cls_token'``, ``'featmap'`` or ``'avg_featmap'``.
+        out_type: What single frames give, as in mmpretrain: ``'raw'``, ``'cls_token'``, ``'featmap'`` or
+            ``'avg_featmap'``.
         **kwargs: Further arguments of mmpretrain's ``VisionTransformer``.
     """
 
-    arch_zoo = {  # noqa: RUF012 (overrides a class attribute of mmpretrain)
+    arch_zoo = {
         'tiny': _arch(192, 12, 3),
         'small': _arch(384, 12, 6),
         'base': _arch(768, 12, 12),
@@ -80,16 +82,18 @@ class PairMAEViT(VisionTransformer):
         if self.cls_token is not None:
             nn.init.normal_(self.cls_token, std=0.02)
 
-    def forward(self, x: Tensor, masks: Optional[Sequence[TokenMask]] = None) -> tuple[Tensor, ...]:
+    def forward(self, x: Tensor, masks: Sequence[TokenMask] | None = None) -> tuple[Tensor, ...]:
         """Encode single frames or pairs.
 
         Args:
             x: Normalised frames ``(N, 3, H, W)`` or pairs ``(N, 2, 3, H, W)``.
-            masks: For pairs, what is hidden: one mask over the tokens of both frames or one for each frame. None hides nothing.
+            masks: For pairs, what is hidden: one mask over the tokens of both frames or one for each frame. None hides
+                nothing.
 
         Returns:
-            For single frames the features of each layer in ``out_indices``, in the form of ``out_type``. For pairs the latents
-            ``(N, K, D)`` of the visible tokens of each mask (of each frame without masks), class token first where there is one.
+            For single frames the features of each layer in ``out_indices``, in the form of ``out_type``. For pairs the
+            latents ``(N, K, D)`` of the visible tokens of each mask (of each frame without masks), class token first
+            where there is one.
 
         Raises:
             ValueError: If the input size is not divisible by the patch size, or a siamese encoder gets a joint mask.
@@ -118,7 +122,8 @@ class PairMAEViT(VisionTransformer):
         return latent.split([group.shape[1] for group in groups], dim=1)
 
     def embed(self, frames: Tensor) -> tuple[Tensor, tuple[int, int]]:
-        """Embed frames ``(N, T, 3, H, W)``, T = 1 or 2: tokens ``(N, T, L, D)`` with positions and identities, and the patch grid."""
+        """Embed frames ``(N, T, 3, H, W)``, T = 1 or 2: tokens ``(N, T, L, D)`` with positions and identities, and the
+        patch grid."""
         height, width = frames.shape[-2:]
         if height % self.patch_size or width % self.patch_size:
             raise ValueError(
@@ -141,7 +146,8 @@ class PairMAEViT(VisionTransformer):
         return torch.cat((cls_token.expand(len(tokens), -1, -1), tokens), dim=1)
 
     def encode(self, x: Tensor, out_indices: Sequence[int]) -> list[Tensor]:
-        """Run tokens ``(N, K, D)`` through the layers; returns the outputs of those in ``out_indices``, the last one normalised."""
+        """Run tokens ``(N, K, D)`` through the layers; returns the outputs of those in ``out_indices``, the last one
+        normalised."""
         x = self.pre_norm(self.drop_after_pos(x))
         outputs = []
         for i, layer in enumerate(self.layers):

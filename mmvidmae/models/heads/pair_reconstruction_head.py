@@ -12,15 +12,15 @@ EPS = 1e-6
 class PairReconstructionHead(BaseModule):
     """Compares predicted with true pixels on the hidden patches.
 
-    A prediction covers the patches of both frames (``P = 2 L``) or of the future frame only (``P = L``); targets and masks are cut to
-    the frames that it covers.
+    A prediction covers the patches of both frames (``P = 2 L``) or of the future frame only (``P = L``); targets and
+    masks are cut to the frames that it covers.
 
     Args:
         patch_size: Patch side p in pixels.
-        norm_pix: Whether targets are normalised a patch: ``(t - mean) / sqrt(var + 1e-6)`` over its ``p * p * 3`` values, with the unbiased
-            variance, as in MAE's code.
-        loss: Loss module called with ``(pred, target, mask)``. The default, the squared error averaged over a patch, then over hidden
-            patches, is that of both papers.
+        norm_pix: Whether targets are normalised a patch: ``(t - mean) / sqrt(var + 1e-6)`` over its ``p * p * 3``
+            values, with the unbiased variance, as in MAE's code.
+        loss: Loss module called with ``(pred, target, mask)``. The default, the squared error averaged over a patch,
+            then over hidden patches, is that of both papers.
     """
 
     def __init__(
@@ -35,7 +35,8 @@ class PairReconstructionHead(BaseModule):
         self.loss_module = MODELS.build(loss)
 
     def patchify(self, frames: Tensor) -> Tensor:
-        """Cut frames ``(N, 2, 3, H, W)`` into patches ``(N, 2 L, p * p * 3)``, frame 0 first, pixel-major with the channel last."""
+        """Cut frames ``(N, 2, 3, H, W)`` into patches ``(N, 2 L, p * p * 3)``, frame 0 first, pixel-major with the
+        channel last."""
         p = self.patch_size
         patches = frames.unflatten(4, (-1, p)).unflatten(3, (-1, p))  # (N, 2, 3, rows, p, columns, p)
         return patches.permute(0, 1, 3, 5, 4, 6, 2).flatten(4).flatten(1, 3)
@@ -54,7 +55,8 @@ class PairReconstructionHead(BaseModule):
         return (patches - mean) / std
 
     def denormalise(self, pred: Tensor, patches: Tensor) -> Tensor:
-        """Pixels of a prediction, with the mean and deviation of each true patch where targets are normalised; all ``(N, P, p * p * 3)``."""
+        """Pixels of a prediction, with the mean and deviation of each true patch where targets are normalised; all
+        ``(N, P, p * p * 3)``."""
         if not self.norm_pix:
             return pred
         mean, std = self._statistics(patches)

@@ -1,7 +1,6 @@
 """Transformer blocks of the decoders."""
 
 from collections.abc import Sequence
-from typing import Optional
 
 import torch.nn.functional as F
 from mmcv.cnn.bricks.transformer import FFN
@@ -37,7 +36,7 @@ class SpatialDropBlock(TransformerEncoderLayer):
         super().__init__(embed_dims, num_heads, feedforward_channels, norm_cfg=LN)
         self.attn = SpatialDropAttention(embed_dims, num_heads, spatial_drop=spatial_drop, share_heads=share_heads)
 
-    def forward(self, x: Tensor, drop_mask: Optional[Tensor] = None) -> Tensor:
+    def forward(self, x: Tensor, drop_mask: Tensor | None = None) -> Tensor:
         """Map tokens ``(N, L, D)`` to tokens of the same shape; ``drop_mask`` as in :class:`SpatialDropAttention`."""
         x = x + self.attn(self.ln1(x), drop_mask)
         return self.ffn(self.ln2(x), identity=x)
@@ -71,14 +70,16 @@ class CrossAttention(BaseModule):
 
 
 class CrossBlock(BaseModule):
-    """Decoder block that reads a memory: residual steps of cross-attention, self-attention and feed-forward in a given order.
+    """Decoder block that reads a memory: residual steps of cross-attention, self-attention and feed-forward in a given
+    order.
 
     Args:
         embed_dims: Width D.
         num_heads: Attention heads.
         feedforward_channels: Hidden width of the feed-forward step.
         order: The steps, any of ``'cross'``, ``'self'``, ``'ffn'``, each at most once.
-        norm_first: Pre-norm (each step normalises its input, and cross-attention its memory too) or post-norm (each sum is normalised).
+        norm_first: Pre-norm (each step normalises its input, and cross-attention its memory too) or post-norm (each sum
+            is normalised).
         dropout: Dropout rate of attention weights, step outputs and the hidden feed-forward layer.
         act: Activation type of the feed-forward step.
     """
@@ -109,8 +110,9 @@ class CrossBlock(BaseModule):
                 embed_dims, feedforward_channels, act_cfg=dict(type=act), ffn_drop=dropout, add_identity=False
             )
 
-    def forward(self, x: Tensor, memory: Optional[Tensor] = None) -> Tensor:
-        """Map tokens ``(N, Q, D)`` to the same shape, reading ``memory (N, M, D)`` where the block has a cross-attention step."""
+    def forward(self, x: Tensor, memory: Tensor | None = None) -> Tensor:
+        """Map tokens ``(N, Q, D)`` to the same shape, reading ``memory (N, M, D)`` where the block has a
+        cross-attention step."""
         steps = {
             'cross': lambda tokens: self.cross_attn(tokens, self.ln_memory(memory)),
             'self': lambda tokens: self.self_attn(tokens),

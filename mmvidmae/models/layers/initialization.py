@@ -4,9 +4,11 @@ from torch import nn
 
 
 def init_mae_weights(module: nn.Module) -> None:
-    """Initialise every linear layer below ``module`` as MAE and its descendants do: xavier-uniform weights, zero biases.
+    """Initialise every linear layer below ``module`` as MAE and its descendants do: xavier-uniform weights, zero
+    biases.
 
-    mmpretrain draws the biases of feed-forward layers from N(0, 1e-6) instead, so this runs after its own initialisation.
+    mmpretrain draws the biases of feed-forward layers from N(0, 1e-6) instead, so this runs after its own
+    initialisation.
     """
     for layer in module.modules():
         if isinstance(layer, nn.Linear):

@@ -7,8 +7,9 @@ from torch import Tensor
 def build_2d_sincos_pos_embed(grid: tuple[int, int], dims: int, cls_token: bool = False) -> Tensor:
     """Position embedding of a grid of patches, as in the authors' code of MAE, DropMAE and CropMAE.
 
-    The first half of the channels encodes the column, the second half the row; inside a half come the sines, then the cosines, of
-    frequencies ``10000 ** (-k / (dims / 4))``. mmpretrain's function of the same purpose encodes the row first, so it is not used here.
+    The first half of the channels encodes the column, the second half the row; inside a half come the sines, then the
+    cosines, of frequencies ``10000 ** (-k / (dims / 4))``. mmpretrain's function of the same purpose encodes the row
+    first, so it is not used here.
 
     Args:
         grid: Number of patches (rows, columns).

@@ -1,13 +1,12 @@
 """Adaptive spatial-attention dropout (ASAD) of DropMAE (arXiv 2304.00571, section 3.3).
 
-Video frames are redundant in space, so a decoder that attends jointly to both frames can fill a hidden patch from its neighbours in the
-same frame and ignore time. ASAD removes part of the within-frame attention in training, most where a patch has a good match in the
-other frame, so that the decoder has to use that match.
+Video frames are redundant in space, so a decoder that attends jointly to both frames can fill a hidden patch from its
+neighbours in the same frame and ignore time. ASAD removes part of the within-frame attention in training, most where a
+patch has a good match in the other frame, so that the decoder has to use that match.
 
-Shapes: ``L`` tokens, the first ``h = L / 2`` of them from frame 0, the others from frame 1; leading dimensions (samples, heads) are free.
+Shapes: ``L`` tokens, the first ``h = L / 2`` of them from frame 0, the others from frame 1; leading dimensions
+    (samples, heads) are free.
 """
-
-from typing import Optional
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +17,8 @@ EPS = 1e-6
 
 
 def num_spatial_drops(drop_ratio: float, num_tokens: int) -> int:
-    """Attention entries dropped in one ``L x L`` matrix: ``int(P (h - 1)) L``, floored per row first, as in the authors' code.
+    """Attention entries dropped in one ``L x L`` matrix: ``int(P (h - 1)) L``, floored per row first, as in the
+    authors' code.
 
     Args:
         drop_ratio: P, in [0, 1].
@@ -30,15 +30,15 @@ def num_spatial_drops(drop_ratio: float, num_tokens: int) -> int:
 def spatial_drop_weights(attn: Tensor) -> Tensor:
     """How strongly each within-frame attention entry attracts a drop: ``W_ij = f_tem(i) p_ij``.
 
-    ``f_tem(i)`` is the largest attention of query i to the other frame and ``p_ij`` its attention to its own frame, without itself,
-    normalised to sum to one. Both carry the 1e-6 of the authors' code.
+    ``f_tem(i)`` is the largest attention of query i to the other frame and ``p_ij`` its attention to its own frame,
+    without itself, normalised to sum to one. Both carry the 1e-6 of the authors' code.
 
     Args:
         attn: Attention probabilities ``(..., L, L)``, rows summing to one.
 
     Returns:
-        Weights ``(..., L, h)``: column j is token j of the query's own frame. The query itself has weight zero; attention to the other
-        frame is no candidate and has no column.
+        Weights ``(..., L, h)``: column j is token j of the query's own frame. The query itself has weight zero;
+        attention to the other frame is no candidate and has no column.
     """
     half = attn.shape[-1] // 2
     blocks = attn.unflatten(-1, (2, half)).unflatten(-3, (2, half))  # (..., query frame, h, key frame, h)
@@ -52,8 +52,9 @@ def spatial_drop_weights(attn: Tensor) -> Tensor:
 def sample_spatial_drops(weights: Tensor, num_drops: int) -> Tensor:
     """Draw ``num_drops`` entries of each matrix without replacement, with probabilities proportional to ``weights``.
 
-    The keys ``W / Exp(1)`` ordered from the largest follow exactly the law of successive draws without replacement, so one top-k replaces
-    ``torch.multinomial`` and its loop. The budget is shared by the whole matrix, not split over rows.
+    The keys ``W / Exp(1)`` ordered from the largest follow exactly the law of successive draws without replacement, so
+    one top-k replaces ``torch.multinomial`` and its loop. The budget is shared by the whole matrix, not split over
+    rows.
 
     Args:
         weights: ``(..., L, h)`` from :func:`spatial_drop_weights`.
@@ -62,7 +63,7 @@ def sample_spatial_drops(weights: Tensor, num_drops: int) -> Tensor:
     Returns:
         Boolean ``(..., L, L)``, True where attention is to be dropped; False on the diagonal and between frames.
     """
-    num_tokens, half = weights.shape[-2:]
+    _num_tokens, half = weights.shape[-2:]
     keys = weights / torch.empty_like(weights).exponential_()
     keys = keys.unflatten(-2, (2, half))
     keys.diagonal(dim1=-2, dim2=-1).fill_(-1)  # also where an exponential of 0 made 0 / 0
@@ -78,9 +79,9 @@ def sample_spatial_drops(weights: Tensor, num_drops: int) -> Tensor:
 class SpatialDropAttention(MultiheadAttention):
     """Self-attention over the tokens of two frames with adaptive spatial-attention dropout.
 
-    The drops are drawn afresh in each training step, for every sample and, by default, every head; no gradient flows through the choice
-    and the attention that remains is renormalised (a second softmax), not rescaled. Nothing is dropped in evaluation or with
-    ``spatial_drop=0``, which is TwinMAE.
+    The drops are drawn afresh in each training step, for every sample and, by default, every head; no gradient flows
+    through the choice and the attention that remains is renormalised (a second softmax), not rescaled. Nothing is
+    dropped in evaluation or with ``spatial_drop=0``, which is TwinMAE.
 
     Args:
         spatial_drop: P in [0, 1], the share of within-frame attention that is dropped.
@@ -95,13 +96,13 @@ class SpatialDropAttention(MultiheadAttention):
         self.spatial_drop = spatial_drop
         self.share_heads = share_heads
 
-    def forward(self, x: Tensor, drop_mask: Optional[Tensor] = None) -> Tensor:
+    def forward(self, x: Tensor, drop_mask: Tensor | None = None) -> Tensor:
         """Attend.
 
         Args:
             x: ``(N, L, D)``, tokens of frame 0, then of frame 1.
-            drop_mask: Boolean ``(N, heads or 1, L, L)``, True where attention is dropped, to repeat a given draw. Without it, drops are
-                drawn in training.
+            drop_mask: Boolean ``(N, heads or 1, L, L)``, True where attention is dropped, to repeat a given draw.
+                Without it, drops are drawn in training.
 
         Returns:
             ``(N, L, D)``.
@@ -114,7 +115,7 @@ class SpatialDropAttention(MultiheadAttention):
         return self.out_drop(self.gamma1(self.proj_drop(self.proj(x.transpose(1, 2).flatten(2)))))
 
     @torch.no_grad()
-    def draw(self, q: Tensor, k: Tensor) -> Optional[Tensor]:
+    def draw(self, q: Tensor, k: Tensor) -> Tensor | None:
         """Draw the drop mask of queries and keys ``(N, heads, L, head_dims)``; None where the budget is empty."""
         num_drops = num_spatial_drops(self.spatial_drop, q.shape[-2])
         if num_drops == 0:

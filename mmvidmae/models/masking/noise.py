@@ -10,9 +10,9 @@ _MIX = ((30, 0xBF58476D1CE4E5B9 - 2**64), (27, 0x94D049BB133111EB - 2**64))
 def seeded_uniform(seeds: Tensor, length: int) -> Tensor:
     """Uniform noise from one seed a row: the same on every device, in every batch and on every rank.
 
-    A counter-based generator: number j of a row is the j-th output of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014) from that row's
-    seed, so that all rows are made at once. Training draws a pair's mask from it, which makes masks independent of batch size, workers and
-    the number of processes.
+    A counter-based generator: number j of a row is the j-th output of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014)
+    from that row's seed, so that all rows are made at once. Training draws a pair's mask from it, which makes masks
+    independent of batch size, workers and the number of processes.
 
     Args:
         seeds: ``(N,)`` int64.

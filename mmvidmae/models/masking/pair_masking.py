@@ -1,7 +1,8 @@
 """Which patches of a frame pair are hidden from the encoder.
 
-A masking maps uniform noise to a tuple of :class:`TokenMask`, one for each group of tokens that is shuffled together: a single group of
-``2 L`` tokens when both frames are masked jointly, or two groups of ``L`` tokens, frame 0 and frame 1, when each frame has its own count.
+A masking maps uniform noise to a tuple of :class:`TokenMask`, one for each group of tokens that is shuffled together: a
+single group of ``2 L`` tokens when both frames are masked jointly, or two groups of ``L`` tokens, frame 0 and frame 1,
+when each frame has its own count.
 """
 
 from abc import abstractmethod
@@ -56,7 +57,8 @@ def mask_by_noise(noise: Tensor, num_keep: int) -> TokenMask:
 
 
 def count_visible(num_tokens: int, mask_ratio: float) -> int:
-    """Visible tokens out of ``num_tokens``: ``int(num_tokens (1 - ratio))``, truncated in double precision like the authors' code.
+    """Visible tokens out of ``num_tokens``: ``int(num_tokens (1 - ratio))``, truncated in double precision like the
+    authors' code.
 
     Raises:
         ValueError: If the ratio is outside [0, 1) or leaves nothing visible.
@@ -75,8 +77,8 @@ class PairMasking(BaseModule):
     """Base of the masking strategies; a subclass implements :meth:`forward`.
 
     Attributes:
-        num_groups: 1 when both frames are shuffled together, 2 when each frame has a fixed number of visible tokens (what a siamese
-            encoder and a cross decoder need).
+        num_groups: 1 when both frames are shuffled together, 2 when each frame has a fixed number of visible tokens
+            (what a siamese encoder and a cross decoder need).
     """
 
     num_groups = 2
@@ -116,7 +118,8 @@ class JointRandomMasking(PairMasking):
 
 @MODELS.register_module()
 class AsymmetricMasking(PairMasking):
-    """Random masking with a ratio for each frame (SiamMAE: the past frame is whole, 95 % of the future frame is hidden).
+    """Random masking with a ratio for each frame (SiamMAE: the past frame is whole, 95 % of the future frame is
+    hidden).
 
     Args:
         mask_ratio: Shares of hidden tokens of frame 0 and frame 1.
@@ -147,10 +150,11 @@ class PerFrameRandomMasking(AsymmetricMasking):
 
 @MODELS.register_module()
 class GridMasking(PairMasking):
-    """Regular masking: one visible patch in each cell of ``stride x stride`` patches, at an offset drawn for each sample.
+    """Regular masking: one visible patch in each cell of ``stride x stride`` patches, at an offset drawn for each
+    sample.
 
-    MAE's grid sampling (arXiv 2111.06377, figure 6) is stride 2, that is 75 % hidden; SiamMAE ablates random against grid masking of
-    the future frame. Patches beyond the last whole cell are hidden.
+    MAE's grid sampling (arXiv 2111.06377, figure 6) is stride 2, that is 75 % hidden; SiamMAE ablates random against
+    grid masking of the future frame. Patches beyond the last whole cell are hidden.
 
     Args:
         stride: Patches a cell side, one number for both frames or one for each; 1 leaves a frame whole.

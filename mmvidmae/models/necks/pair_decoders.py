@@ -1,7 +1,6 @@
 """Decoders that reconstruct the patches of a frame pair from the latents of the visible ones."""
 
 from collections.abc import Sequence
-from typing import Optional
 
 import torch
 from mmengine.model import BaseModule
@@ -61,10 +60,11 @@ class PairDecoder(BaseModule):
 
 @MODELS.register_module()
 class JointPairDecoder(PairDecoder):
-    """Self-attention over all tokens of both frames, with adaptive spatial-attention dropout (DropMAE; TwinMAE with none of it).
+    """Self-attention over all tokens of both frames, with adaptive spatial-attention dropout (DropMAE; TwinMAE with
+    none of it).
 
-    Learned identity embeddings, N(0, 1) at the start, tell the frames apart. A class token of the encoder is not used. Defaults are the
-    paper's decoder of width 512, depth 8.
+    Learned identity embeddings, N(0, 1) at the start, tell the frames apart. A class token of the encoder is not used.
+    Defaults are the paper's decoder of width 512, depth 8.
 
     Args:
         embed_dims: Width of the latents.
@@ -106,7 +106,7 @@ class JointPairDecoder(PairDecoder):
         latents: Sequence[Tensor],
         masks: Sequence[TokenMask],
         grid: tuple[int, int],
-        drop_masks: Optional[Sequence[Tensor]] = None,
+        drop_masks: Sequence[Tensor] | None = None,
     ) -> Tensor:
         """Predict the pixels of both frames.
 
@@ -114,7 +114,8 @@ class JointPairDecoder(PairDecoder):
             latents: Latents ``(N, K, D)`` of the visible tokens of each mask.
             masks: The masks that the encoder saw, one or two.
             grid: Patches of a frame (rows, columns).
-            drop_masks: For each block a boolean mask ``(N, heads or 1, 2 L, 2 L)`` of attention to drop, to repeat a given draw.
+            drop_masks: For each block a boolean mask ``(N, heads or 1, 2 L, 2 L)`` of attention to drop, to repeat a
+                given draw.
 
         Returns:
             ``(N, 2 L, p * p * 3)``, frame 0 first, pixel-major with the channel last.
@@ -134,13 +135,13 @@ class JointPairDecoder(PairDecoder):
 class CrossPairDecoder(PairDecoder):
     """Reconstructs the future frame while reading the past frame (SiamMAE, arXiv 2305.14344, section 3.2).
 
-    Tokens of the future frame are queries, the visible tokens of the past frame the memory, the same in every block. The paper does not
-    print the size of its decoder; two readings are offered as presets:
+    Tokens of the future frame are queries, the visible tokens of the past frame the memory, the same in every block.
+    The paper does not print the size of its decoder; two readings are offered as presets:
 
-    - ``'paper'``: MAE's decoder, on which the paper builds: 8 blocks, 512 wide, 16 heads, pre-norm, cross-attention, self-attention,
-      feed-forward (4 x), position embedding on both frames (as RSP and ToBo implement it).
-    - ``'cropmae'``: CropMAE's SiamMAE: 4 blocks, 256 wide, 8 heads, post-norm, cross-attention, feed-forward (2048 wide, ReLU),
-      self-attention, dropout 0.1, no position embedding on the memory.
+    - ``'paper'``: MAE's decoder, on which the paper builds: 8 blocks, 512 wide, 16 heads, pre-norm, cross-attention,
+      self-attention, feed-forward (4 x), position embedding on both frames (as RSP and ToBo implement it).
+    - ``'cropmae'``: CropMAE's SiamMAE: 4 blocks, 256 wide, 8 heads, post-norm, cross-attention, feed-forward (2048
+      wide, ReLU), self-attention, dropout 0.1, no position embedding on the memory.
 
     Args:
         embed_dims: Width of the latents.
@@ -148,7 +149,8 @@ class CrossPairDecoder(PairDecoder):
         patch_size: Patch side p in pixels.
         with_cls_token: Whether latents carry a class token in front; the decoder keeps it in both streams.
         preset: ``'paper'`` or ``'cropmae'``: the values of what follows where it is not given.
-        variant: ``'cross-self'`` (default), ``'cross'`` (no self-attention) or ``'joint'`` (self-attention over both frames together).
+        variant: ``'cross-self'`` (default), ``'cross'`` (no self-attention) or ``'joint'`` (self-attention over both
+            frames together).
         decoder_dims: Decoder width.
         depth: Number of blocks.
         num_heads: Attention heads.
@@ -161,7 +163,7 @@ class CrossPairDecoder(PairDecoder):
     """
 
     num_groups = (2,)
-    presets = {  # noqa: RUF012
+    presets = {
         'paper': dict(
             decoder_dims=512,
             depth=8,
@@ -184,7 +186,7 @@ class CrossPairDecoder(PairDecoder):
             act='ReLU',
         ),
     }
-    variants = {'cross-self': {'cross', 'self', 'ffn'}, 'cross': {'cross', 'ffn'}, 'joint': {'self', 'ffn'}}  # noqa: RUF012
+    variants = {'cross-self': {'cross', 'self', 'ffn'}, 'cross': {'cross', 'ffn'}, 'joint': {'self', 'ffn'}}
 
     def __init__(
         self,

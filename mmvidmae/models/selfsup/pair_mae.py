@@ -1,7 +1,7 @@
 """Masked autoencoders on frame pairs: the algorithm and the published forms of it."""
 
 from collections.abc import Sequence
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 import torch
 from mmpretrain.models.selfsup.base import BaseSelfSupervisor
@@ -17,9 +17,11 @@ class PairMAEOutput(NamedTuple):
     """Everything that one pass over N pairs gives, for L patches a frame of side p.
 
     Attributes:
-        latent: For each mask the encoder's output ``(N, K, D)`` for the visible tokens, after the final norm; class token first.
+        latent: For each mask the encoder's output ``(N, K, D)`` for the visible tokens, after the final norm; class
+            token first.
         mask: ``(N, 2 L)`` float32, 1 where a patch is hidden; frame 0 first.
-        ids_restore: For each mask ``(N, 2 L)`` (one joint mask) or ``(N, L)``, the rank of each token in the order (visible, hidden).
+        ids_restore: For each mask ``(N, 2 L)`` (one joint mask) or ``(N, L)``, the rank of each token in the order
+            (visible, hidden).
         pred: ``(N, P, p * p * 3)`` prediction for both frames (P = 2 L) or the future frame (P = L).
         loss: Scalar.
     """
@@ -31,7 +33,7 @@ class PairMAEOutput(NamedTuple):
     loss: Tensor
 
 
-def _part(default: dict, given: Optional[dict]) -> dict:
+def _part(default: dict, given: dict | None) -> dict:
     """Config of a part: the default, updated by what the user gives; a different ``type`` replaces it as a whole."""
     given = dict(given or {})
     if given.get('type', default['type']) != default['type']:
@@ -43,26 +45,28 @@ def _part(default: dict, given: Optional[dict]) -> dict:
 class PairMAE(BaseSelfSupervisor):
     """Masked autoencoder on pairs of frames of a video.
 
-    Four choices make a method: what is hidden (``masking``), whether the frames are encoded together (``backbone.coupling``), whether
-    tokens know their frame (``frame_embed`` of backbone and neck), and how hidden patches are decoded (``neck``). Any combination
-    can be configured; :class:`DropMAE`, :class:`TwinMAE` and :class:`SiamMAE` are the published ones.
+    Four choices make a method: what is hidden (``masking``), whether the frames are encoded together
+    (``backbone.coupling``), whether tokens know their frame (``frame_embed`` of backbone and neck), and how hidden
+    patches are decoded (``neck``). Any combination can be configured; :class:`DropMAE`, :class:`TwinMAE` and
+    :class:`SiamMAE` are the published ones.
 
-    A config gives only what differs from the class's ``recipe``. The width, patch grid, patch size and class token that neck and head must
-    share with the backbone are filled in from it.
+    A config gives only what differs from the class's ``recipe``. The width, patch grid, patch size and class token that
+    neck and head must share with the backbone are filled in from it.
 
     Args:
         backbone: Config of :class:`PairMAEViT`.
         masking: Config of a masking strategy.
         neck: Config of a decoder.
         head: Config of :class:`PairReconstructionHead`.
-        data_preprocessor: Config of the preprocessor; by default RGB pairs are normalised with ImageNet's statistics on the device.
+        data_preprocessor: Config of the preprocessor; by default RGB pairs are normalised with ImageNet's statistics on
+            the device.
         init_cfg: Initialisation config of MMEngine.
 
     Raises:
         ValueError: If the decoder or encoder needs to know the visible tokens of each frame and the masking is joint.
     """
 
-    recipe = dict(  # noqa: RUF012
+    recipe = dict(
         backbone=dict(type='mmvidmae.PairMAEViT'),
         masking=dict(type='mmvidmae.JointRandomMasking'),
         neck=dict(type='mmvidmae.JointPairDecoder'),
@@ -77,12 +81,12 @@ class PairMAE(BaseSelfSupervisor):
 
     def __init__(
         self,
-        backbone: Optional[dict] = None,
-        masking: Optional[dict] = None,
-        neck: Optional[dict] = None,
-        head: Optional[dict] = None,
-        data_preprocessor: Optional[dict] = None,
-        init_cfg: Optional[dict] = None,
+        backbone: dict | None = None,
+        masking: dict | None = None,
+        neck: dict | None = None,
+        head: dict | None = None,
+        data_preprocessor: dict | None = None,
+        init_cfg: dict | None = None,
     ) -> None:
         encoder = MODELS.build(_part(self.recipe['backbone'], backbone))
         shared = dict(
@@ -108,16 +112,18 @@ class PairMAE(BaseSelfSupervisor):
             )
 
     def reconstruct(
-        self, frames: Tensor, noise: Optional[Tensor] = None, drop_masks: Optional[Sequence[Tensor]] = None
+        self, frames: Tensor, noise: Tensor | None = None, drop_masks: Sequence[Tensor] | None = None
     ) -> PairMAEOutput:
-        """Hide, encode, decode and compare: the whole method in one pass, which training, tools and parity checks share.
+        """Hide, encode, decode and compare: the whole method in one pass, which training, tools and parity checks
+        share.
 
         Args:
             frames: Normalised pairs ``(N, 2, 3, H, W)``, frame 0 earlier; H and W divisible by the patch size.
-            noise: Uniform masking noise ``(N, 2 L)``, frame 0 first; the tokens with the smallest are visible. Drawn from torch's
-                generator if not given.
-            drop_masks: For each decoder block a boolean mask ``(N, heads or 1, 2 L, 2 L)`` of attention to drop, to repeat a given draw
-                of ASAD (:class:`JointPairDecoder` only). Without them drops are drawn in training and nothing is dropped in evaluation.
+            noise: Uniform masking noise ``(N, 2 L)``, frame 0 first; the tokens with the smallest are visible. Drawn
+                from torch's generator if not given.
+            drop_masks: For each decoder block a boolean mask ``(N, heads or 1, 2 L, 2 L)`` of attention to drop, to
+                repeat a given draw of ASAD (:class:`JointPairDecoder` only). Without them drops are drawn in training
+                and nothing is dropped in evaluation.
 
         Returns:
             Latents, masks, prediction and loss.
@@ -133,36 +139,38 @@ class PairMAE(BaseSelfSupervisor):
         return PairMAEOutput(latent, mask, tuple(group.ids_restore for group in masks), pred, loss)
 
     def forward(
-        self, inputs: Tensor, data_samples: Optional[list[DataSample]] = None, mode: str = 'tensor'
+        self, inputs: Tensor, data_samples: list[DataSample] | None = None, mode: str = 'tensor'
     ) -> tuple[Tensor, ...] | dict[str, Tensor] | list[DataSample]:
         """Entry point of MMEngine.
 
         Args:
             inputs: Normalised pairs ``(N, 2, 3, H, W)``.
             data_samples: N data samples. The masks of pairs whose samples hold a ``seed`` follow from it.
-            mode: ``'tensor'`` gives the encoder's output for the whole pair (nothing hidden), ``'loss'`` a dict with ``loss``, and
-                ``'predict'`` N data samples, see :meth:`predict`.
+            mode: ``'tensor'`` gives the encoder's output for the whole pair (nothing hidden), ``'loss'`` a dict with
+                ``loss``, and ``'predict'`` N data samples, see :meth:`predict`.
         """
         if mode == 'predict':
             return self.predict(inputs, data_samples)
         return super().forward(inputs, data_samples, mode)
 
-    def loss(self, inputs: Tensor, data_samples: Optional[list[DataSample]] = None) -> dict[str, Tensor]:
+    def loss(self, inputs: Tensor, data_samples: list[DataSample] | None = None) -> dict[str, Tensor]:
         """Training loss of pairs ``(N, 2, 3, H, W)``."""
         return dict(loss=self.reconstruct(inputs, self._noise(inputs, data_samples)).loss)
 
     @torch.no_grad()
-    def predict(self, inputs: Tensor, data_samples: Optional[list[DataSample]] = None) -> list[DataSample]:
+    def predict(self, inputs: Tensor, data_samples: list[DataSample] | None = None) -> list[DataSample]:
         """Reconstruct pairs ``(N, 2, 3, H, W)``.
 
         Returns:
             The N data samples with, as fields,
 
             - ``frames``: ``(2, 3, H, W)`` uint8, the input in RGB;
-            - ``reconstruction``: ``(2, 3, H, W)`` uint8, predicted pixels at hidden patches and the input elsewhere; where targets are
-              normalised, a patch gets its true mean and deviation back. A past frame that the decoder does not predict is left as it is;
+            - ``reconstruction``: ``(2, 3, H, W)`` uint8, predicted pixels at hidden patches and the input elsewhere;
+              where targets are normalised, a patch gets its true mean and deviation back. A past frame that the decoder
+              does not predict is left as it is;
             - ``mask``: ``(2, H, W)`` bool, True where hidden;
-            - ``error``: squared error on hidden patches that the decoder predicts, in units of the target: the loss of this pair;
+            - ``error``: squared error on hidden patches that the decoder predicts, in units of the target: the loss of
+              this pair;
             - ``constant_error``: the same for predicting each patch's mean (about 1 for normalised targets).
         """
         out = self.reconstruct(inputs, self._noise(inputs, data_samples))
@@ -196,7 +204,7 @@ class PairMAE(BaseSelfSupervisor):
     def _grid(self, frames: Tensor) -> tuple[int, int]:
         return tuple(size // self.backbone.patch_size for size in frames.shape[-2:])
 
-    def _noise(self, frames: Tensor, data_samples: Optional[list[DataSample]]) -> Optional[Tensor]:
+    def _noise(self, frames: Tensor, data_samples: list[DataSample] | None) -> Tensor | None:
         """Masking noise from the seeds of the pairs; None where they have none."""
         if not data_samples or 'seed' not in data_samples[0]:
             return None
@@ -214,13 +222,15 @@ class PairMAE(BaseSelfSupervisor):
 
 @MODELS.register_module()
 class DropMAE(PairMAE):
-    """DropMAE (arXiv 2304.00571): joint masking and encoding of both frames, adaptive spatial-attention dropout in the decoder.
+    """DropMAE (arXiv 2304.00571): joint masking and encoding of both frames, adaptive spatial-attention dropout in the
+    decoder.
 
-    75 % of the tokens of both frames together are hidden, identity embeddings tell the frames apart in encoder and decoder, there is no
-    class token, and P = 0.1. The arguments are those of :class:`PairMAE`; the size is the backbone's (ViT-B/16 in the paper).
+    75 % of the tokens of both frames together are hidden, identity embeddings tell the frames apart in encoder and
+    decoder, there is no class token, and P = 0.1. The arguments are those of :class:`PairMAE`; the size is the
+    backbone's (ViT-B/16 in the paper).
     """
 
-    recipe = {  # noqa: RUF012
+    recipe = {
         **PairMAE.recipe,
         'backbone': dict(type='mmvidmae.PairMAEViT', coupling='joint', frame_embed=True, with_cls_token=False),
         'masking': dict(type='mmvidmae.JointRandomMasking', mask_ratio=0.75),
@@ -232,7 +242,7 @@ class DropMAE(PairMAE):
 class TwinMAE(DropMAE):
     """TwinMAE, the baseline of the DropMAE paper: the same model without attention dropout."""
 
-    recipe = {  # noqa: RUF012
+    recipe = {
         **DropMAE.recipe,
         'neck': dict(type='mmvidmae.JointPairDecoder', frame_embed=True, spatial_drop=0.0),
     }
@@ -240,13 +250,14 @@ class TwinMAE(DropMAE):
 
 @MODELS.register_module()
 class SiamMAE(PairMAE):
-    """SiamMAE (arXiv 2305.14344): the past frame is seen whole, 95 % of the future frame is hidden and predicted from both.
+    """SiamMAE (arXiv 2305.14344): the past frame is seen whole, 95 % of the future frame is hidden and predicted from
+    both.
 
-    A siamese encoder with a class token and no identity embeddings, and the cross-self decoder. The arguments are those of
-    :class:`PairMAE`; the size is the backbone's (ViT-S/16 or S/8 in the paper).
+    A siamese encoder with a class token and no identity embeddings, and the cross-self decoder. The arguments are those
+    of :class:`PairMAE`; the size is the backbone's (ViT-S/16 or S/8 in the paper).
     """
 
-    recipe = {  # noqa: RUF012
+    recipe = {
         **PairMAE.recipe,
         'backbone': dict(
             type='mmvidmae.PairMAEViT', arch='small', coupling='siamese', frame_embed=False, with_cls_token=True
