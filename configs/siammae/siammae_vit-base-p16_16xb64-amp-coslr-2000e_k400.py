@@ -1,0 +1,4 @@
+# ViT-B/16 instead of ViT-S/16. A size of the third-party re-runs, not of the paper.
+_base_ = './siammae_vit-small-p16_16xb64-amp-coslr-2000e_k400.py'
+
+model = dict(backbone=dict(arch='base'))
