@@ -114,8 +114,8 @@ class PairMAEViT(VisionTransformer):
         if self.coupling == 'siamese':
             if len(groups) != 2:
                 raise ValueError(
-                    'a siamese encoder needs one mask for each frame: use a masking with a fixed number of visible tokens in '
-                    'each frame (PerFrameRandomMasking, AsymmetricMasking, GridMasking)'
+                    'a siamese encoder needs one mask for each frame: use a masking with a fixed number of visible '
+                    'tokens in each frame (PerFrameRandomMasking, AsymmetricMasking, GridMasking)'
                 )
             return tuple(self.encode(group, last)[0] for group in groups)
         (latent,) = self.encode(torch.cat(groups, dim=1), last)

@@ -81,7 +81,6 @@ class CrossBlock(BaseModule):
         norm_first: Pre-norm (each step normalises its input, and cross-attention its memory too) or post-norm (each sum
             is normalised).
         dropout: Dropout rate of attention weights, step outputs and the hidden feed-forward layer.
-        act: Activation type of the feed-forward step.
     """
 
     def __init__(
@@ -92,7 +91,6 @@ class CrossBlock(BaseModule):
         order: Sequence[str] = ('cross', 'self', 'ffn'),
         norm_first: bool = True,
         dropout: float = 0.0,
-        act: str = 'GELU',
     ) -> None:
         super().__init__()
         self.order = tuple(order)
@@ -107,7 +105,7 @@ class CrossBlock(BaseModule):
         if 'ffn' in self.order:
             self.ln_ffn = build_norm_layer(LN, embed_dims)
             self.ffn = FFN(
-                embed_dims, feedforward_channels, act_cfg=dict(type=act), ffn_drop=dropout, add_identity=False
+                embed_dims, feedforward_channels, act_cfg=dict(type='GELU'), ffn_drop=dropout, add_identity=False
             )
 
     def forward(self, x: Tensor, memory: Tensor | None = None) -> Tensor:

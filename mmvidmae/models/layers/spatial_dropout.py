@@ -63,7 +63,7 @@ def sample_spatial_drops(weights: Tensor, num_drops: int) -> Tensor:
     Returns:
         Boolean ``(..., L, L)``, True where attention is to be dropped; False on the diagonal and between frames.
     """
-    _num_tokens, half = weights.shape[-2:]
+    half = weights.shape[-1]
     keys = weights / torch.empty_like(weights).exponential_()
     keys = keys.unflatten(-2, (2, half))
     keys.diagonal(dim1=-2, dim2=-1).fill_(-1)  # also where an exponential of 0 made 0 / 0

@@ -47,7 +47,14 @@ def mask_by_noise(noise: Tensor, num_keep: int) -> TokenMask:
     Args:
         noise: ``(N, S)``, without ties.
         num_keep: Visible tokens, 1 to S. With all S of them, the tokens stay in their order.
+
+    Raises:
+        ValueError: If ``num_keep`` is out of range.
     """
+    if not 0 < num_keep <= noise.shape[1]:
+        raise ValueError(
+            f'{num_keep} of {noise.shape[1]} tokens would be visible: change the mask ratio or use a larger input'
+        )
     if num_keep == noise.shape[1]:
         ids = torch.arange(num_keep, device=noise.device).expand_as(noise)
         return TokenMask(ids, ids, torch.zeros_like(noise, dtype=torch.float32))
@@ -57,20 +64,8 @@ def mask_by_noise(noise: Tensor, num_keep: int) -> TokenMask:
 
 
 def count_visible(num_tokens: int, mask_ratio: float) -> int:
-    """Visible tokens out of ``num_tokens``: ``int(num_tokens (1 - ratio))``, truncated in double precision like the
-    authors' code.
-
-    Raises:
-        ValueError: If the ratio is outside [0, 1) or leaves nothing visible.
-    """
-    if not 0 <= mask_ratio < 1:
-        raise ValueError(f'mask_ratio must lie in [0, 1), got {mask_ratio}')
-    num_keep = int(num_tokens * (1 - mask_ratio))
-    if num_keep == 0:
-        raise ValueError(
-            f'mask_ratio={mask_ratio} leaves none of {num_tokens} tokens visible: lower it or use a larger input'
-        )
-    return num_keep
+    """Visible tokens: ``int(num_tokens (1 - ratio))``, truncated in double precision like the authors' code."""
+    return int(num_tokens * (1 - mask_ratio))
 
 
 class PairMasking(BaseModule):

@@ -141,7 +141,7 @@ class CrossPairDecoder(PairDecoder):
     - ``'paper'``: MAE's decoder, on which the paper builds: 8 blocks, 512 wide, 16 heads, pre-norm, cross-attention,
       self-attention, feed-forward (4 x), position embedding on both frames (as RSP and ToBo implement it).
     - ``'cropmae'``: CropMAE's SiamMAE: 4 blocks, 256 wide, 8 heads, post-norm, cross-attention, feed-forward (2048
-      wide, ReLU), self-attention, dropout 0.1, no position embedding on the memory.
+      wide), self-attention, dropout 0.1, no position embedding on the memory.
 
     Args:
         embed_dims: Width of the latents.
@@ -159,7 +159,6 @@ class CrossPairDecoder(PairDecoder):
         order: Order of the steps in a block.
         memory_pos_embed: Whether the memory gets position embeddings.
         dropout: Dropout rate in the blocks.
-        act: Activation type.
     """
 
     num_groups = (2,)
@@ -172,7 +171,6 @@ class CrossPairDecoder(PairDecoder):
             order=('cross', 'self', 'ffn'),
             memory_pos_embed=True,
             dropout=0.0,
-            act='GELU',
         ),
         'cropmae': dict(
             decoder_dims=256,
@@ -183,7 +181,6 @@ class CrossPairDecoder(PairDecoder):
             order=('cross', 'ffn', 'self'),
             memory_pos_embed=False,
             dropout=0.1,
-            act='ReLU',
         ),
     }
     variants = {'cross-self': {'cross', 'self', 'ffn'}, 'cross': {'cross', 'ffn'}, 'joint': {'self', 'ffn'}}

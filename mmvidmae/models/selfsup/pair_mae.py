@@ -107,8 +107,8 @@ class PairMAE(BaseSelfSupervisor):
         if groups not in self.neck.num_groups or (encoder.coupling == 'siamese' and groups != 2):
             raise ValueError(
                 f'{type(self.masking).__name__} hides tokens of both frames together, but a siamese encoder and '
-                f'{type(self.neck).__name__} need a fixed number of visible tokens in each frame: use PerFrameRandomMasking, '
-                'AsymmetricMasking or GridMasking'
+                f'{type(self.neck).__name__} need a fixed number of visible tokens in each frame: use '
+                'PerFrameRandomMasking, AsymmetricMasking or GridMasking'
             )
 
     def reconstruct(

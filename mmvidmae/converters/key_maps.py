@@ -1,0 +1,176 @@
+"""Parameter names of the authors' implementations and ours, in both directions.
+
+A state dict of theirs maps to one of :class:`mmvidmae.models.PairMAE` and back without loss. Any dict of tensors with
+the same names and shapes maps likewise, for instance one of gradients.
+"""
+
+import re
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+StateDict = dict[str, Tensor]
+
+_BLOCK = (
+    ('norm1', 'ln1'),
+    ('attn.qkv', 'attn.qkv'),
+    ('attn.proj', 'attn.proj'),
+    ('norm2', 'ln2'),
+    ('mlp.fc1', 'ffn.layers.0.0'),
+    ('mlp.fc2', 'ffn.layers.1'),
+)
+_ENCODER = (
+    ('cls_token', 'backbone.cls_token'),
+    ('pos_embed', 'backbone.pos_embed'),
+    ('patch_embed.proj', 'backbone.patch_embed.projection'),
+    *((f'blocks.#.{theirs}', f'backbone.layers.#.{ours}') for theirs, ours in _BLOCK),
+    ('norm', 'backbone.ln1'),
+)
+_DECODER = (
+    ('decoder_embed', 'neck.decoder_embed'),
+    ('mask_token', 'neck.mask_token'),
+    ('decoder_pos_embed', 'neck.decoder_pos_embed'),
+    ('decoder_norm', 'neck.ln1'),
+    ('decoder_pred', 'neck.decoder_pred'),
+)
+_DROPMAE = (
+    *_ENCODER,
+    *_DECODER,
+    ('temporal_pos_embed', 'backbone.frame_embed'),
+    ('decoder_temporal_pos_embed', 'neck.frame_embed'),
+    *((f'decoder_blocks.#.{theirs}', f'neck.decoder_blocks.#.{ours}') for theirs, ours in _BLOCK),
+)
+_CROPMAE_BLOCK = (
+    ('multihead_attn.q', 'cross_attn.q'),
+    ('multihead_attn.kv', 'cross_attn.kv'),
+    ('multihead_attn.out_proj', 'cross_attn.proj'),
+    ('norm2', 'ln_cross'),
+    ('self_attn.in_proj', 'self_attn.qkv'),
+    ('self_attn.out_proj', 'self_attn.proj'),
+    ('norm1', 'ln_self'),
+    ('linear1', 'ffn.layers.0.0'),
+    ('linear2', 'ffn.layers.1'),
+    ('norm3', 'ln_ffn'),
+)
+_CROPMAE = (
+    *_ENCODER,
+    *_DECODER,
+    *((f'decoder_blocks.#.{theirs}', f'neck.decoder_blocks.#.{ours}') for theirs, ours in _CROPMAE_BLOCK),
+)
+_RSP_BLOCK = (
+    ('norm1', 'ln_cross'),
+    ('norm_kv1', 'ln_memory'),
+    ('cattn.q', 'cross_attn.q'),
+    ('cattn.kv', 'cross_attn.kv'),
+    ('cattn.proj', 'cross_attn.proj'),
+    ('norm3', 'ln_self'),
+    ('attn.qkv', 'self_attn.qkv'),
+    ('attn.proj', 'self_attn.proj'),
+    ('norm4', 'ln_ffn'),
+    ('mlp2.fc1', 'ffn.layers.0.0'),
+    ('mlp2.fc2', 'ffn.layers.1'),
+)
+
+
+def _rename(state: Mapping[str, Tensor], pairs: list[tuple[str, str]]) -> StateDict:
+    """Rename by the pair whose first name, with ``#`` any layer number, is the key up to ``.weight`` or ``.bias``."""
+    rules = {re.escape(old).replace(r'\#', r'(\d+)') + r'((?:\.(?:weight|bias))?)': new for old, new in pairs}
+    renamed, unknown = {}, []
+    for key, value in state.items():
+        for pattern, new in rules.items():
+            if match := re.fullmatch(pattern, key):
+                *layer, suffix = match.groups()
+                renamed[new.replace('#', *layer) + suffix if layer else new + suffix] = value
+                break
+        else:
+            unknown.append(key)
+    if unknown:
+        raise KeyError(f'{len(unknown)} parameter names are not known here: {", ".join(sorted(unknown))}')
+    return renamed
+
+
+def _to_ours(state: Mapping[str, Tensor], table: tuple[tuple[str, str], ...]) -> StateDict:
+    return _rename(state, list(table))
+
+
+def _to_theirs(state: Mapping[str, Tensor], table: tuple[tuple[str, str], ...]) -> StateDict:
+    return _rename(state, [(ours, theirs) for theirs, ours in table])
+
+
+def dropmae_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
+    """Convert a DropMAE state dict.
+
+    The identity vectors ``x`` (earlier frame) and ``z`` (later frame) become the two rows of one tensor, and the unused
+    class-token row of the position embeddings is dropped.
+
+    Raises:
+        KeyError: Listing the names that DropMAE's model does not have.
+    """
+    state = dict(state)
+    for name in ('temporal_pos_embed', 'decoder_temporal_pos_embed'):
+        if f'{name}_x' in state:
+            state[name] = torch.stack((state.pop(f'{name}_x'), state.pop(f'{name}_z')), dim=1)
+    for name in ('pos_embed', 'decoder_pos_embed'):
+        if name in state:
+            state[name] = state[name][:, 1:]
+    return _to_ours(state, _DROPMAE)
+
+
+def mmvidmae_to_dropmae(state: Mapping[str, Tensor]) -> StateDict:
+    """Inverse of :func:`dropmae_to_mmvidmae`."""
+    state = _to_theirs(state, _DROPMAE)
+    for name in ('temporal_pos_embed', 'decoder_temporal_pos_embed'):
+        if name in state:
+            state[f'{name}_x'], state[f'{name}_z'] = state.pop(name).unbind(1)
+    for name in ('pos_embed', 'decoder_pos_embed'):
+        if name in state:
+            state[name] = torch.cat((torch.zeros_like(state[name][:, :1]), state[name]), dim=1)
+    return state
+
+
+def cropmae_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
+    """Convert a state dict of CropMAE's SiamMAE (preset ``'cropmae'`` of :class:`CrossPairDecoder`).
+
+    The packed query, key and value projection of its cross-attention becomes a query and a key-value projection.
+
+    Raises:
+        KeyError: Listing the names that the model does not have.
+    """
+    split = {}
+    for key, value in state.items():
+        key = re.sub(r'\.in_proj_(weight|bias)$', r'.in_proj.\1', key)
+        if '.multihead_attn.in_proj.' in key:
+            dims = len(value) // 3
+            split[key.replace('in_proj', 'q')], split[key.replace('in_proj', 'kv')] = value.split((dims, 2 * dims))
+        else:
+            split[key] = value
+    return _to_ours(split, _CROPMAE)
+
+
+def mmvidmae_to_cropmae(state: Mapping[str, Tensor]) -> StateDict:
+    """Inverse of :func:`cropmae_to_mmvidmae`."""
+    packed = {}
+    state = _to_theirs(state, _CROPMAE)
+    for key, value in state.items():
+        if '.multihead_attn.kv.' in key:
+            continue
+        if '.multihead_attn.q.' in key:
+            value = torch.cat((value, state[key.replace('.q.', '.kv.')]))
+            key = key.replace('.q.', '.in_proj.')
+        packed[re.sub(r'\.in_proj\.(weight|bias)$', r'.in_proj_\1', key)] = value
+    return packed
+
+
+def rsp_block_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
+    """Convert the state dict of one decoder block of RSP or ToBo to that of a :class:`CrossBlock`.
+
+    Raises:
+        KeyError: Listing the names that the block does not have.
+    """
+    return _to_ours(state, _RSP_BLOCK)
+
+
+def mmvidmae_to_rsp_block(state: Mapping[str, Tensor]) -> StateDict:
+    """Inverse of :func:`rsp_block_to_mmvidmae`."""
+    return _to_theirs(state, _RSP_BLOCK)

@@ -1,0 +1,42 @@
+"""Checks against outputs recorded from the authors' implementations (``tools/analysis_tools/check_parity.py``)."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from .pretrain import check_asad, check_cropmae, check_dropmae, check_len_keep, check_rsp_block, check_sincos
+from .report import Difference, Report
+
+__all__ = ['CHECKERS', 'Difference', 'Report', 'check_file']
+
+# What a kind of file is recognised by: all of these arrays (a name ending in '*' matches by its beginning).
+CHECKERS: dict[tuple[str, ...], Callable[[Mapping[str, np.ndarray]], Report]] = {
+    ('imgs_x', 'imgs_z', 'asad/P_percent', 'state/*'): check_dropmae,
+    ('frame1', 'frame2', 'features_frame1', 'state/*'): check_cropmae,
+    ('x', 'kv', 'cotangent', 'state/cattn*'): check_rsp_block,
+    ('logits', 'W', 'table_n_drop'): check_asad,
+    ('L', 'mask_permille', 'n_keep'): check_len_keep,
+    ('dim*',): check_sincos,
+}
+
+
+def check_file(path: str | Path) -> Report:
+    """Recognise a reference file by its arrays and compare everything in it.
+
+    Args:
+        path: An ``.npz`` file, read without unpickling.
+
+    Raises:
+        ValueError: If the file is of no known kind.
+    """
+    with np.load(path, allow_pickle=False) as archive:
+        arrays = dict(archive)
+    for signature, checker in CHECKERS.items():
+        if all(any(key == name or _starts(key, name) for key in arrays) for name in signature):
+            return checker(arrays)
+    raise ValueError(f'{path} is of no known kind; its arrays begin with {", ".join(sorted(arrays)[:8])}')
+
+
+def _starts(key: str, name: str) -> bool:
+    return name.endswith('*') and key.startswith(name[:-1])

@@ -1,0 +1,40 @@
+"""Compare our models with outputs recorded from the authors' implementations.
+
+Each ``.npz`` file is recognised by its arrays; the model or function that it describes is built from the file alone.
+Prints a line for each array with its largest difference and tolerance. The exit code is 1 if one is exceeded.
+
+Example:
+    python tools/analysis_tools/check_parity.py tests/data/parity/*.npz
+"""
+
+import argparse
+import sys
+import zipfile
+
+from mmvidmae.parity import check_file
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('files', nargs='+', metavar='FILE.npz', help='reference files')
+    parser.add_argument('--quiet', action='store_true', help='print only what fails, and a line for each file')
+    args = parser.parse_args()
+
+    failed = 0
+    for path in args.files:
+        try:
+            report = check_file(path)
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            print(f'FAIL {path}: {error}')
+            failed += 1
+            continue
+        for difference in report.differences:
+            if not (args.quiet and difference.passed):
+                print(difference)
+        failed += not report.passed
+        print(f'{"ok  " if report.passed else "FAIL"} {path}: {len(report.differences)} comparisons')
+    return int(failed > 0)
+
+
+if __name__ == '__main__':
+    sys.exit(main())
