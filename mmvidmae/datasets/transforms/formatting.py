@@ -1,0 +1,49 @@
+"""From the pipeline's dict to what the model gets."""
+
+from mmcv.transforms import BaseTransform
+from mmpretrain.structures import DataSample
+
+from mmvidmae.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class PackPairs(BaseTransform):
+    """Packs pairs for ``pair_collate``; everything else is dropped.
+
+    **Required Keys:**
+
+    - frames
+    - frame_ids
+    - video_path
+    - rng
+    - skipped (optional)
+
+    **Returned Keys:**
+
+    - inputs (torch.Tensor): uint8 RGB of shape (num_pairs, 2, 3, H, W), contiguous.
+    - data_samples (list[DataSample]): one for each pair, with the metainfo
+
+        - video_path (str),
+        - frame_ids (tuple[int, int]),
+        - seed (int): 63 bits, for the model to draw the pair's mask from; it makes the mask part of what is repeatable,
+        - skipped (list[tuple[str, str]]): the clips that this one replaced, with reasons. Only on the item's first
+          sample, so that each replacement counts once, and only if there were any.
+    """
+
+    def transform(self, results: dict) -> dict:
+        data_samples = [
+            DataSample(
+                metainfo=dict(
+                    video_path=results['video_path'],
+                    frame_ids=tuple(frame_ids),
+                    seed=int(results['rng'].integers(2**63 - 1)),
+                )
+            )
+            for frame_ids in results['frame_ids'].tolist()
+        ]
+        if results.get('skipped'):
+            data_samples[0].set_metainfo(dict(skipped=results['skipped']))
+        return dict(inputs=results['frames'].contiguous(), data_samples=data_samples)
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}()'

@@ -1,0 +1,97 @@
+"""Which frames make a pair, and how they are read."""
+
+from typing import Literal
+
+import numpy as np
+import torch
+from mmcv.transforms import BaseTransform
+
+from mmvidmae.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class SampleFramePairs(BaseTransform):
+    """Draws pairs of frames that lie between ``lo`` and ``hi`` frames apart.
+
+    The references draw in opposite orders, which gives different laws on a clip of n frames:
+
+    - ``'start'`` (DropMAE: gap (1, 49)): the start uniform over 0..n-1-lo, then the gap uniform over lo..min(hi,
+      n-1-start). All starts are equally likely; near the end of the clip only small gaps are left.
+    - ``'gap'`` (SiamMAE: gap (4, 48), section 4 and its reproductions): the gap uniform over lo..min(hi, n-1), then
+      the start uniform over 0..n-1-gap. All gaps are equally likely.
+
+    A clip of at most lo frames gives its first and last frame, so that a one-frame clip is paired with itself.
+
+    **Required Keys:**
+
+    - reader
+    - num_pairs
+    - rng
+
+    **Added Keys:**
+
+    - frame_ids (np.ndarray): int64 of shape (num_pairs, 2), the earlier frame first.
+
+    Args:
+        gap: (lo, hi), in frames, both included.
+        draw_first: ``'gap'`` or ``'start'``.
+
+    Raises:
+        ValueError: If not 0 <= lo <= hi, or ``draw_first`` is neither.
+    """
+
+    def __init__(self, gap: tuple[int, int], draw_first: Literal['gap', 'start']) -> None:
+        lo, hi = gap
+        if not 0 <= lo <= hi:
+            raise ValueError(f'SampleFramePairs: gap must be (lo, hi) with 0 <= lo <= hi, got {gap}')
+        if draw_first not in ('gap', 'start'):
+            raise ValueError(f"SampleFramePairs: draw_first must be 'gap' or 'start', got {draw_first!r}")
+        self.gap = (lo, hi)
+        self.draw_first = draw_first
+
+    def transform(self, results: dict) -> dict:
+        num_frames, rng = len(results['reader']), results['rng']
+        results['frame_ids'] = np.array([self._draw(num_frames, rng) for _ in range(results['num_pairs'])])
+        return results
+
+    def _draw(self, num_frames: int, rng: np.random.Generator) -> tuple[int, int]:
+        lo, hi = self.gap
+        last = num_frames - 1
+        if last < lo:
+            return 0, last
+        if self.draw_first == 'start':
+            start = rng.integers(0, last - lo, endpoint=True)
+            gap = rng.integers(lo, min(hi, last - start), endpoint=True)
+        else:
+            gap = rng.integers(lo, min(hi, last), endpoint=True)
+            start = rng.integers(0, last - gap, endpoint=True)
+        return start, start + gap
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(gap={self.gap}, draw_first={self.draw_first!r})'
+
+
+@TRANSFORMS.register_module()
+class LoadFramePairs(BaseTransform):
+    """Reads the frames of all pairs in one pass over the clip, each frame once.
+
+    **Required Keys:**
+
+    - reader
+    - frame_ids
+
+    **Added Keys:**
+
+    - frames (torch.Tensor): uint8 RGB of shape (num_pairs, 2, 3, H, W), 0 to 255, channels last in memory, because
+      torchvision resizes that layout two to three times as fast.
+    """
+
+    def transform(self, results: dict) -> dict:
+        needed, positions = np.unique(results['frame_ids'], return_inverse=True)
+        frames = torch.from_numpy(results['reader'].get_batch(needed.tolist()))
+        positions = torch.from_numpy(positions.reshape(results['frame_ids'].shape))
+        results['frames'] = frames[positions].permute(0, 1, 4, 2, 3)
+        return results
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}()'
