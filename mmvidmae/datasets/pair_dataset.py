@@ -140,7 +140,7 @@ class PairDataset(BaseDataset):
             except UnreadableClip as failure:
                 skipped.append((failure.path, failure.reason))
         raise RuntimeError(
-            f'{self._name()}: not one of the {len(self)} clips can be read; the last one tried: {": ".join(skipped[-1])}'
+            f'{self._name()}: not one of the {len(self)} clips can be read; the last tried: {": ".join(skipped[-1])}'
         )
 
     def _candidates(self, visit: Visit) -> Iterator[tuple[int, np.random.Generator]]:

@@ -182,8 +182,8 @@ class PairCenterCrop(BaseTransform):
         height, width = results['frames'].shape[-2:]
         if height < self.size[0] or width < self.size[1]:
             raise ValueError(
-                f'PairCenterCrop: frames of (height, width) {(height, width)} are smaller than {self.size}; put PairResize '
-                'before it'
+                f'PairCenterCrop: frames of (height, width) {(height, width)} are smaller than {self.size}; '
+                'put PairResize before it'
             )
         results['frames'] = F.center_crop(results['frames'], self.size)
         return results
