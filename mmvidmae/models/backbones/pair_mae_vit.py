@@ -158,6 +158,11 @@ class PairMAEViT(VisionTransformer):
                 outputs.append(x)
         return outputs
 
+    def train(self, mode: bool = True) -> 'PairMAEViT':
+        """Set the mode; returns the module as PyTorch's modules do (mmpretrain's backbones return None)."""
+        super().train(mode)
+        return self
+
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
         """Depth of a parameter for layer-wise learning-rate decay; the identity embeddings belong to the stem."""
         if param_name == f'{prefix}frame_embed':

@@ -28,4 +28,4 @@ def seeded_uniform(seeds: Tensor, length: int) -> Tensor:
     x = seeds[:, None] + _GOLDEN_GAMMA * torch.arange(1, length + 1, device=seeds.device)
     for bits, factor in _MIX:
         x = (x ^ shift_right(x, bits)) * factor
-    return shift_right(x ^ shift_right(x, 31), 11) * 2.0**-53
+    return shift_right(x ^ shift_right(x, 31), 11).double() * 2.0**-53

@@ -1,0 +1,293 @@
+"""The models: shapes, what depends on what, published sizes, errors."""
+
+import itertools
+
+import pytest
+import torch
+from mmengine.registry import init_default_scope
+from mmpretrain.models import VisionTransformer
+from mmpretrain.structures import DataSample
+
+from mmvidmae.registry import MODELS
+
+ARCH = dict(embed_dims=24, num_layers=2, num_heads=2, feedforward_channels=48)
+SMALL_DECODER = dict(decoder_dims=32, depth=2, num_heads=4)
+METHODS = ('DropMAE', 'TwinMAE', 'SiamMAE')
+
+
+@pytest.fixture(autouse=True)
+def scope():
+    init_default_scope('mmpretrain')
+    torch.manual_seed(0)
+
+
+def build(method: str, img_size=(16, 24), patch_size: int = 4, **parts):
+    backbone = dict(arch=ARCH, img_size=img_size, patch_size=patch_size, **parts.pop('backbone', {}))
+    neck = {**SMALL_DECODER, **parts.pop('neck', {})}
+    model = MODELS.build(dict(type=f'mmvidmae.{method}', backbone=backbone, neck=neck, **parts))
+    model.init_weights()
+    return model
+
+
+def samples(num: int) -> list[DataSample]:
+    return [DataSample(metainfo=dict(seed=seed)) for seed in range(num)]
+
+
+@pytest.mark.parametrize('method', METHODS)
+@pytest.mark.parametrize(('img_size', 'patch_size'), [(32, 8), ((28, 42), 14), ((48, 16), 16), ((24, 40), 8)])
+def test_one_step_at_any_size(method, img_size, patch_size):
+    model = build(method, img_size, patch_size)
+    height, width = (img_size, img_size) if isinstance(img_size, int) else img_size
+    masks = dict(mask_ratio=0.5) if method != 'SiamMAE' else dict(mask_ratio=(0.0, 0.5))
+    model.masking = MODELS.build(
+        dict(type='mmvidmae.AsymmetricMasking' if method == 'SiamMAE' else 'mmvidmae.JointRandomMasking', **masks)
+    )
+    inputs = torch.randint(256, (3, 2, 3, height, width), dtype=torch.uint8)
+    data = model.data_preprocessor(dict(inputs=inputs, data_samples=samples(3)))
+    loss = model(**data, mode='loss')['loss']
+    loss.backward()
+    assert loss.isfinite()
+    without_gradient = [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
+    assert not without_gradient
+    predictions = model.eval()(**data, mode='predict')
+    assert torch.equal(torch.stack([sample.frames for sample in predictions]), inputs)
+
+
+COMBINATIONS = list(
+    itertools.product(
+        ('joint', 'siamese'),
+        (False, True),
+        (False, True),
+        (
+            dict(type='mmvidmae.JointRandomMasking', mask_ratio=0.75),
+            dict(type='mmvidmae.PerFrameRandomMasking', mask_ratio=0.75),
+            dict(type='mmvidmae.AsymmetricMasking', mask_ratio=(0.0, 0.9)),
+            dict(type='mmvidmae.GridMasking', stride=(1, 2)),
+        ),
+        (
+            dict(type='mmvidmae.JointPairDecoder', spatial_drop=0.2),
+            dict(type='mmvidmae.CrossPairDecoder', variant='cross-self'),
+            dict(type='mmvidmae.CrossPairDecoder', preset='cropmae', variant='cross'),
+            dict(type='mmvidmae.CrossPairDecoder', variant='joint'),
+        ),
+    )
+)
+
+
+@pytest.mark.parametrize(('coupling', 'frame_embed', 'with_cls_token', 'masking', 'neck'), COMBINATIONS)
+def test_every_combination_trains_or_says_why_not(coupling, frame_embed, with_cls_token, masking, neck):
+    def make():
+        backbone = dict(coupling=coupling, frame_embed=frame_embed, with_cls_token=with_cls_token)
+        return build('PairMAE', backbone=backbone, masking=masking, neck=neck)
+
+    joint_mask = masking['type'].endswith('JointRandomMasking')
+    if joint_mask and (coupling == 'siamese' or neck['type'].endswith('CrossPairDecoder')):
+        with pytest.raises(ValueError, match='fixed number of visible tokens in each frame'):
+            make()
+        return
+    model = make()
+    out = model.reconstruct(torch.randn(2, 2, 3, 16, 24))
+    both = neck['type'].endswith('JointPairDecoder')
+    assert out.pred.shape == (2, 48 if both else 24, 48)
+    assert out.mask.shape == (2, 48)
+    assert [len(latent[0]) for latent in out.latent] == [
+        int(ids.shape[1] - mask.sum(1)[0]) + with_cls_token
+        for ids, mask in zip(out.ids_restore, out.mask.chunk(len(out.ids_restore), dim=1))
+    ]
+    out.loss.backward()
+
+
+@pytest.mark.parametrize('method', METHODS)
+def test_hidden_pixels_do_not_leak(method):
+    """Changing what is hidden changes neither latents nor predictions; changing what is visible changes both."""
+    model = build(method).eval()
+    frames, noise = torch.randn(1, 2, 3, 16, 24), torch.rand(1, 48)
+    before = model.reconstruct(frames, noise)
+    patches = model.head.patchify(frames)
+    for hidden in (True, False):
+        changed = patches + (before.mask[..., None] == hidden) * torch.randn_like(patches)
+        after = model.reconstruct(model.head.unpatchify(changed, (4, 6)), noise)
+        same = all(torch.allclose(a, b, atol=1e-5) for a, b in zip(before.latent, after.latent))
+        assert same == hidden
+        assert torch.allclose(before.pred, after.pred, atol=1e-5) == hidden
+
+
+def test_a_siamese_encoder_keeps_frames_apart_and_a_joint_one_does_not():
+    frames, other = torch.randn(2, 1, 2, 3, 16, 24)
+    other[:, 0] = frames[:, 0]
+    for method, apart in (('SiamMAE', True), ('TwinMAE', False)):
+        model = build(method).eval()
+        past, _ = model(frames)
+        past_beside_other, _ = model(other)
+        assert torch.allclose(past, past_beside_other, atol=1e-6) == apart
+
+
+def test_reconstruction_reads_the_past():
+    model = build('SiamMAE').eval()
+    frames, noise = torch.randn(1, 2, 3, 16, 24), torch.rand(1, 48)
+    changed = frames.clone()
+    changed[:, 0] += torch.randn_like(changed[:, 0])
+    assert not torch.allclose(model.reconstruct(frames, noise).pred, model.reconstruct(changed, noise).pred, atol=1e-4)
+
+
+@pytest.mark.parametrize('method', METHODS)
+def test_patches_round_trip(method):
+    head = build(method).head
+    frames = torch.arange(2 * 2 * 3 * 16 * 24.0).view(2, 2, 3, 16, 24)
+    patches = head.patchify(frames)
+    assert torch.equal(head.unpatchify(patches, (4, 6)), frames)
+    # pixel-major, channel last: token 7 of the second frame is row 1, column 1
+    assert torch.equal(patches[1, 24 + 7].view(4, 4, 3), frames[1, 1, :, 4:8, 4:8].permute(1, 2, 0))
+
+
+def test_a_perfect_prediction_has_no_error_and_gives_the_pixels_back():
+    head = build('DropMAE').head
+    frames = torch.randn(2, 2, 3, 16, 24)
+    patches = head.patchify(frames)
+    target = head.normalise(patches)
+    assert torch.allclose(target.mean(-1), torch.zeros(2, 48), atol=1e-6)
+    assert torch.allclose(target.var(-1), torch.ones(2, 48), atol=1e-4)  # unbiased
+    assert torch.allclose(head.denormalise(target, patches), patches, atol=1e-5)
+    mask = torch.rand(2, 48).round()
+    assert head.loss(target, frames, mask) < 1e-10
+    assert head.loss(torch.zeros_like(target), frames, mask) == pytest.approx(47 / 48, rel=1e-3)
+
+
+@pytest.mark.parametrize('norm_pix', [True, False])
+@pytest.mark.parametrize('method', METHODS)
+def test_predictions(method, norm_pix):
+    model = build(method, head=dict(norm_pix=norm_pix)).eval()
+    inputs = torch.randint(256, (4, 2, 3, 16, 24), dtype=torch.uint8)
+    data = model.data_preprocessor(dict(inputs=inputs, data_samples=samples(4)))
+    predictions = model(**data, mode='predict')
+    assert [sample.seed for sample in predictions] == [0, 1, 2, 3]
+    for sample, pair in zip(predictions, inputs):
+        assert sample.frames.dtype == sample.reconstruction.dtype == torch.uint8
+        assert torch.equal(sample.frames, pair)
+        assert sample.mask.shape == (2, 16, 24)
+        visible = ~sample.mask[:, None].expand_as(pair)
+        assert torch.equal(sample.reconstruction[visible], pair[visible])
+        assert not torch.equal(sample.reconstruction, pair)
+        assert model.head.patchify(sample.mask[None, :, None].expand(1, 2, 3, 16, 24)).float().var(-1).max() == 0
+    mean = torch.tensor([float(sample.error) for sample in predictions]).mean()
+    assert mean == pytest.approx(model(**data, mode='loss')['loss'].item(), rel=1e-5)
+    if norm_pix:
+        assert all(float(sample.constant_error) == pytest.approx(47 / 48, rel=0.02) for sample in predictions)
+
+
+@pytest.mark.parametrize('method', METHODS)
+def test_masks_follow_the_seed_of_each_pair(method):
+    """The same pair gets the same mask in any batch; pairs without seeds draw from torch's generator."""
+    model = build(method).eval()
+    inputs = torch.randn(3, 2, 3, 16, 24)
+    batch = model(inputs, samples(3), mode='predict')
+    alone = model(inputs[[2]], samples(3)[2:], mode='predict')
+    assert torch.equal(batch[2].mask, alone[0].mask)
+    assert not torch.equal(batch[1].mask, batch[2].mask)
+    unseeded = [model(inputs[[0]], mode='predict')[0].mask for _ in range(2)]
+    assert not torch.equal(*unseeded)
+
+
+def test_evaluation_is_deterministic_and_training_drops_attention():
+    model, frames, noise = build('DropMAE'), torch.randn(2, 2, 3, 16, 24), torch.rand(2, 48)
+    assert model.reconstruct(frames, noise).loss != model.reconstruct(frames, noise).loss
+    model.eval()
+    assert model.reconstruct(frames, noise).loss == model.reconstruct(frames, noise).loss
+
+
+@pytest.mark.parametrize('method', METHODS)
+def test_nothing_is_kept_between_calls(method):
+    model = build(method)
+
+    def state():
+        return {
+            f'{name}.{key}'
+            for name, module in model.named_modules()
+            for key in (*module.__dict__, *module._buffers)  # attributes of modules
+        }
+
+    before = state()
+    data = dict(inputs=torch.randn(2, 2, 3, 16, 24), data_samples=samples(2))
+    for mode in ('tensor', 'loss', 'predict'):
+        model(**data, mode=mode) if mode != 'tensor' else model(data['inputs'])
+    assert state() == before
+
+
+def test_encoder_is_an_mmpretrain_vision_transformer():
+    """Its weights load into mmpretrain's class by name alone and give the same features, at other sizes too."""
+    ours = build('SiamMAE').backbone.eval()
+    plain = VisionTransformer(ARCH, (16, 24), 4, out_type='featmap')
+    plain.eval()
+    assert plain.load_state_dict(ours.state_dict()).missing_keys == []
+    for size in ((16, 24), (32, 20)):
+        image = torch.randn(2, 3, *size)
+        assert torch.allclose(ours(image)[0], plain(image)[0], atol=1e-5)
+
+
+def test_single_frames_at_chosen_layers():
+    backbone = MODELS.build(
+        dict(type='mmvidmae.PairMAEViT', arch=ARCH, img_size=16, patch_size=4, out_indices=[0, 1], frame_embed=True)
+    ).eval()
+    first, last = backbone(torch.randn(2, 3, 24, 32))
+    assert first.shape == last.shape == (2, 24, 6, 8)
+    assert backbone.get_layer_depth('backbone.frame_embed', 'backbone.') == (0, 4)
+
+
+def test_models_accept_another_size_than_they_were_made_for():
+    for method in METHODS:
+        model = build(method)
+        assert model.reconstruct(torch.randn(1, 2, 3, 32, 32)).pred.shape[1] in (64, 128)
+        with pytest.raises(ValueError, match='30 x 32 pixels do not divide into patches of 4'):
+            model.reconstruct(torch.randn(1, 2, 3, 30, 32))
+
+
+@pytest.mark.parametrize(
+    ('method', 'arch', 'patch', 'neck', 'encoder', 'total'),
+    [
+        # millions of trainable parameters; the first three from reference implementations, computed by hand
+        ('DropMAE', 'base', 16, {}, 85.65, 111.66),
+        ('SiamMAE', 'small', 16, dict(preset='cropmae'), 21.59, 28.4),
+        ('SiamMAE', 'small', 16, {}, 21.59, 56.0),
+        ('DropMAE', 'large', 16, {}, 303.1, 329.2),
+        ('DropMAE', 'huge', 14, {}, 630.4, 656.8),
+        ('SiamMAE', 'small', 8, {}, 21.37, 55.5),
+        ('TwinMAE', 'tiny', 16, {}, 5.49, 31.2),
+    ],
+)
+def test_published_sizes(method, arch, patch, neck, encoder, total):
+    with torch.device('meta'):
+        model = MODELS.build(
+            dict(type=f'mmvidmae.{method}', backbone=dict(arch=arch, img_size=224, patch_size=patch), neck=neck)
+        )
+
+    def millions(module):
+        return sum(p.numel() for p in module.parameters() if p.requires_grad) / 1e6
+
+    assert millions(model.backbone) == pytest.approx(encoder, rel=2e-3)
+    assert millions(model) == pytest.approx(total, rel=1e-2)
+
+
+def test_initialisation_is_that_of_mae():
+    model = build('DropMAE', backbone=dict(with_cls_token=False))
+    for name, p in model.named_parameters():
+        if name.endswith('bias') and 'projection' not in name:
+            assert not p.any(), name
+    qkv = model.backbone.layers[0].attn.qkv.weight
+    assert qkv.abs().max() <= (6 / sum(qkv.shape)) ** 0.5  # xavier-uniform
+    assert model.backbone.frame_embed.std().item() == pytest.approx(1, abs=0.4)
+    assert model.neck.mask_token.std().item() == pytest.approx(0.02, abs=0.01)
+    assert not model.backbone.pos_embed.requires_grad
+
+
+@pytest.mark.parametrize(
+    ('parts', 'error', 'message'),
+    [
+        (dict(neck=dict(preset='papr')), ValueError, 'preset must be one of paper, cropmae'),
+        (dict(neck=dict(variant='self')), ValueError, 'variant must be one of'),
+        (dict(neck=dict(num_layers=2)), TypeError, 'no option num_layers'),
+        (dict(backbone=dict(coupling='both')), ValueError, "'joint' or 'siamese'"),
+    ],
+)
+def test_bad_configs_name_the_option(parts, error, message):
+    with pytest.raises(error, match=message):
+        build('SiamMAE', **parts)

@@ -1,0 +1,78 @@
+"""Numbers of the authors' implementations, through the same functions as tools/analysis_tools/check_parity.py."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mmvidmae.parity import Report, check_file
+
+DATA = Path(__file__).parents[1] / 'data' / 'parity'
+TOOL = Path(__file__).parents[2] / 'tools' / 'analysis_tools' / 'check_parity.py'
+
+
+@pytest.mark.parametrize('path', sorted(DATA.glob('*.npz')), ids=lambda path: path.stem)
+def test_matches_the_authors(path: Path):
+    report = check_file(path)
+    assert report.passed, '\n'.join(str(difference) for difference in report.differences if not difference.passed)
+
+
+def test_all_kinds_are_covered():
+    names = {path.stem for path in DATA.glob('*.npz')}
+    assert names == {'asad', 'dropmae_forward', 'len_keep', 'siammae_cropmae', 'siammae_rsp_block', 'sincos'}
+
+
+@pytest.mark.parametrize(
+    ('name', 'array', 'change', 'caught'),
+    [
+        ('dropmae_forward', 'state/temporal_pos_embed_z', 1e-3, {'latent', 'gradnorm/temporal_pos_embed_x'}),
+        ('dropmae_forward', 'state/decoder_blocks.1.mlp.fc2.weight', 1e-3, {'pred', 'asad/pred'}),
+        (
+            'siammae_cropmae',
+            'state/decoder_blocks.0.multihead_attn.in_proj_weight',
+            1e-2,
+            {'decoder_block0_out', 'pred'},
+        ),
+        ('siammae_rsp_block', 'state/norm_kv1.weight', 1e-3, {'out', 'grad_kv'}),
+        ('asad', 'W', 1e-4, {'W'}),
+    ],
+)
+def test_a_small_change_is_caught(tmp_path: Path, name: str, array: str, change: float, caught: set):
+    with np.load(DATA / f'{name}.npz') as archive:
+        arrays = dict(archive)
+    arrays[array] = arrays[array] * np.float32(1 + change)
+    np.savez(tmp_path / 'changed.npz', **arrays)
+    report = check_file(tmp_path / 'changed.npz')
+    failed = {difference.name for difference in report.differences if not difference.passed}
+    assert caught <= failed
+
+
+def test_shapes_nan_and_emptiness_fail():
+    report = Report()
+    assert not report.passed
+    report.compare('shape', np.zeros(2), np.zeros(3), atol=1.0)
+    report.compare('nan', np.full(2, np.nan), np.zeros(2), atol=1.0)
+    report.compare('zero reference', np.full(2, 1e-9), np.zeros(2), rtol=1.0)
+    assert not any(difference.passed for difference in report.differences)
+
+
+def test_tool_exit_codes(tmp_path: Path):
+    bad = tmp_path / 'bad.npz'
+    np.savez(bad, L=np.array([16]), mask_permille=np.array([500]), n_keep=np.array([[9]]))
+    unknown = tmp_path / 'unknown.npz'
+    np.savez(unknown, something=np.zeros(1))
+    run = subprocess.run(
+        [sys.executable, TOOL, DATA / 'len_keep.npz', bad, unknown, tmp_path / 'missing.npz'],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 1
+    assert f'ok   {DATA / "len_keep.npz"}' in run.stdout
+    assert 'FAIL n_keep' in run.stdout
+    assert 'is of no known kind' in run.stdout
+    assert 'missing.npz' in run.stdout
+    good = subprocess.run([sys.executable, TOOL, DATA / 'len_keep.npz'], capture_output=True, check=False)
+    assert good.returncode == 0
