@@ -35,23 +35,33 @@ class SampleFramePairs(BaseTransform):
     Args:
         gap: (lo, hi), in frames, both included.
         draw_first: ``'gap'`` or ``'start'``.
+        span: The part of the clip to draw from, as shares of its length, so that the end of every clip can be held out
+            for validation. At least one frame is left.
 
     Raises:
-        ValueError: If not 0 <= lo <= hi, or ``draw_first`` is neither.
+        ValueError: If not 0 <= lo <= hi, ``draw_first`` is neither, or not 0 <= begin < end <= 1 for ``span``.
     """
 
-    def __init__(self, gap: tuple[int, int], draw_first: Literal['gap', 'start']) -> None:
+    def __init__(
+        self, gap: tuple[int, int], draw_first: Literal['gap', 'start'], span: tuple[float, float] = (0.0, 1.0)
+    ) -> None:
         lo, hi = gap
         if not 0 <= lo <= hi:
             raise ValueError(f'SampleFramePairs: gap must be (lo, hi) with 0 <= lo <= hi, got {gap}')
         if draw_first not in ('gap', 'start'):
             raise ValueError(f"SampleFramePairs: draw_first must be 'gap' or 'start', got {draw_first!r}")
+        if not 0 <= span[0] < span[1] <= 1:
+            raise ValueError(f'SampleFramePairs: span must be (begin, end) with 0 <= begin < end <= 1, got {span}')
         self.gap = (lo, hi)
         self.draw_first = draw_first
+        self.span = tuple(span)
 
     def transform(self, results: dict) -> dict:
         num_frames, rng = len(results['reader']), results['rng']
-        results['frame_ids'] = np.array([self._draw(num_frames, rng) for _ in range(results['num_pairs'])])
+        begin = min(int(self.span[0] * num_frames), num_frames - 1)
+        length = max(int(self.span[1] * num_frames) - begin, 1)
+        pairs = [self._draw(length, rng) for _ in range(results['num_pairs'])]
+        results['frame_ids'] = begin + np.array(pairs)
         return results
 
     def _draw(self, num_frames: int, rng: np.random.Generator) -> tuple[int, int]:
@@ -68,7 +78,7 @@ class SampleFramePairs(BaseTransform):
         return start, start + gap
 
     def __repr__(self) -> str:
-        return f'{type(self).__name__}(gap={self.gap}, draw_first={self.draw_first!r})'
+        return f'{type(self).__name__}(gap={self.gap}, draw_first={self.draw_first!r}, span={self.span})'
 
 
 @TRANSFORMS.register_module()
