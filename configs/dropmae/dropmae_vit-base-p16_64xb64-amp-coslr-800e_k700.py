@@ -1,5 +1,5 @@
-# DropMAE, ViT-B/16, Kinetics-700, 800 epochs: the weights that the authors published. On 64 GPUs of their size the log
-# shows gradient accumulation (add `accumulative_counts` to optim_wrapper where 64 pairs a GPU do not fit).
+# DropMAE, ViT-B/16, Kinetics-700, 800 epochs: the weights that the authors published, by their log trained with gradient
+# accumulation. On fewer than 64 GPUs do the same: `--cfg-options optim_wrapper.accumulative_counts=2` on 32.
 _base_ = [
     '../_base_/methods/dropmae.py',
     '../_base_/datasets/k700.py',

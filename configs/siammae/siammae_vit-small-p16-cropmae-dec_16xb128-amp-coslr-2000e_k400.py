@@ -1,5 +1,5 @@
-# SiamMAE as CropMAE reproduces it, ViT-S/16, Kinetics-400, 2000 epochs. 128 videos on each of 16 GPUs, one pair of
-# each.
+# SiamMAE as CropMAE reproduces it, ViT-S/16, Kinetics-400, at the paper's 2000 epochs. 128 videos on each of 16 GPUs,
+# one pair of each.
 _base_ = [
     '../_base_/methods/siammae_cropmae.py',
     '../_base_/datasets/k400.py',

@@ -1,0 +1,243 @@
+"""Every pre-training config parses and builds, and holds the numbers that its name and its references give."""
+
+import math
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import (
+    DATA_SAMPLERS,
+    DATASETS,
+    EVALUATOR,
+    FUNCTIONS,
+    HOOKS,
+    METRICS,
+    OPTIM_WRAPPERS,
+    PARAM_SCHEDULERS,
+    VISBACKENDS,
+    VISUALIZERS,
+    DefaultScope,
+)
+from mmpretrain.registry import MODELS
+from torch import nn
+
+CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
+METHODS = ('dropmae', 'siammae')
+RUNNABLE = sorted(path for method in METHODS for path in (CONFIGS / method).rglob('*.py'))
+RECIPES = [path for path in RUNNABLE if not path.stem.endswith('demo')]
+DATA_SETS = sorted(path for path in (CONFIGS / '_base_/datasets').glob('*.py') if path.stem != 'loaders')
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(CONFIGS).with_suffix(''))
+
+
+@pytest.fixture(autouse=True)
+def _scope():
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        yield
+
+
+def build_model(config: Config) -> nn.Module:
+    """Builds a model without memory or initialisation, so that ViT-H costs what ViT-S does."""
+    with torch.device('meta'):
+        return MODELS.build(config.model)
+
+
+def build_loader_parts(loader: dict) -> None:
+    dataset = DATASETS.build(loader.dataset, default_args=dict(lazy_init=True))
+    assert len(dataset.pipeline.transforms) == len(loader.dataset.pipeline) > 0
+    assert DATA_SAMPLERS.build(loader.sampler, default_args=dict(dataset=range(6), seed=0))
+    assert FUNCTIONS.get(loader.collate_fn.type)
+
+
+@pytest.mark.parametrize('path', RUNNABLE, ids=name)
+def test_config_builds(path):
+    config = Config.fromfile(path)
+    assert config.default_scope == 'mmpretrain'
+    model = build_model(config)
+    tokens = 2 * math.prod(model.backbone.patch_resolution)
+    height, width = (model.backbone.patch_size * n for n in model.backbone.patch_resolution)
+    frames, noise = torch.empty(1, 2, 3, height, width, device='meta'), torch.empty(1, tokens, device='meta')
+    assert model.reconstruct(frames, noise).loss.shape == ()
+
+    for loader in (config.train_dataloader, config.get('val_dataloader'), config.get('test_dataloader')):
+        if loader:
+            build_loader_parts(loader)
+    size = config.train_dataloader.dataset.pipeline[2].size
+    assert size in (height, (height, width)), 'the crop must be the size that the model is made for'
+    for metric in (config.get('val_evaluator'), config.get('test_evaluator')):
+        assert metric is None or METRICS.build(metric)
+    for hook in (*config.default_hooks.values(), *config.custom_hooks):
+        assert HOOKS.build(hook)
+    assert OPTIM_WRAPPERS.get(config.optim_wrapper.type)
+    assert VISUALIZERS.get(config.visualizer.type)
+    assert all(VISBACKENDS.get(backend.type) for backend in config.vis_backends)
+    assert EVALUATOR.get('Evaluator')
+
+
+@pytest.mark.parametrize('path', RECIPES, ids=name)
+def test_numbers_agree_with_the_name(path):
+    config = Config.fromfile(path)
+    parts = re.fullmatch(
+        r'(?P<method>\w+?)_vit-(?P<arch>[a-z]+)-p(?P<patch>\d+)(-[\w-]+)?_(?P<gpus>\d+)xb(?P<videos>\d+)'
+        r'-amp-coslr-(?P<epochs>\d+)e_k(?P<data>\d+)',
+        path.stem,
+    )
+    assert parts, f'{path.stem} does not follow the naming convention'
+    assert config.model.type.lower() == f'mmvidmae.{parts["method"]}'
+    assert (config.model.backbone.arch, config.model.backbone.patch_size) == (parts['arch'], int(parts['patch']))
+    assert config.train_dataloader.batch_size == int(parts['videos'])
+    assert config.auto_scale_lr.base_batch_size == int(parts['gpus']) * int(parts['videos'])
+    assert config.train_cfg.max_epochs == config.param_scheduler[-1].end == int(parts['epochs'])
+    assert config.train_dataloader.dataset.data_root == f'data/kinetics{parts["data"]}'
+    assert config.optim_wrapper.type == 'AmpOptimWrapper'
+
+    pairs = config.auto_scale_lr.base_batch_size * config.train_dataloader.dataset.get('repeated_sampling', 1)
+    base_lr = 1e-4 if 'cropmae' in path.stem else 1.5e-4
+    assert pairs == (2048 if parts['method'] == 'siammae' else 4096)
+    assert config.optim_wrapper.optimizer.lr == pytest.approx(base_lr * pairs / 256)
+
+
+@pytest.mark.parametrize(
+    ('recipe', 'gap', 'scale', 'interpolation', 'shared'),
+    [
+        ('dropmae/dropmae_vit-base-p16_64xb64-amp-coslr-400e_k400', (1, 49), (0.2, 1.0), 'bicubic', False),
+        ('siammae/siammae_vit-small-p16_16xb64-amp-coslr-400e_k400', (4, 48), (0.5, 1.0), 'bicubic', True),
+        (
+            'siammae/siammae_vit-small-p16-cropmae-dec_16xb128-amp-coslr-400e_k400',
+            (4, 47),
+            (0.5, 1.0),
+            'bilinear',
+            True,
+        ),
+    ],
+)
+def test_pairs_are_those_of_the_references(recipe, gap, scale, interpolation, shared):
+    sample, _, crop, flip, _ = Config.fromfile(CONFIGS / f'{recipe}.py').train_dataloader.dataset.pipeline
+    assert sample.gap == gap
+    assert (crop.size, crop.scale, crop.interpolation, crop.shared) == (224, scale, interpolation, shared)
+    assert (flip.prob, flip.shared) == (0.5, shared)
+
+
+def test_twinmae_is_dropmae_without_dropout():
+    recipe = 'vit-base-p16_64xb64-amp-coslr-400e_k400.py'
+    drop, twin = (Config.fromfile(CONFIGS / f'dropmae/{method}_{recipe}') for method in ('dropmae', 'twinmae'))
+    models = [build_model(config) for config in (drop, twin)]
+    assert [model.neck.decoder_blocks[0].attn.spatial_drop for model in models] == [0.1, 0.0]
+    assert models[0].state_dict().keys() == models[1].state_dict().keys()
+    assert {key for key in drop if drop[key] != twin[key]} == {'model'}
+
+
+@pytest.mark.parametrize(
+    ('recipe', 'learned_tokens'),
+    [
+        (
+            'dropmae/dropmae_vit-base-p16_64xb64-amp-coslr-400e_k400',
+            {'backbone.frame_embed', 'neck.frame_embed', 'neck.mask_token'},
+        ),
+        ('siammae/siammae_vit-small-p16_16xb64-amp-coslr-400e_k400', {'backbone.cls_token', 'neck.mask_token'}),
+        (
+            'siammae/siammae_vit-small-p16-cropmae-dec_16xb128-amp-coslr-400e_k400',
+            {'backbone.cls_token', 'neck.mask_token'},
+        ),
+    ],
+)
+def test_biases_and_norms_alone_are_not_decayed(recipe, learned_tokens):
+    config = Config.fromfile(CONFIGS / f'{recipe}.py')
+    model = build_model(config)
+    config.optim_wrapper.type = 'OptimWrapper'  # mixed precision needs a GPU
+    optimizer = build_optim_wrapper(model, config.optim_wrapper).optimizer
+    names = {parameter: key for key, parameter in model.named_parameters()}
+    decay = {names[p]: group['weight_decay'] for group in optimizer.param_groups for p in group['params']}
+
+    norms = {f'{path}.weight' for path, module in model.named_modules() if isinstance(module, nn.LayerNorm)}
+    biases = {key for key in decay if key.endswith('bias')}
+    assert {key for key, value in decay.items() if value == 0} == norms | biases
+    assert {value for key, value in decay.items() if key not in norms | biases} == {0.05}
+    assert learned_tokens <= decay.keys() - norms - biases
+    assert {key for key, p in model.named_parameters() if not p.requires_grad} == {
+        'backbone.pos_embed',
+        'neck.decoder_pos_embed',
+    }
+    assert decay.keys() == {key for key, p in model.named_parameters() if p.requires_grad}
+    assert optimizer.defaults['betas'] == (0.9, 0.95)
+
+
+def reference_lr(epoch: float, peak: float, warmup: int, epochs: int) -> float:
+    """The authors' rule at a fraction of an epoch (DropMAE util/lr_sched.py:9-16, MAE likewise)."""
+    if epoch < warmup:
+        return peak * epoch / warmup
+    return peak * 0.5 * (1 + math.cos(math.pi * (epoch - warmup) / (epochs - warmup)))
+
+
+@pytest.mark.parametrize(
+    ('recipe', 'peak', 'warmup'),
+    [
+        ('dropmae/dropmae_vit-base-p16_64xb64-amp-coslr-400e_k400', 2.4e-3, 40),
+        ('dropmae/dropmae_vit-base-p16_64xb64-amp-coslr-800e_k400', 2.4e-3, 40),
+        ('dropmae/dropmae_vit-base-p16_64xb64-amp-coslr-1600e_k400', 2.4e-3, 40),
+        ('siammae/siammae_vit-small-p16_16xb64-amp-coslr-2000e_k400', 1.2e-3, 40),
+        ('siammae/siammae_vit-small-p16-cropmae-dec_16xb128-amp-coslr-400e_k400', 8e-4, 20),
+        ('siammae/siammae_vit-small-p16-cropmae-dec_16xb128-amp-coslr-2000e_k400', 8e-4, 100),
+    ],
+)
+def test_learning_rate_follows_the_authors_rule(recipe, peak, warmup):
+    """To 1 / (iterations of warm-up) of the peak in the warm-up, and to rounding after it; here with 3 iterations an
+    epoch instead of 58."""
+    config, length = Config.fromfile(CONFIGS / f'{recipe}.py'), 3
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(()))], lr=config.optim_wrapper.optimizer.lr)
+    schedulers = [
+        PARAM_SCHEDULERS.build(scheduler, default_args=dict(optimizer=optimizer, epoch_length=length))
+        for scheduler in config.param_scheduler
+    ]
+    epochs = config.train_cfg.max_epochs
+    trace = []
+    for _ in range(epochs * length):
+        trace.append(optimizer.param_groups[0]['lr'])
+        optimizer.step()
+        for scheduler in schedulers:
+            scheduler.step()
+    expected = [reference_lr(i / length, peak, warmup, epochs) for i in range(epochs * length)]
+    split = warmup * length
+    assert trace[:split] == pytest.approx(expected[:split], abs=peak / split)
+    assert trace[split:] == pytest.approx(expected[split:], rel=1e-6, abs=1e-9 * peak)
+    assert trace[0] < 1e-8 * peak
+    assert max(trace) == pytest.approx(peak)
+    assert trace[-1] < 1e-4 * peak
+
+
+@pytest.mark.parametrize('method', ['dropmae', 'siammae', 'siammae_cropmae'])
+@pytest.mark.parametrize('data', DATA_SETS, ids=lambda path: path.stem)
+def test_methods_and_data_sets_combine(data, method, tmp_path):
+    recipe = tmp_path / 'recipe.py'
+    recipe.write_text(f"""
+_base_ = [
+    '{CONFIGS}/_base_/methods/{method}.py',
+    '{data}',
+    '{CONFIGS}/_base_/schedules/coslr_800e.py',
+    '{CONFIGS}/_base_/default_runtime.py',
+]
+train_dataloader = dict(dataset=dict(pipeline=_base_.train_pipeline))
+val_dataloader = dict(dataset=dict(pipeline=_base_.val_pipeline))
+test_dataloader = val_dataloader
+""")
+    config = Config.fromfile(recipe)
+    for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
+        build_loader_parts(loader)
+    sources = [
+        (loader.dataset.data_root, loader.dataset.get('ann_file'), loader.dataset.data_prefix)
+        for loader in (config.train_dataloader, config.val_dataloader)
+    ]
+    assert sources[0] != sources[1], 'training and held-out clips must differ'
+
+
+def test_schedules_of_all_lengths_are_alike():
+    for path in (CONFIGS / '_base_/schedules').glob('coslr_*e.py'):
+        config = Config.fromfile(path)
+        warmup, cosine = config.param_scheduler
+        assert config.train_cfg.max_epochs == cosine.end == int(re.search(r'(\d+)e$', path.stem)[1])
+        assert warmup.end == cosine.begin == cosine.end - cosine.T_max == 40

@@ -1,0 +1,110 @@
+"""The model index, metafiles and READMEs tell the truth about the configs."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from mmpretrain.registry import MODELS
+from torch.utils.flop_counter import FlopCounterMode
+
+ROOT = Path(__file__).resolve().parents[2]
+METHODS = ('dropmae', 'siammae')
+
+
+def entries(method: str) -> dict[str, dict]:
+    metafile = yaml.safe_load((ROOT / f'configs/{method}/metafile.yml').read_text())
+    return {entry['Name']: entry for entry in metafile['Models']}
+
+
+def recipes(method: str) -> list[Path]:
+    return sorted(path for path in (ROOT / 'configs' / method).glob('*.py') if not path.stem.endswith('demo'))
+
+
+@pytest.fixture(scope='module')
+def measured() -> dict[str, tuple[int, int, int]]:
+    """Of each recipe the parameters, those of the encoder, and the multiply-adds of the forward pass of a pair."""
+    results, known = {}, {}
+    for path in (path for method in METHODS for path in recipes(method)):
+        model_config = Config.fromfile(path).model
+        if str(model_config) not in known:
+            with DefaultScope.overwrite_default_scope('mmpretrain'), torch.device('meta'), torch.no_grad():
+                model = MODELS.build(model_config).eval()
+                tokens = 2 * (224 // model.backbone.patch_size) ** 2
+                with FlopCounterMode(display=False) as counter:
+                    model.reconstruct(torch.empty(1, 2, 3, 224, 224), torch.empty(1, tokens))
+            sizes = [sum(p.numel() for p in part.parameters()) for part in (model, model.backbone)]
+            known[str(model_config)] = (*sizes, counter.get_total_flops() // 2)
+        results[path.stem] = known[str(model_config)]
+    return results
+
+
+def test_flops_by_hand(measured):
+    """DropMAE ViT-B/16: what the blocks, projections, patch embedding and prediction multiply, summed by hand."""
+
+    def block(tokens: int, dims: int) -> int:
+        return 12 * tokens * dims**2 + 2 * tokens**2 * dims
+
+    encoder = 392 * 768 * 768 + 12 * block(98, 768)
+    decoder = 98 * 768 * 512 + 8 * block(392, 512) + 392 * 512 * 768
+    assert measured['dropmae_vit-base-p16_64xb64-amp-coslr-400e_k400'][2] == encoder + decoder
+
+
+def test_model_index_names_existing_metafiles():
+    imports = yaml.safe_load((ROOT / 'model-index.yml').read_text())['Import']
+    assert {f'configs/{method}/metafile.yml' for method in METHODS} <= set(imports)
+    assert all((ROOT / path).is_file() for path in imports)
+
+
+def test_model_index_is_readable_by_its_library(monkeypatch):
+    modelindex = pytest.importorskip('modelindex.load_model_index')
+    monkeypatch.chdir(ROOT)
+    index = modelindex.load(str(ROOT / 'model-index.yml'))
+    index.build_models_with_collections()
+    assert {model.name for model in index.models} >= set(entries('dropmae')) | set(entries('siammae'))
+
+
+@pytest.mark.parametrize('method', METHODS)
+def test_metafile_agrees_with_the_configs(method, measured):
+    models = entries(method)
+    assert models.keys() == {path.stem for path in recipes(method)}
+    collections = yaml.safe_load((ROOT / f'configs/{method}/metafile.yml').read_text())['Collections']
+    for name, entry in models.items():
+        config = Config.fromfile(ROOT / entry['Config'])
+        assert Path(entry['Config']).stem == name
+        assert entry['In Collection'] in [collection['Name'] for collection in collections]
+        assert config.model.type == f'mmvidmae.{entry["In Collection"]}'
+        parameters, _, flops = measured[name]
+        repeats = config.train_dataloader.dataset.get('repeated_sampling', 1)
+        assert entry['Metadata'] == {
+            'Epochs': config.train_cfg.max_epochs,
+            'Batch Size': config.auto_scale_lr.base_batch_size * repeats,
+            'FLOPs': flops,
+            'Parameters': parameters,
+            'Training Data': f'Kinetics-{name[-3:]}',
+        }
+
+
+@pytest.mark.parametrize('method', METHODS)
+def test_readme_lists_every_config_with_its_numbers(method, measured):
+    folder = ROOT / 'configs' / method
+    rows = {}
+    for line in (folder / 'README.md').read_text().splitlines():
+        if link := re.search(r'\| *\[config\]\(\./(\S+\.py)\)', line):
+            rows[link[1]] = line
+    assert rows.keys() == {str(path.relative_to(folder)) for path in folder.rglob('*.py')}
+    for path in recipes(method):
+        numbers = [float(cell) for cell in re.findall(r'\| *(\d+\.\d\d) (?=\|)', rows[path.name])]
+        assert numbers == [round(value / scale, 2) for value, scale in zip(measured[path.stem], (1e6, 1e6, 1e9))]
+
+
+@pytest.mark.parametrize(
+    'page', ['configs/README.md', 'configs/dropmae/README.md', 'configs/siammae/README.md', 'docs/recipes.md']
+)
+def test_links_lead_somewhere(page):
+    text = (ROOT / page).read_text()
+    for target in re.findall(r'\]\((?!https?:)([^)#]+)', text):
+        assert (ROOT / page).parent.joinpath(target).exists(), target
