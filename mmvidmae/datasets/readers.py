@@ -76,7 +76,7 @@ class DecordReader:
         except OSError as error:
             raise UnreadableClip(path, error.strerror or str(error)) from error
         except self._errors as error:
-            raise UnreadableClip(path, f'not a readable video ({_decord_message(error)})') from error
+            raise UnreadableClip(path, f'not a readable video{_decord_message(error)}') from error
         if not len(self):
             raise UnreadableClip(path, 'the video has no frames')
 
@@ -87,8 +87,8 @@ class DecordReader:
         try:
             return self._reader.get_batch(list(indices)).asnumpy()
         except self._errors as error:
-            frames = ', '.join(map(str, indices))
-            raise UnreadableClip(self.path, f'cannot decode frames {frames} ({_decord_message(error)})') from error
+            frames = f'cannot decode frames {indices[0]} to {indices[-1]}'
+            raise UnreadableClip(self.path, f'{frames}{_decord_message(error)}') from error
 
 
 class FrameFolderReader:
@@ -137,5 +137,6 @@ class FrameFolderReader:
 
 
 def _decord_message(error: Exception) -> str:
-    """The first line of decord's message without time stamps, source files and line numbers."""
-    return re.sub(r'\[[\d:]+\] \S+:\d+: ', '', str(error)).strip().partition('\n')[0].rstrip('.')
+    """What decord says, in brackets: one line, without source positions; nothing if it only repeats the path."""
+    message = re.sub(r'\[[\d:]+\] \S+:\d+: ', '', str(error)).strip().partition('\n')[0]
+    return '' if message.startswith('Error reading') else f' ({message})'

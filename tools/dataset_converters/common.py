@@ -1,0 +1,106 @@
+"""What the converters share: which clips, running many jobs at once, progress, and files that are whole or absent."""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import IO, Protocol
+
+
+def add_job_arguments(parser: argparse.ArgumentParser, timeout: float) -> None:
+    """Adds ``--workers`` and ``--timeout``."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
+    parser.add_argument('--workers', type=int, default=cores, help='clips at a time (default: %(default)s, the cores)')
+    parser.add_argument(
+        '--timeout', type=float, default=timeout, help='seconds after which a clip is given up (default: %(default)s)'
+    )
+
+
+class Job(Protocol):
+    """Work on one clip at a time, called from several threads, that leaves the heavy part to other processes."""
+
+    def __call__(self, path: str) -> str | None:
+        """Does the work within a bounded time; gives None or what went wrong."""
+
+    def stop(self) -> None:
+        """Ends the processes that are at work, so that the calls return at once."""
+
+
+def run_all(job: Job, paths: list[str], workers: int) -> Iterator[tuple[str, str | None]]:
+    """Runs a job on many clips in parallel and shows the progress on stderr.
+
+    When the caller is interrupted, as by Ctrl-C, no other clip is begun and those at work are given up.
+
+    Args:
+        job: The work.
+        paths: The clips.
+        workers: How many at a time.
+
+    Yields:
+        (path, outcome), as they finish.
+    """
+    progress = Progress(len(paths))
+    waiting = iter(paths)
+    with ThreadPoolExecutor(workers) as executor:
+        try:
+            running = {executor.submit(job, path): path for path in islice(waiting, workers)}
+            while running:
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    path, outcome = running.pop(future), future.result()
+                    running.update((executor.submit(job, following), following) for following in islice(waiting, 1))
+                    progress.step(failed=outcome is not None)
+                    yield path, outcome
+        finally:
+            job.stop()
+
+
+class Progress:
+    """A line on stderr with what is done, what failed, the speed and the time left.
+
+    It is live on a terminal; in a log it is written every half minute.
+    """
+
+    def __init__(self, total: int) -> None:
+        self.total, self.done, self.failed = total, 0, 0
+        self.live = sys.stderr.isatty()
+        self.start = self.shown = time.monotonic()
+
+    def step(self, failed: bool) -> None:
+        """Counts one job."""
+        self.done += 1
+        self.failed += failed
+        now = time.monotonic()
+        if self.done == self.total or now - self.shown > (0.2 if self.live else 30):
+            self.shown = now
+            rate = self.done / max(now - self.start, 1e-9)
+            left = time.strftime('%H:%M:%S', time.gmtime((self.total - self.done) / rate))
+            line = f'{self.done}/{self.total}, {self.failed} failed, {rate:.1f}/s, {left} left'
+            ends = self.done == self.total or not self.live
+            print(f'\r{line}\033[K' if self.live else line, end='\n' if ends else '', file=sys.stderr, flush=True)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[IO[str]]:
+    """Opens a text file that appears under its name only when it has been written completely."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f'.{path.name}.{os.getpid()}.part')
+    try:
+        with open(part, 'w', encoding='utf-8', errors='surrogateescape') as file:
+            yield file
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def finish(failures: Iterable[tuple[str, str]], total: int, verb: str) -> int:
+    """Prints the failures and a summary; gives the exit code, 1 if there were any."""
+    failures = list(failures)
+    for job, reason in failures:
+        print(f'{job}: {reason}')
+    print(f'{total - len(failures)} of {total} clips {verb}, {len(failures)} failed')
+    return 1 if failures else 0

@@ -1,0 +1,50 @@
+"""Writes the list of the clips below a folder, `path [label]` a line, for VideoPairDataset, FramePairDataset and
+MMAction2.
+
+The label is the number of the clip's class folder, the first folder below the root, in natural order. Clips that lie
+in the root itself get none. Pre-training needs no labels.
+
+    python tools/dataset_converters/make_list.py data/kinetics400/train data/kinetics400/train.txt --relative
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from common import whole_file
+
+from mmvidmae.datasets.sources import natural_key, parse_line, scan
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('root', help='folder to search, at any depth')
+    parser.add_argument('output', type=Path, help='list file to write')
+    parser.add_argument('--frames', action='store_true', help='clips are folders of images instead of video files')
+    parser.add_argument('--relative', action='store_true', help='write paths relative to the root, not absolute ones')
+    args = parser.parse_args()
+
+    try:
+        clips = scan(args.root, 'frames' if args.frames else 'video')
+    except NotADirectoryError as error:
+        parser.error(str(error))
+    if not clips:
+        parser.error(f'no clips below {args.root}')
+    # LaSOT's <class>/<sequence>/img and GOT-10k's <sequence> both label by the first folder; a clip needs one above
+    # itself to have a class.
+    classes = sorted({Path(clip).parts[0] for clip in clips if len(Path(clip).parts) > 1}, key=natural_key)
+    labels = {name: number for number, name in enumerate(classes)}
+    with whole_file(args.output) as file:
+        for clip in clips:
+            path = clip if args.relative else os.path.join(os.path.abspath(args.root), clip)
+            line = f'{path} {labels[Path(clip).parts[0]]}' if len(Path(clip).parts) > 1 else path
+            if '\n' in path or path.startswith('#') or parse_line(line) != path:
+                parser.error(f'{path!r} would not be understood in a list; rename it')
+            file.write(line + '\n')
+    print(f'{len(clips)} clips in {len(classes)} classes: {args.output}')
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,142 @@
+"""Re-encodes videos to a short side of 256 pixels with a keyframe every 8 frames: the form that pairs are read from
+fastest.
+
+Writes H.264 mp4 files without sound, in the same folders with the same names (and the suffix .mp4), never upscaled.
+Every clip is written aside and then renamed, so a file under its final name is complete. Run again, the tool goes on
+where it stopped: clips that are there already are skipped. Uses ffmpeg from PATH, else the one in the imageio-ffmpeg
+wheel. Exit code: 1 if some clips failed.
+
+    python tools/dataset_converters/resize_videos.py data/kinetics400/train data/kinetics400_256/train
+"""
+
+import argparse
+import glob
+import os
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+from common import add_job_arguments, finish, run_all
+
+from mmvidmae.datasets import DecordReader, UnreadableClip
+from mmvidmae.datasets.sources import scan
+
+
+def find_ffmpeg() -> str:
+    """The ffmpeg program, from PATH or the imageio-ffmpeg wheel.
+
+    Raises:
+        FileNotFoundError: If there is neither.
+    """
+    if program := shutil.which('ffmpeg'):
+        return program
+    try:
+        import imageio_ffmpeg
+
+        return imageio_ffmpeg.get_ffmpeg_exe()
+    except (ImportError, RuntimeError) as error:
+        raise FileNotFoundError('There is no ffmpeg: install it, or run `pip install imageio-ffmpeg`') from error
+
+
+class Encoder:
+    """Encodes one clip in an ffmpeg process.
+
+    Args:
+        source: Folder of the originals.
+        target: Folder of the results.
+        short_side: Length of the short side in pixels; smaller clips keep their size (made even, as H.264 wants it).
+        gop: Distance of the keyframes in frames.
+        crf: Constant rate factor of x264, 0 (lossless) to 51.
+        timeout: Seconds that a clip may take.
+    """
+
+    def __init__(self, source: Path, target: Path, short_side: int, gop: int, crf: int, timeout: float) -> None:
+        self.source, self.target, self.timeout = source, target, timeout
+        self.running: set[subprocess.Popen] = set()
+        self.ffmpeg = find_ffmpeg()
+        width = f'if(lt(iw,ih),trunc(min({short_side},iw)/2)*2,-2)'
+        height = f'if(lt(iw,ih),-2,trunc(min({short_side},ih)/2)*2)'
+        self.options = [
+            *('-map', '0:v:0', '-vf', f"scale='{width}':'{height}':flags=bicubic", '-pix_fmt', 'yuv420p'),
+            *('-c:v', 'libx264', '-preset', 'medium', '-crf', str(crf), '-g', str(gop), '-keyint_min', str(gop)),
+            # Frames one after the other, as training decodes them; the index in front, so that opening reads one place.
+            *('-sc_threshold', '0', '-threads', '1', '-movflags', '+faststart', '-f', 'mp4'),
+        ]
+
+    def result_of(self, clip: str) -> Path:
+        """Where the result of a clip, a path relative to ``source``, belongs."""
+        return (self.target / clip).with_suffix('.mp4')
+
+    def __call__(self, clip: str) -> str | None:
+        result = self.result_of(clip)
+        result.parent.mkdir(parents=True, exist_ok=True)
+        # A killed run may leave an ffmpeg behind that still writes its part: take that away, and write to a new one.
+        for stale in result.parent.glob(f'.{glob.escape(result.name)}.*.part'):
+            stale.unlink(missing_ok=True)
+        part = result.with_name(f'.{result.name}.{os.getpid()}.part')
+        try:
+            return self._encode(self.source / clip, part) or os.replace(part, result)
+        finally:
+            part.unlink(missing_ok=True)
+
+    def stop(self) -> None:
+        for process in tuple(self.running):
+            process.kill()
+
+    def _encode(self, clip: Path, part: Path) -> str | None:
+        command = [self.ffmpeg, '-nostdin', '-v', 'error', '-y', '-i', f'file:{clip}', *self.options, f'file:{part}']
+        process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors='replace'
+        )
+        self.running.add(process)
+        try:
+            messages = process.communicate(timeout=self.timeout)[1].strip()
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            return f'not finished after {self.timeout:g} s'
+        finally:
+            self.running.discard(process)
+        if process.returncode:
+            return messages.rpartition('\n')[2] or f'ffmpeg ended with code {process.returncode}'
+        try:
+            DecordReader(str(part)).get_batch([0])
+        except UnreadableClip as failure:
+            return f'the result is {failure.reason}'
+        return None
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('source', type=Path, help='folder of the originals, searched at any depth')
+    parser.add_argument('target', type=Path, help='folder for the results')
+    parser.add_argument('--short-side', type=int, default=256, help='in pixels (default: %(default)s)')
+    parser.add_argument('--gop', type=int, default=8, help='distance of keyframes in frames (default: %(default)s)')
+    parser.add_argument('--crf', type=int, default=23, help='quality of x264, smaller is better (default: %(default)s)')
+    add_job_arguments(parser, timeout=600)
+    args = parser.parse_args()
+
+    try:
+        clips = scan(str(args.source), 'video')
+        encoder = Encoder(args.source, args.target, args.short_side, args.gop, args.crf, args.timeout)
+    except OSError as error:
+        parser.error(str(error))
+    if not clips:
+        parser.error(f'no videos below {args.source}')
+    if args.source.resolve() == args.target.resolve():
+        parser.error('the results must go to another folder than the originals')
+    results = Counter(encoder.result_of(clip) for clip in clips)
+    if same := [str(result) for result, count in results.items() if count > 1]:
+        parser.error(f'several clips would become {same[0]}; rename them')
+
+    missing = [clip for clip in clips if not encoder.result_of(clip).exists()]
+    if len(missing) < len(clips):
+        print(f'{len(clips) - len(missing)} clips are there already')
+    outcomes = run_all(encoder, missing, args.workers)
+    return finish(((clip, reason) for clip, reason in outcomes if reason), len(clips), f'are in {args.target}')
+
+
+if __name__ == '__main__':
+    sys.exit(main())
