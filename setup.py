@@ -1,0 +1,95 @@
+"""Package description; the versions that are tested together are in requirements/."""
+
+import os
+import runpy
+import shutil
+from pathlib import Path
+
+from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
+
+ROOT = Path(__file__).resolve().parent
+
+# No requirement, hard or extra, names an OpenMMLab package, OpenCV, or trackeval, which asks for OpenCV: they have several
+# distribution names for one import name (mmcv and mmcv-lite, mmpretrain and onedl-mmpretrain, opencv-python and
+# opencv-python-headless), and pip would install a second copy over the one in use. The command
+# `python -m mmvidmae.utils.check_env` prints the pip line for each that is missing.
+CORE = [
+    'decord>=0.6.0',
+    'einops',
+    'imageio-ffmpeg',
+    'importlib-metadata',
+    'mat4py',
+    'matplotlib',
+    'model-index',
+    'numpy>=1.26',
+    'packaging',
+    'pillow',
+    'setuptools<81',
+    'tensorboard',
+    'torch>=2.1',
+    'torchvision>=0.16',
+    # of mmengine and mmcv
+    'addict',
+    'platformdirs',
+    'pyyaml',
+    'rich',
+    'termcolor',
+    'yapf',
+]
+EXTRAS = dict(
+    tracking=[
+        'lap',
+        'motmetrics',
+        'pycocotools',
+        'scikit-learn',
+        'scipy',
+        'seaborn',
+        'shapely',
+        'tabulate',
+        'terminaltables',
+        'tqdm',
+    ],
+    segmentation=['ftfy', 'prettytable', 'regex', 'scipy'],
+    test=['pytest', 'pytest-xdist', 'ruff', 'timm'],
+)
+EXTRAS['all'] = sorted(set(EXTRAS['tracking'] + EXTRAS['segmentation']))
+
+
+class BuildWithMim(build_py):
+    """Puts configs, tools and the model index where ``mim`` looks for them: ``mmvidmae/.mim``.
+
+    A wheel gets copies. An editable install gets links in the source tree, so that what is edited is what runs.
+    """
+
+    def run(self) -> None:
+        super().run()
+        target = (ROOT if self.editable_mode else Path(self.build_lib).absolute()) / 'mmvidmae' / '.mim'
+        if target.exists():
+            shutil.rmtree(target)
+        target.mkdir(parents=True)
+        for name in ('configs', 'tools', 'model-index.yml'):
+            source = ROOT / name
+            if self.editable_mode:
+                (target / name).symlink_to(os.path.relpath(source, target))
+            elif source.is_dir():
+                shutil.copytree(source, target / name, ignore=shutil.ignore_patterns('__pycache__', '*.pyc'))
+            else:
+                shutil.copy2(source, target / name)
+
+
+setup(
+    name='mmvidmae',
+    version=runpy.run_path(str(ROOT / 'mmvidmae' / 'version.py'))['__version__'],
+    description='Masked-autoencoder pre-training on video frame pairs for OpenMMLab: DropMAE and SiamMAE',
+    long_description=(ROOT / 'README.md').read_text(encoding='utf-8'),
+    long_description_content_type='text/markdown',
+    license='Apache-2.0',
+    license_files=['LICENSE'],
+    python_requires='>=3.10,<3.13',
+    packages=find_packages(include=['mmvidmae', 'mmvidmae.*']),
+    install_requires=CORE,
+    extras_require=EXTRAS,
+    cmdclass=dict(build_py=BuildWithMim),
+    zip_safe=False,
+)
