@@ -1,0 +1,58 @@
+"""Resuming on torch >= 2.6, with ``weights_only`` on.
+
+What: ``Runner.resume``, ``load_from`` and ``init_cfg=dict(type='Pretrained')`` refuse the checkpoints that MMEngine itself has written.
+
+Why: since 2.6 ``torch.load`` rebuilds only what is allow-listed. MMEngine (0.10.7) calls it without arguments, but stores the log
+history as ``HistoryBuffer`` objects with NumPy arrays and bound statistics, whose globals are not on torch's list.
+
+Until: an MMEngine release stores plain data or allow-lists its own types. (Its development branch turns ``weights_only`` off
+instead, which lets any checkpoint run any code.)
+"""
+
+import pickle
+
+import numpy as np
+import torch
+from mmengine.logging import HistoryBuffer
+from mmengine.utils import digit_version
+
+_STATISTICS = ('min', 'max', 'mean', 'current')
+"""The methods that every ``HistoryBuffer`` carries, pickled as ``getattr(HistoryBuffer, name)``."""
+
+
+def _statistic(owner: type, name: str):
+    """What ``getattr`` in a checkpoint means here: one of ``HistoryBuffer``'s own statistics and nothing else.
+
+    The plain ``getattr`` would reach anything from an allowed object, and so undo the allow-list.
+
+    Raises:
+        pickle.UnpicklingError: For any other object or name.
+    """
+    if owner is HistoryBuffer and isinstance(name, str) and name in _STATISTICS:
+        return vars(HistoryBuffer)[name]
+    raise pickle.UnpicklingError(f'refused: a checkpoint must not access attribute {name!r} of {owner!r}')
+
+
+def allow_checkpoint_globals() -> None:
+    """Allow-list the globals of MMEngine's checkpoints for ``torch.load(weights_only=True)``.
+
+    These are ``HistoryBuffer``, NumPy's rebuilding functions under their names in NumPy 1 and 2 (a checkpoint may come from either),
+    ``dtype`` with the two kinds that a history holds, and :func:`_statistic` in the place of ``getattr``. Before torch 2.6 nothing is
+    needed, as ``torch.load`` does not check there.
+    """
+    if digit_version(torch.__version__) < digit_version('2.6.0'):
+        return
+    reconstruct, scalar = np.empty(0).__reduce__()[0], np.float64(0).__reduce__()[0]
+    modules = ('numpy.core.multiarray', 'numpy._core.multiarray')
+    torch.serialization.add_safe_globals(
+        [
+            HistoryBuffer,
+            (_statistic, 'builtins.getattr'),
+            *((reconstruct, f'{module}._reconstruct') for module in modules),
+            *((scalar, f'{module}.scalar') for module in modules),
+            np.ndarray,
+            np.dtype,
+            type(np.dtype(np.float64)),
+            type(np.dtype(np.int64)),
+        ]
+    )

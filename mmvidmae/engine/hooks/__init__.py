@@ -1,0 +1,7 @@
+from .atomic_checkpoint_hook import AtomicCheckpointHook
+from .non_finite_loss_hook import NonFiniteLossHook
+from .reconstruction_vis_hook import ReconstructionVisHook
+from .skipped_video_hook import SkippedVideoHook
+from .step_seed_hook import StepSeedHook
+
+__all__ = ['AtomicCheckpointHook', 'NonFiniteLossHook', 'ReconstructionVisHook', 'SkippedVideoHook', 'StepSeedHook']

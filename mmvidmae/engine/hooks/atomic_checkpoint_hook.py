@@ -1,0 +1,120 @@
+"""Checkpoints that survive a kill at any moment."""
+
+import os
+from pathlib import Path
+
+from mmengine.dist import is_main_process
+from mmengine.fileio import LocalBackend, register_backend
+from mmengine.hooks import CheckpointHook
+from mmengine.runner import Runner
+
+from mmvidmae.registry import HOOKS
+
+PARTIAL = '.partial'
+"""Suffix of a file that is being written."""
+
+
+@register_backend('mmvidmae.atomic', force=True)
+class AtomicLocalBackend(LocalBackend):
+    """MMEngine's local file backend, except that a file appears under its name only when it is whole.
+
+    Data go to ``<name>.partial`` in the same folder and reach the disk before the file is renamed.
+    """
+
+    def put(self, obj: bytes, filepath: str | Path) -> None:
+        """Write bytes to a file."""
+        partial = Path(f'{filepath}{PARTIAL}')
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open('wb') as file:
+            file.write(obj)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(filepath)
+
+    def put_text(self, obj: str, filepath: str | Path, encoding: str = 'utf-8') -> None:
+        """Write text to a file."""
+        self.put(obj.encode(encoding), filepath)
+
+
+class _RemoveLater:
+    """A file backend that keeps removals back until :meth:`finish`."""
+
+    def __init__(self, backend: LocalBackend) -> None:
+        self._backend = backend
+        self._waiting = []
+
+    def __getattr__(self, name: str):
+        return getattr(self._backend, name)
+
+    def remove(self, path: str) -> None:
+        self._waiting.append((self._backend.remove, path))
+
+    def rmtree(self, path: str) -> None:
+        self._waiting.append((self._backend.rmtree, path))
+
+    def finish(self) -> None:
+        for remove, path in self._waiting:
+            remove(path)
+
+
+@HOOKS.register_module()
+class AtomicCheckpointHook(CheckpointHook):
+    """MMEngine's ``CheckpointHook``, safe against a kill at any moment.
+
+    There is a whole latest checkpoint at any time once the first is written, and ``last_checkpoint`` names it: both are written
+    aside and renamed, and an outdated checkpoint is removed only after its successor is in place. (MMEngine 0.10.7 writes in place and
+    removes first, so that with ``max_keep_ckpts=1`` a kill in a save leaves nothing.) A resumed run clears away what a kill left.
+
+    Takes the arguments of ``CheckpointHook``. With a remote ``out_dir`` or a given ``backend_args`` the writing is up to that backend.
+    """
+
+    def before_train(self, runner: Runner) -> None:
+        """Choose the file backend and remove files that an earlier run did not finish."""
+        local = '://' not in str(self.out_dir or runner.work_dir)
+        atomic = local and self.backend_args is None and self.file_client_args is None
+        if atomic:
+            self.backend_args = dict(backend='mmvidmae.atomic')
+        super().before_train(runner)
+        if atomic and is_main_process():
+            for partial in Path(self.out_dir).glob(f'*{PARTIAL}'):
+                partial.unlink()
+
+    def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
+        expired = []
+        if self.max_keep_ckpts > 0 and step not in self.keep_ckpt_ids:
+            kept = [*self.keep_ckpt_ids, step]
+            # The checkpoint also names those about to go: should we be killed before, the resumed run removes them.
+            runner.message_hub.update_info('keep_ckpt_ids', kept)
+            expired = kept[: -self.max_keep_ckpts]
+            self.keep_ckpt_ids.append(step)  # a deque of this length
+
+        filename = self.filename_tmpl.format(step)
+        self.last_ckpt = self.file_backend.join_path(self.out_dir, filename)
+        runner.message_hub.update_info('last_ckpt', self.last_ckpt)
+        runner.save_checkpoint(
+            self.out_dir,
+            filename,
+            self.file_client_args,
+            save_optimizer=self.save_optimizer,
+            save_param_scheduler=self.save_param_scheduler,
+            meta=meta,
+            by_epoch=self.by_epoch,
+            backend_args=self.backend_args,
+            **self.args,
+        )
+        if not is_main_process():
+            return
+        AtomicLocalBackend().put_text(self.last_ckpt, Path(runner.work_dir, 'last_checkpoint'))
+        for old_step in expired:
+            path = self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(old_step))
+            if self.file_backend.isfile(path):
+                self.file_backend.remove(path)
+            elif self.file_backend.isdir(path):  # sharded checkpoints are folders
+                self.file_backend.rmtree(path)
+
+    def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
+        backend = self.file_backend
+        self.file_backend = _RemoveLater(backend)
+        super()._save_best_checkpoint(runner, metrics)
+        self.file_backend.finish()
+        self.file_backend = backend

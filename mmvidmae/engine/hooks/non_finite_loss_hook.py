@@ -1,0 +1,71 @@
+"""Stops training when the loss is no longer a number."""
+
+import torch
+from mmengine.dist import all_reduce
+from mmengine.hooks import CheckpointHook, Hook
+from mmengine.runner import Runner
+
+from mmvidmae.registry import HOOKS
+
+_NEVER = torch.iinfo(torch.int64).max
+
+
+@HOOKS.register_module()
+class NonFiniteLossHook(Hook):
+    """Stops all ranks together, with the same error, when any of them met a NaN or infinite loss.
+
+    Each step only updates a number on the device. It is read, and shared among ranks, every ``interval`` iterations, at the end
+    of an epoch, before a validation, and before any checkpoint, so that none with broken weights replaces a good one. Infinite *gradients*
+    of a loss scaler (AMP) are no error: the scaler skips such steps.
+
+    Args:
+        interval: Iterations between checks. A check waits for the device, so small values cost speed.
+    """
+
+    # Before the checkpoint hook (VERY_LOW).
+    priority = 'LOW'
+
+    def __init__(self, interval: int = 50) -> None:
+        self.interval = interval
+        self.first_bad = None
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
+    ) -> None:
+        """Note a non-finite ``outputs['loss']``; check if it is time."""
+        loss = outputs['loss'].detach()
+        # Iteration and rank in one number, so that one reduction finds the first.
+        now = torch.full((), runner.iter * runner.world_size + runner.rank, dtype=torch.int64, device=loss.device)
+        now = torch.where(torch.isfinite(loss).all(), _NEVER, now)
+        self.first_bad = now if self.first_bad is None else torch.minimum(self.first_bad, now)
+        if self.every_n_train_iters(runner, self.interval) or self._checkpoint_follows(runner):
+            self._check(runner)
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Check before the checkpoint of the epoch."""
+        self._check(runner)
+
+    def before_val(self, runner: Runner) -> None:
+        """Check before a validation and the best checkpoint that may follow it."""
+        self._check(runner)
+
+    def _checkpoint_follows(self, runner: Runner) -> bool:
+        return any(
+            self.every_n_train_iters(runner, hook.interval, hook.save_begin) or self.is_last_train_iter(runner)
+            for hook in runner.hooks
+            if isinstance(hook, CheckpointHook) and not hook.by_epoch
+        )
+
+    def _check(self, runner: Runner) -> None:
+        if self.first_bad is None:  # validation without training
+            return
+        all_reduce(self.first_bad, op='min')
+        first_bad = self.first_bad.item()
+        if first_bad != _NEVER:
+            iteration, rank = divmod(first_bad, runner.world_size)
+            raise FloatingPointError(
+                f'The training loss became NaN or infinite at iteration {iteration + 1} (rank {rank}). Training stops and keeps '
+                'the checkpoints written before. Try a lower learning rate or a longer warm-up, gradient clipping '
+                "(optim_wrapper=dict(clip_grad=dict(max_norm=1.0))), or no AMP (optim_wrapper=dict(type='OptimWrapper')), then resume "
+                'with --resume.'
+            )

@@ -1,0 +1,113 @@
+"""What ``tools/train.py`` and ``tools/test.py`` share: OpenMMLab's usual flags, and one clear message for a wrong one."""
+
+import argparse
+import inspect
+import os
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+
+import torch
+from mmengine.config import Config, DictAction
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+
+from mmvidmae.compat.no_gpu import adapt_to_cpu
+
+CONFIG_KEYS = {
+    *inspect.signature(Runner.__init__).parameters,
+    'activation_checkpointing',
+    'compile',
+    'efficient_conv_bn_eval',
+    'find_unused_parameters',
+    'model_wrapper_cfg',
+    'runner_type',
+    'strategy',
+    'sync_bn',
+}
+"""Top-level keys that MMEngine reads, whether a config has them or not."""
+
+
+class _Options(DictAction):
+    """MMEngine's parser of ``key=value`` options, with an error that names a malformed one."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace, values: Sequence[str], option_string=None) -> None:
+        for option in values:
+            if '=' not in option:
+                parser.error(f'{option_string} {option}: expected key=value')
+        super().__call__(parser, namespace, values, option_string)
+
+
+def make_parser(description: str) -> argparse.ArgumentParser:
+    """A parser with the arguments that training and testing share."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--work-dir', help='folder for logs and checkpoints (default: work_dirs/<name of the config>)')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=_Options,
+        metavar='KEY=VALUE',
+        help='change settings of the config, e.g. model.neck.depth=4 param_scheduler.0.end=10 "x=[1,2]"',
+    )
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='job launcher')
+    # torch.distributed.launch passes one spelling or the other, depending on its version; torchrun sets LOCAL_RANK.
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+    return parser
+
+
+def load_config(parser: argparse.ArgumentParser, args: argparse.Namespace) -> Config:
+    """Load ``args.config`` and merge the shared arguments; a mistake of the user ends the program with one message.
+
+    For configs with mmpretrain's default scope the loaders get the defaults of mmpretrain's own tools (``default_collate``, pinned memory,
+    persistent workers).
+    """
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    require_file(parser, args.config, 'config')
+    try:
+        cfg = Config.fromfile(args.config)
+    except (SyntaxError, FileNotFoundError) as error:
+        parser.error(f'{args.config}: {error}')
+
+    for key in args.cfg_options or {}:
+        top = key.split('.')[0]
+        if top not in cfg and top not in CONFIG_KEYS:
+            close = get_close_matches(top, [*cfg, *CONFIG_KEYS], n=1)
+            hint = f'; did you mean {close[0]}?' if close else ''
+            parser.error(f'--cfg-options {key}: {args.config} has no {top}{hint}')
+    try:
+        cfg.merge_from_dict(args.cfg_options or {})
+    except (KeyError, TypeError) as error:
+        parser.error(f'--cfg-options: {error.args[0]}')
+
+    cfg.launcher = args.launcher
+    if args.work_dir is not None:
+        cfg.work_dir = args.work_dir
+    elif cfg.get('work_dir') is None:
+        cfg.work_dir = str(Path('work_dirs', Path(args.config).stem))
+    if cfg.get('default_scope') == 'mmpretrain':
+        for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+            loader = cfg.get(name)
+            if isinstance(loader, dict):
+                loader.setdefault('collate_fn', dict(type='default_collate'))
+                loader.setdefault('pin_memory', torch.cuda.is_available())
+                loader.setdefault('persistent_workers', loader.get('num_workers', 0) > 0)
+    return cfg
+
+
+def require_file(parser: argparse.ArgumentParser, path: str, what: str) -> None:
+    """End the program with a message unless ``path`` is a file or names a remote one (``scheme://``)."""
+    if '://' not in path and not Path(path).is_file():
+        parser.error(f'{what} {path} does not exist' if not Path(path).exists() else f'{what} {path} is not a file')
+
+
+def build_runner(cfg: Config) -> Runner:
+    """Build the runner that a config asks for, also on a machine without a GPU."""
+    adapt_to_cpu(cfg)
+    return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+
+
+def close_distributed() -> None:
+    """Leave the process group after a successful run."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()

@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Test on a Slurm cluster, one task a GPU:
+#   [GPUS=8] [GPUS_PER_NODE=8] [CPUS_PER_TASK=5] [SRUN_ARGS=...] tools/slurm_test.sh PARTITION JOB_NAME CONFIG CHECKPOINT [options of test.py]
+set -euo pipefail
+
+usage='usage: slurm_test.sh PARTITION JOB_NAME CONFIG CHECKPOINT [options of test.py]'
+partition=${1:?$usage}
+job_name=${2:?$usage}
+config=${3:?$usage}
+checkpoint=${4:?$usage}
+
+# SRUN_ARGS is split at spaces on purpose.
+# shellcheck disable=SC2086
+exec srun -p "$partition" \
+    --job-name="$job_name" \
+    --gres=gpu:"${GPUS_PER_NODE:-8}" \
+    --ntasks="${GPUS:-8}" \
+    --ntasks-per-node="${GPUS_PER_NODE:-8}" \
+    --cpus-per-task="${CPUS_PER_TASK:-5}" \
+    --kill-on-bad-exit=1 \
+    ${SRUN_ARGS:-} \
+    "${PYTHON:-python}" -u "$(dirname "$0")/test.py" "$config" "$checkpoint" --launcher slurm "${@:5}"

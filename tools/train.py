@@ -1,0 +1,59 @@
+"""Train the model of a config, alone or started by dist_train.sh, slurm_train.sh or ``mim train mmvidmae``."""
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
+    sys.path.insert(0, str(ROOT))
+
+from mmvidmae.utils.cli import build_runner, close_distributed, load_config, make_parser, require_file  # noqa: E402
+
+
+def main() -> None:
+    parser = make_parser(__doc__)
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='CHECKPOINT',
+        help='continue from a checkpoint, by default from the latest in the work dir (from scratch if there is none)',
+    )
+    parser.add_argument('--amp', action='store_true', help='automatic mixed precision')
+    parser.add_argument('--no-validate', action='store_true', help='no validation during training')
+    parser.add_argument(
+        '--auto-scale-lr',
+        action='store_true',
+        help='multiply the learning rate by (processes x batch_size) / auto_scale_lr.base_batch_size. Both sizes count items '
+        'of the loader, i.e. videos: with repeated_sampling=k each gives k pairs, in the base batch as well as in the real one',
+    )
+    args = parser.parse_args()
+
+    cfg = load_config(parser, args)
+    for key in ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper'):
+        if cfg.get(key) is None:
+            parser.error(f'{args.config} has no {key}: it cannot be trained')
+    if args.no_validate:
+        cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    if args.amp:
+        cfg.optim_wrapper.type = 'AmpOptimWrapper'
+        cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+    if args.auto_scale_lr:
+        if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
+            parser.error(f'--auto-scale-lr: {args.config} has no auto_scale_lr=dict(base_batch_size=...)')
+        cfg.auto_scale_lr.enable = True
+    if args.resume == 'auto':
+        cfg.resume, cfg.load_from = True, None
+    elif args.resume:
+        require_file(parser, args.resume, 'checkpoint')
+        cfg.resume, cfg.load_from = True, args.resume
+    checkpoint_hook = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
+    if checkpoint_hook.get('type') in ('CheckpointHook', 'mmengine.CheckpointHook'):  # the same, but safe against kills
+        checkpoint_hook.type = 'mmvidmae.AtomicCheckpointHook'
+
+    build_runner(cfg).train()
+    close_distributed()
+
+
+if __name__ == '__main__':
+    main()
