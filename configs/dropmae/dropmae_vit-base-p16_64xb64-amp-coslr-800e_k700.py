@@ -1,5 +1,5 @@
-# DropMAE, ViT-B/16, Kinetics-700, 800 epochs: the weights that the authors published, by their log trained with gradient
-# accumulation. On fewer than 64 GPUs do the same: `--cfg-options optim_wrapper.accumulative_counts=2` on 32.
+# DropMAE, ViT-B/16, Kinetics-700, 800 epochs: the weights that the authors published. Their log shows gradient
+# accumulation; on 32 GPUs do the same with `--cfg-options optim_wrapper.accumulative_counts=2`.
 _base_ = [
     '../_base_/methods/dropmae.py',
     '../_base_/datasets/k700.py',

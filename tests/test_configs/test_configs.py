@@ -2,6 +2,7 @@
 
 import math
 import re
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -241,3 +242,25 @@ def test_schedules_of_all_lengths_are_alike():
         warmup, cosine = config.param_scheduler
         assert config.train_cfg.max_epochs == cosine.end == int(re.search(r'(\d+)e$', path.stem)[1])
         assert warmup.end == cosine.begin == cosine.end - cosine.T_max == 40
+
+
+def test_readme_shows_configs_that_work(tmp_path):
+    """The recipe in configs/README.md, the one for own videos, and the change of size on top of it."""
+    blocks = re.findall(r'```python\n(.*?)```', (CONFIGS / 'README.md').read_text(), flags=re.DOTALL)
+    recipe, own, size = (textwrap.dedent(block) for block in blocks)
+    (tmp_path / '_base_').symlink_to(CONFIGS / '_base_')
+    (tmp_path / 'mine').mkdir()
+    own_smaller = own.replace('\ntrain_dataloader', f'\n{size}\ntrain_dataloader')
+    own_smaller = own_smaller.replace('_base_.train_pipeline,', 'train_pipeline,')
+    configs = {}
+    for key, text in dict(recipe=recipe, own=own, own_smaller=own_smaller).items():
+        path = tmp_path / f'mine/{key}.py'
+        path.write_text(text)
+        configs[key] = Config.fromfile(path)
+        build_loader_parts(configs[key].train_dataloader)
+        build_loader_parts(configs[key].val_dataloader)
+    original = Config.fromfile(CONFIGS / 'dropmae/dropmae_vit-base-p16_64xb64-amp-coslr-400e_k400.py')
+    assert configs['recipe'].to_dict() == original.to_dict()
+    assert configs['own'].train_dataloader.dataset.keys() == {'type', 'data_root', 'pipeline'}
+    assert configs['own_smaller'].train_dataloader.dataset.pipeline[2].size == 128
+    assert build_model(configs['own_smaller']).backbone.patch_resolution == (8, 8)
