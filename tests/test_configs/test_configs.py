@@ -63,7 +63,9 @@ def test_config_builds(path):
     tokens = 2 * math.prod(model.backbone.patch_resolution)
     height, width = (model.backbone.patch_size * n for n in model.backbone.patch_resolution)
     frames, noise = torch.empty(1, 2, 3, height, width, device='meta'), torch.empty(1, tokens, device='meta')
-    assert model.reconstruct(frames, noise).loss.shape == ()
+    model.reconstruct(frames, noise).loss.backward()
+    unused = [key for key, p in model.named_parameters() if p.requires_grad and p.grad is None]
+    assert not unused, 'distributed training would have to search for them'
 
     for loader in (config.train_dataloader, config.get('val_dataloader'), config.get('test_dataloader')):
         if loader:

@@ -12,9 +12,8 @@ train_dataloader = dict(
     collate_fn=dict(type='mmvidmae.pair_collate'),
 )
 
-# The papers do not validate. Here the loss on pairs of held-out videos, always the same ones, is measured, with the
-# loss of predicting each patch's mean beside it (about 1 for normalised pixels). Who has no held-out videos sets all of
-# these to None.
+# The papers do not validate. Here the loss on pairs of held-out videos, always the same ones, is measured beside that of
+# predicting each patch's mean (about 1 for normalised pixels). Without held-out videos, run with --no-validate.
 val_dataloader = dict(
     batch_size=64,
     num_workers=4,
