@@ -12,8 +12,8 @@ train_dataloader = dict(
     collate_fn=dict(type='mmvidmae.pair_collate'),
 )
 
-# The papers do not validate. Here the loss on pairs of held-out videos, always the same ones, is measured beside that of
-# predicting each patch's mean (about 1 for normalised pixels). Without held-out videos, run with --no-validate.
+# The papers do not validate. Here the loss on pairs of held-out videos, always the same ones, is measured beside that
+# of predicting each patch's mean (about 1 for normalised pixels). Without held-out videos, run with --no-validate.
 val_dataloader = dict(
     batch_size=64,
     num_workers=4,
