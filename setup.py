@@ -10,8 +10,8 @@ from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
 
-# No requirement, hard or extra, names an OpenMMLab package, OpenCV, or trackeval, which asks for OpenCV: they have several
-# distribution names for one import name (mmcv and mmcv-lite, mmpretrain and onedl-mmpretrain, opencv-python and
+# No requirement, hard or extra, names an OpenMMLab package, OpenCV, or trackeval, which asks for OpenCV. Several
+# distributions have the same import name (mmcv and mmcv-lite, mmpretrain and onedl-mmpretrain, opencv-python and
 # opencv-python-headless), and pip would install a second copy over the one in use. The command
 # `python -m mmvidmae.utils.check_env` prints the pip line for each that is missing.
 CORE = [
@@ -64,18 +64,24 @@ class BuildWithMim(build_py):
 
     def run(self) -> None:
         super().run()
-        target = (ROOT if self.editable_mode else Path(self.build_lib).absolute()) / 'mmvidmae' / '.mim'
-        if target.exists():
-            shutil.rmtree(target)
-        target.mkdir(parents=True)
+        package = (ROOT if self.editable_mode else Path(self.build_lib).absolute()) / 'mmvidmae'
+        mim = package / '.mim'
+        if mim.exists():
+            shutil.rmtree(mim)
+        mim.mkdir(parents=True)
         for name in ('configs', 'tools', 'model-index.yml'):
             source = ROOT / name
             if self.editable_mode:
-                (target / name).symlink_to(os.path.relpath(source, target))
+                (mim / name).symlink_to(os.path.relpath(source, mim))
             elif source.is_dir():
-                shutil.copytree(source, target / name, ignore=shutil.ignore_patterns('__pycache__', '*.pyc'))
+                shutil.copytree(source, mim / name, ignore=shutil.ignore_patterns('__pycache__', '*.pyc'))
             else:
-                shutil.copy2(source, target / name)
+                shutil.copy2(source, mim / name)
+        if self.editable_mode:
+            # mim joins the folder of the metadata (site-packages) and the first line of top_level.txt, and finds no
+            # package there. An absolute path survives the joining; readers of the other lines still find the name.
+            (metadata,) = Path(self.get_finalized_command('install').install_lib).glob('*.dist-info')
+            (metadata / 'top_level.txt').write_text(f'{package}\n{package.name}\n')
 
 
 setup(

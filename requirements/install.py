@@ -125,18 +125,14 @@ class Environment:
     def forget_half_installed(self) -> None:
         """Remove the metadata of packages whose files are not all there, so that pip installs them again.
 
-        pip writes a package's RECORD last; a file that is missing or of another size tells of an interrupted upgrade.
+        pip writes a package's RECORD last, and removes a package from its first file on.
         """
         for metadata in self.site_packages.glob('*.dist-info'):
             record = metadata / 'RECORD'
-            rows = csv.reader(record.read_text().splitlines()) if record.exists() else [('', '', '-1')]
-            if not all(self._is_there(*row) for row in rows):
+            paths = [row[0] for row in csv.reader(record.read_text().splitlines())] if record.exists() else []
+            if not paths or not all((self.site_packages / path).exists() for path in paths):
                 say(f'{metadata.name.removesuffix(".dist-info")} is incomplete: installing it again')
                 shutil.rmtree(metadata)
-
-    def _is_there(self, path: str, digest: str, size: str) -> bool:
-        file = self.site_packages / path
-        return file.exists() and (not size or file.stat().st_size == int(size))
 
 
 def install_core(environment: Environment) -> None:

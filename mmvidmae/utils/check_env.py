@@ -36,15 +36,17 @@ CAPABILITIES = {
         ),
         *('mmpretrain.models', 'mmvidmae.models', 'mmvidmae.datasets', 'mmvidmae.engine'),
     ),
-    'segment': ('mmcv.ops', 'mmseg.models'),
-    'track': ('mmcv.ops', 'mmdet.models', 'mmtrack', 'mmtrack.models'),
+    'segment': ('torch', 'pkg_resources', 'mmengine', 'mmcv.ops', 'mmseg.models'),
+    'track': ('torch', 'pkg_resources', 'mmengine', 'mmcv.ops', 'mmdet.models', 'mmtrack', 'mmtrack.models'),
 }
 
-#: Arguments of ``pip install`` for a module that is missing; any other module is its own distribution.
+#: What pip installs for a module that is missing; any other module is named like its distribution.
 PIP = {
+    'PIL': 'pillow==12.3.0',
     'cv2': 'opencv-python-headless==4.14.0.94',
     'decord': 'decord==0.6.0',
     'mmcv': '--no-deps mmcv-lite==2.1.0',
+    'mmcv.ops': '--no-deps --no-build-isolation --no-cache-dir mmcv==2.1.0',
     'mmdet': '--no-deps mmdet==3.3.0',
     'mmengine': '--no-deps mmengine==0.10.7',
     'mmpretrain': '--no-deps mmpretrain==1.2.0',
@@ -57,10 +59,8 @@ PIP = {
     'torch': 'torch==2.11.0 torchvision==0.26.0',
     'torchvision': 'torch==2.11.0 torchvision==0.26.0',
     'trackeval': '--no-deps trackeval==1.3.0',
-    'PIL': 'pillow==12.3.0',
     'yaml': 'pyyaml==6.0.3',
 }
-COMPILED_MMCV = '--no-deps --no-build-isolation --no-cache-dir mmcv==2.1.0'
 
 
 def distributions(module: str) -> list[str]:
@@ -88,63 +88,92 @@ def failure(module: str) -> Exception | None:
     return None
 
 
-def remedy(error: Exception) -> str | None:
-    """The command that supplies the module whose absence an import error tells of, None for other errors."""
-    if not isinstance(error, ModuleNotFoundError) or not error.name:
+def pip(command: str) -> str:
+    """The shell command that runs pip for this environment."""
+    return f'{shlex.quote(sys.executable)} -m pip {command}'
+
+
+def remedy(module: str, error: Exception) -> str | None:
+    """What mends an import, as a shell command or a sentence.
+
+    Args:
+        module (str): The module that was imported.
+        error (Exception): What that raised.
+
+    Returns:
+        str | None: None if the error names neither a missing module nor a version that a toolbox refuses.
+    """
+    if isinstance(error, AssertionError):  # 'MMCV==2.2.0 is used but incompatible. Please install ...'
+        if module.startswith('mmtrack'):
+            return 'do not install what it asks for: no mmtrack accepts the mmcv and mmdet that everything else needs'
+        wanted = str(error).partition('==')[0].lower()
+        if wanted not in PIP:
+            return None
+    elif isinstance(error, ModuleNotFoundError) and error.name:
+        wanted = error.name.partition('.')[0]
+    else:
         return None
-    pip = f'{shlex.quote(sys.executable)} -m pip'
-    package = error.name.partition('.')[0]
-    if package == 'mmcv' and error.name != 'mmcv':
-        return f'{pip} uninstall -y mmcv-lite && MMCV_WITH_OPS=1 {pip} install {COMPILED_MMCV}'
-    return f'{pip} install {PIP.get(package, package)}'
+    if wanted == 'mmcv':
+        found = [distribution.split()[0] for distribution in distributions('mmcv')]
+        if module == 'mmcv.ops' or found not in ([], ['mmcv-lite']):  # else mmcv-lite is enough
+            uninstall = f'{pip("uninstall -y " + " ".join(found))} && ' if found else ''
+            return f'{uninstall}MMCV_WITH_OPS=1 {pip("install " + PIP["mmcv.ops"])}'
+    return pip(f'install {PIP.get(wanted, wanted)}')
 
 
 def report(name: str, reason: str | None, *more: str | None) -> None:
-    """Print a capability: ``yes``, or ``no`` with a reason and what else helps."""
+    """Print a capability: ``yes``, or ``no`` with the reason; then further lines."""
     print(f'  {name:<10} {"yes" if reason is None else f"no: {reason}"}')
     for line in filter(None, more):
         print(f'{"":13}{line}')
 
 
+def check(name: str) -> bool:
+    """Print whether a capability works, from importing what it needs, and return it."""
+    for module in CAPABILITIES[name]:
+        if error := failure(module):
+            message = ' '.join(str(error).split())
+            report(name, f'importing {module}: {type(error).__name__}: {message}', remedy(module, error))
+            return False
+    report(name, None)
+    return True
+
+
 def check_gpu() -> None:
-    """Print whether torch sees a GPU, and which."""
+    """Print whether torch can use a GPU, and which."""
     if failure('torch'):
         return report('GPU', 'torch does not import')
     import torch
 
-    if torch.cuda.is_available():
-        return report('GPU', None, *(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())))
     if torch.version.cuda is None:
-        pip = f'{shlex.quote(sys.executable)} -m pip install --force-reinstall {PIP["torch"]}'
-        return report('GPU', f'torch {torch.__version__} is built without CUDA', pip)
-    return report(
-        'GPU', f'no device or no driver for CUDA {torch.version.cuda}, which torch {torch.__version__} is built for'
-    )
+        return report('GPU', 'this torch is built without CUDA', pip(f'install --force-reinstall {PIP["torch"]}'))
+    if not torch.cuda.is_available():
+        return report('GPU', f'no device, or no driver for CUDA {torch.version.cuda}, which this torch is built for')
+    try:
+        torch.ones(1, device='cuda').add_(1)
+    except RuntimeError as error:  # such as a torch without kernels for this device
+        return report('GPU', ' '.join(str(error).split()))
+    return report('GPU', None, *(torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())))
 
 
 def main() -> int:
     """Print the report.
 
     Returns:
-        int: 0 if pre-training works, else 1.
+        int: The exit code, 0 if pre-training works.
     """
     print(f'mmvidmae {__version__}, Python {platform.python_version()}, {platform.platform()}\n\nVersions')
     for module in LISTED:
         found = distributions(module)
         print(f'  {module:<12} {", ".join(found) or "-"}')
         if len(found) > 1:
-            print(f'{"":15}these share the module {module}: uninstall them all, then install one')
+            names = ' '.join(distribution.split()[0] for distribution in found)
+            print(f'{"":15}one import name: uninstall all, then install one: {pip("uninstall -y " + names)}')
     print('\nWhat works')
-    works = {}
-    for name, modules in CAPABILITIES.items():
-        module, error = next(((module, error) for module in modules if (error := failure(module))), (None, None))
-        works[name] = error is None
-        if error is None:
-            report(name, None)
-        else:
-            message = ' '.join(str(error).split()) or 'no message'
-            report(name, f'importing {module}: {type(error).__name__}: {message}', remedy(error))
+    works = {name: check(name) for name in CAPABILITIES}
     check_gpu()
+    if not works['pre-train']:
+        print('\nEverything at once, in an environment of its own: `make demo` in a checkout (docs/install.md)')
     return 0 if works['pre-train'] else 1
 
 

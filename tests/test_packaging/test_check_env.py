@@ -1,0 +1,88 @@
+"""check_env tells the truth about this environment and about poorer ones."""
+
+import runpy
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mmvidmae.utils import check_env
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(*hidden):
+    """The exit code, and each capability's lines, of check_env in a Python in which ``hidden`` modules are missing."""
+    code = (
+        'import runpy, sys; sys.modules.update(dict.fromkeys(sys.argv[1:]));'
+        'runpy.run_module("mmvidmae.utils.check_env", run_name="__main__")'
+    )
+    done = subprocess.run([sys.executable, '-c', code, *hidden], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert 'Traceback' not in done.stderr
+    capabilities, name = {}, None
+    for line in done.stdout.partition('What works\n')[2].splitlines():
+        if line.startswith('  ') and line[2] != ' ':
+            name = line.split()[0]
+            capabilities[name] = []
+        if line.startswith('  '):
+            capabilities[name].append(line[13:])
+    assert list(capabilities) == ['pre-train', 'segment', 'track', 'GPU'], done.stdout + done.stderr
+    return done.returncode, capabilities
+
+
+def test_this_environment_can_pretrain():
+    code, capabilities = run()
+    assert code == 0
+    assert capabilities['pre-train'] == ['yes']
+
+
+@pytest.mark.parametrize(
+    ('hidden', 'line'),
+    [
+        ('torch', 'install torch=='),
+        ('mmcv', 'install --no-deps mmcv'),
+        ('einops', 'install einops'),
+    ],
+)
+def test_names_the_pip_line_for_a_missing_module(hidden, line):
+    code, capabilities = run(hidden)
+    assert code == 1
+    reason, command = capabilities['pre-train']
+    assert reason.startswith('no: importing ')
+    assert hidden in reason
+    assert command.startswith(shlex.quote(sys.executable) + ' -m pip ') or 'MMCV_WITH_OPS=1' in command
+    assert line in command
+
+
+def test_missing_compiled_ops():
+    error = ModuleNotFoundError("No module named 'mmcv._ext'", name='mmcv._ext')
+    assert check_env.remedy('mmcv.ops', error).endswith('--no-build-isolation --no-cache-dir mmcv==2.1.0')
+
+
+def test_refused_versions():
+    error = AssertionError('MMEngine==0.5.0 is used but incompatible. Please install mmengine>=0.8.3')
+    assert check_env.remedy('mmpretrain.models', error).endswith('install --no-deps mmengine==0.10.7')
+    assert 'do not install' in check_env.remedy('mmtrack', AssertionError('MMCV==2.1.0 is used but incompatible.'))
+    assert check_env.remedy('mmpretrain.models', OSError('libGL.so.1: cannot open shared object file')) is None
+
+
+def test_forks_and_second_copies_are_listed(tmp_path, monkeypatch):
+    for name in ('onedl_toolbox', 'toolbox'):
+        info = tmp_path / f'{name}-1.2.dist-info'
+        info.mkdir()
+        (info / 'METADATA').write_text(f'Metadata-Version: 2.1\nName: {name.replace("_", "-")}\nVersion: 1.2\n')
+        (info / 'top_level.txt').write_text('toolbox\n')
+    monkeypatch.syspath_prepend(tmp_path)
+    assert check_env.distributions('toolbox') == ['onedl-toolbox 1.2', 'toolbox 1.2']
+    assert check_env.distributions('mmvidmae_no_such_module') == []
+
+
+def test_needs_only_the_standard_library():
+    """It must run where nothing is installed: isolated from site-packages, it still reports."""
+    command = [sys.executable, '-S', '-m', 'mmvidmae.utils.check_env']
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "No module named 'numpy'" in done.stdout
+    assert runpy.run_path(str(ROOT / 'mmvidmae/version.py'))['__version__'] in done.stdout
