@@ -4,6 +4,7 @@ Every clip shows a textured square that moves over a gradient. Its top left 16 x
 brightness (``FRAME_STEP`` grey levels a frame), so that a test can tell which frame it was given.
 """
 
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -52,12 +53,25 @@ def encode(path: Path, frames: np.ndarray, *options: str) -> Path:
     return path
 
 
+@pytest.fixture(scope='session', autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keeps the suite away from the user's cache of folder scans, here and in the processes that tests start."""
+    os.environ['MMVIDMAE_CACHE'] = str(tmp_path_factory.mktemp('cache'))
+
+
 @pytest.fixture(scope='session')
 def write_video() -> Callable[..., Path]:
-    """A function ``write_video(path, num_frames, height=48, width=64, seed=0, options=())`` that returns the path."""
+    """A function ``write_video(path, frames, height=48, width=64, seed=0, options=())`` that returns the path.
 
-    def write(path: Path, num_frames: int, height: int = 48, width: int = 64, seed: int = 0, options=()) -> Path:
-        return encode(Path(path), make_frames(num_frames, height, width, seed), *options)
+    ``frames`` is the number of frames to draw, or the frames themselves, (T, H, W, 3) uint8 RGB.
+    """
+
+    def write(
+        path: Path, frames: int | np.ndarray, height: int = 48, width: int = 64, seed: int = 0, options=()
+    ) -> Path:
+        if isinstance(frames, int):
+            frames = make_frames(frames, height, width, seed)
+        return encode(Path(path), frames, *options)
 
     return write
 

@@ -17,13 +17,13 @@ from common import whole_file
 from mmvidmae.datasets.sources import natural_key, parse_line, scan
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('root', help='folder to search, at any depth')
     parser.add_argument('output', type=Path, help='list file to write')
     parser.add_argument('--frames', action='store_true', help='clips are folders of images instead of video files')
     parser.add_argument('--relative', action='store_true', help='write paths relative to the root, not absolute ones')
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
 
     try:
         clips = scan(args.root, 'frames' if args.frames else 'video')

@@ -108,7 +108,7 @@ class Encoder:
         return None
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('source', type=Path, help='folder of the originals, searched at any depth')
     parser.add_argument('target', type=Path, help='folder for the results')
@@ -116,7 +116,7 @@ def main() -> int:
     parser.add_argument('--gop', type=int, default=8, help='distance of keyframes in frames (default: %(default)s)')
     parser.add_argument('--crf', type=int, default=23, help='quality of x264, smaller is better (default: %(default)s)')
     add_job_arguments(parser, timeout=600)
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
 
     try:
         clips = scan(str(args.source), 'video')

@@ -53,7 +53,9 @@ class Decoder:
 
     def __init__(self, quick: bool, timeout: float) -> None:
         self.quick, self.timeout = quick, timeout
-        self.context = multiprocessing.get_context('spawn')
+        # Forked from a server that has imported everything, and not from this process with its threads.
+        self.context = multiprocessing.get_context('forkserver')
+        self.context.set_forkserver_preload(['mmvidmae.datasets'])
         self.local = threading.local()
         self.processes: list[multiprocessing.Process] = []
 
@@ -98,14 +100,14 @@ def read_report(path: Path) -> set[str]:
     return good
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('source', help='folder of videos, or list file')
     parser.add_argument('--data-root', default='', help='folder that the paths in the list are relative to')
     parser.add_argument('--report', type=Path, default=Path('verify.jsonl'), help='default: %(default)s')
     parser.add_argument('--quick', action='store_true', help='decode three frames of each clip instead of all')
     add_job_arguments(parser, timeout=300)
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
 
     try:
         folder = args.source if os.path.isdir(args.source) else args.data_root

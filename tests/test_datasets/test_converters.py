@@ -1,0 +1,276 @@
+"""The tools in tools/dataset_converters, run as users run them."""
+
+import importlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import decord
+import imageio_ffmpeg
+import numpy as np
+import pytest
+
+from mmvidmae.datasets import DecordReader, FramePairDataset, VideoPairDataset
+from mmvidmae.datasets.sources import read_list
+
+ROOT = Path(__file__).parents[2]
+TOOLS = ROOT / 'tools/dataset_converters'
+
+
+def start(tool, *args, **env):
+    """Starts a tool in a process, and a group, of its own."""
+    env = {**os.environ, 'PYTHONPATH': str(ROOT), **env}
+    command = [sys.executable, str(TOOLS / f'{tool}.py'), *map(str, args)]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env, start_new_session=True
+    )
+
+
+def run_process(tool, *args):
+    """Runs a tool in a process of its own; gives its exit code, stdout and stderr."""
+    process = start(tool, *args)
+    out, err = process.communicate(timeout=120)
+    return process.returncode, out, err
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """As ``run_process``, but in this process, which need not import everything again."""
+    monkeypatch.syspath_prepend(TOOLS)
+
+    def run(tool, *args):
+        try:
+            code = importlib.import_module(tool).main(list(map(str, args)))
+        except SystemExit as exit:
+            code = exit.code
+        return code, *capsys.readouterr()
+
+    return run
+
+
+class TestMakeList:
+    @pytest.fixture
+    def tree(self, tmp_path, video_dir):
+        for name in ('running/x.mp4', 'riding a bike/y 2.mp4', 'riding a bike/y 10.mp4', 'top.mp4'):
+            (tmp_path / 'tree' / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(video_dir / 'a.mp4', tmp_path / 'tree' / name)
+        return tmp_path / 'tree'
+
+    def test_relative(self, tree, tmp_path):
+        assert run_process('make_list', tree, tmp_path / 'out/list.txt', '--relative')[0] == 0
+        lines = (tmp_path / 'out/list.txt').read_text().splitlines()
+        assert lines == ['riding a bike/y 2.mp4 0', 'riding a bike/y 10.mp4 0', 'running/x.mp4 1', 'top.mp4']
+        assert [file.name for file in (tmp_path / 'out').iterdir()] == ['list.txt']
+        dataset = VideoPairDataset(ann_file=str(tmp_path / 'out/list.txt'), data_prefix=dict(video=str(tree)))
+        assert [len(DecordReader(dataset.get_data_info(i)['video_path'])) for i in range(4)] == [12] * 4
+
+    def test_absolute(self, run, tree, tmp_path):
+        assert run('make_list', tree, tmp_path / 'list.txt')[0] == 0
+        assert all(Path(path).is_absolute() and Path(path).exists() for path in read_list(str(tmp_path / 'list.txt')))
+
+    def test_frames(self, run, tmp_path):
+        for sequence in ('a/img', 'b/img'):
+            (tmp_path / 'root' / sequence).mkdir(parents=True)
+            (tmp_path / 'root' / sequence / '1.jpg').touch()
+        assert run('make_list', tmp_path / 'root', tmp_path / 'list.txt', '--relative', '--frames')[0] == 0
+        assert (tmp_path / 'list.txt').read_text() == 'a/img 0\nb/img 1\n'
+        with pytest.raises(ValueError, match='no readable clip among 2'):
+            FramePairDataset(ann_file=str(tmp_path / 'list.txt'), data_prefix=dict(img=str(tmp_path / 'root')))
+
+    @pytest.mark.parametrize('name', ['seq 12/1.jpg', '#seq/1.jpg'])
+    def test_name_that_a_list_cannot_hold(self, run, tmp_path, name):
+        (tmp_path / 'root' / name).parent.mkdir(parents=True)
+        (tmp_path / 'root' / name).touch()
+        code, _, err = run('make_list', tmp_path / 'root', tmp_path / 'list.txt', '--relative', '--frames')
+        assert code == 2
+        assert 'rename it' in err
+        assert not (tmp_path / 'list.txt').exists()
+
+    def test_nothing_there(self, run, tmp_path):
+        assert 'no clips below' in run('make_list', tmp_path, tmp_path / 'list.txt')[2]
+        assert 'There is no folder' in run('make_list', tmp_path / 'nowhere', tmp_path / 'list.txt')[2]
+
+
+class TestVerify:
+    @pytest.fixture
+    def clips(self, tmp_path, video_dir, bad_clips):
+        shutil.copytree(video_dir, tmp_path / 'clips')
+        for name in ('empty.mp4', 'text.mp4', 'damaged.mp4'):
+            shutil.copy(bad_clips / name, tmp_path / 'clips')
+        return tmp_path / 'clips'
+
+    def test_reports_bad_clips_and_resumes(self, run, clips, tmp_path, video_dir):
+        report = tmp_path / 'out/report.jsonl'
+        code, out, err = run_process('verify_videos', clips, '--report', report)
+        assert code == 1
+        assert '6 of 9 clips can be read, 3 failed' in out
+        assert '9/9, 3 failed' in err
+        assert f'{clips}/empty.mp4: the file is empty' in out
+        entries = {Path(e['path']).name: e['error'] for e in map(json.loads, report.read_text().splitlines())}
+        assert {name for name, error in entries.items() if error} == {'empty.mp4', 'text.mp4', 'damaged.mp4'}
+
+        with open(report, 'a') as file:
+            file.write('{"path": "cut off by a ki')
+        (clips / 'a.mp4').write_text('no longer a video, but it was good and is not read again')
+        for name in ('empty.mp4', 'text.mp4', 'damaged.mp4'):
+            shutil.copy(video_dir / 'b.mp4', clips / name)
+        code, out, _ = run('verify_videos', clips, '--report', report)
+        assert code == 0
+        assert '6 clips are good according to' in out
+        assert '9 of 9 clips can be read' in out
+        assert run('verify_videos', clips, '--report', report)[0] == 0
+
+    def test_list(self, run, clips, tmp_path):
+        (tmp_path / 'list.txt').write_text('f f.mp4 0\nmissing.mp4 1\n')
+        report = tmp_path / 'report.jsonl'
+        code, out, _ = run('verify_videos', tmp_path / 'list.txt', '--data-root', clips, '--report', report, '--quick')
+        assert code == 1
+        assert f'{clips}/missing.mp4: No such file' in out
+        assert '1 of 2 clips can be read' in out
+
+    def test_malformed_list(self, run, tmp_path):
+        (tmp_path / 'list.txt').write_text('a.mp4,0\n')
+        code, _, err = run('verify_videos', tmp_path / 'list.txt', '--report', tmp_path / 'report.jsonl')
+        assert code == 2
+        assert 'list.txt:1' in err
+
+    def test_decoder_that_hangs(self, run, clips, tmp_path):
+        # No decoder is done in no time: all count as hung, and the tool ends all the same.
+        args = ('--report', tmp_path / 'report.jsonl', '--timeout', '0', '--workers', '2')
+        code, out, _ = run('verify_videos', clips, *args)
+        assert code == 1
+        assert out.count('no result after 0 s') == 9
+
+    def test_decoder_that_dies(self, clips, monkeypatch):
+        monkeypatch.syspath_prepend(TOOLS)
+        from verify_videos import Decoder
+
+        decoder = Decoder(quick=True, timeout=60)
+        path = str(clips / 'b.mp4')
+        assert decoder(path) is None
+        decoder.processes[0].kill()
+        decoder.processes[0].join()
+        assert 'crashed' in decoder(path)
+        assert decoder(path) is None, 'another process has taken over'
+        decoder.stop()
+
+
+class TestResize:
+    @pytest.fixture
+    def originals(self, tmp_path, write_video):
+        root = tmp_path / 'originals'
+        write_video(root / 'wide/a.mp4', 20, 96, 128)
+        write_video(root / 'wide/b b.avi', 20, 128, 96, seed=1)
+        write_video(root / 'small.mkv', 20, 48, 64, seed=2)
+        return root
+
+    def test_results(self, originals, tmp_path):
+        target = tmp_path / 'small'
+        code, out, err = run_process('resize_videos', originals, target, '--short-side', '64')
+        assert (code, out) == (0, f'3 of 3 clips are in {target}, 0 failed\n')
+        assert '3/3, 0 failed' in err
+        assert sorted(str(file.relative_to(target)) for file in target.rglob('*.*')) == [
+            'small.mp4',
+            'wide/a.mp4',
+            'wide/b b.mp4',
+        ]
+        for name, source, shape in (
+            ('wide/a.mp4', 'wide/a.mp4', (64, 86, 3)),
+            ('wide/b b.mp4', 'wide/b b.avi', (86, 64, 3)),
+            ('small.mp4', 'small.mkv', (48, 64, 3)),
+        ):
+            reader = decord.VideoReader(str(target / name))
+            assert len(reader) == 20
+            assert reader[0].shape == shape, 'never upscaled, even'
+            assert list(reader.get_key_indices()) == [0, 8, 16]
+            original = DecordReader(str(originals / source)).get_batch(range(20))
+            ours = reader.get_batch(range(20)).asnumpy()
+            assert np.abs(original.mean((1, 2)) - ours.mean((1, 2))).max() < 6, 'the same pictures in the same order'
+
+    def test_resumes(self, run, originals, tmp_path):
+        target = tmp_path / 'small'
+        run('resize_videos', originals, target)
+        before = {file: file.stat().st_mtime_ns for file in target.rglob('*.mp4')}
+        (target / 'small.mp4').unlink()
+        code, out, _ = run('resize_videos', originals, target)
+        assert code == 0
+        assert '2 clips are there already' in out
+        after = {file: file.stat().st_mtime_ns for file in target.rglob('*.mp4')}
+        assert after.keys() == before.keys()
+        assert {file for file in after if after[file] != before[file]} == {target / 'small.mp4'}
+
+    def test_odd_size_and_sound(self, run, tmp_path, write_video, bad_clips):
+        video = write_video(tmp_path / 'silent.mkv', 10, 48, 64)
+        ffmpeg = imageio_ffmpeg.get_ffmpeg_exe()
+        (tmp_path / 'in').mkdir()
+        options = ['-vf', 'crop=51:47', '-pix_fmt', 'yuv444p', '-shortest']
+        inputs = ['-i', str(video), '-i', str(bad_clips / 'sound.mp4')]
+        subprocess.run([ffmpeg, '-v', 'error', *inputs, *options, str(tmp_path / 'in/odd.mkv')], check=True)
+        assert run('resize_videos', tmp_path / 'in', tmp_path / 'out')[0] == 0
+        result = str(tmp_path / 'out/odd.mp4')
+        assert DecordReader(result).get_batch([0]).shape == (1, 46, 50, 3)
+        info = subprocess.run([ffmpeg, '-i', result], capture_output=True, text=True).stderr
+        assert 'h264' in info
+        assert 'Audio' not in info
+
+    def test_failures(self, run, originals, tmp_path, bad_clips):
+        for name in ('text.mp4', 'empty.mp4', 'zero_frames.mp4', 'sound.mp4'):
+            shutil.copy(bad_clips / name, originals)
+        code, out, _ = run('resize_videos', originals, tmp_path / 'small')
+        assert code == 1
+        for name in ('text.mp4', 'empty.mp4', 'zero_frames.mp4', 'sound.mp4'):
+            assert f'\n{name}: ' in f'\n{out}'
+        assert '3 of 7 clips are in' in out
+        assert len([file for file in (tmp_path / 'small').rglob('*') if file.is_file()]) == 3
+
+    def test_bad_arguments(self, run, originals, tmp_path):
+        assert 'another folder' in run('resize_videos', originals, originals)[2]
+        (tmp_path / 'empty').mkdir()
+        assert 'no videos below' in run('resize_videos', tmp_path / 'empty', tmp_path / 'small')[2]
+        shutil.copy(originals / 'wide/a.mp4', originals / 'wide/a.mov')
+        code, _, err = run('resize_videos', originals, tmp_path / 'small')
+        assert code == 2
+        assert 'several clips would become' in err
+
+    @pytest.fixture
+    def stuck_ffmpeg(self, tmp_path):
+        """A PATH with an ffmpeg that writes the beginning of its output and then hangs."""
+        program = tmp_path / 'bin/ffmpeg'
+        program.parent.mkdir()
+        program.write_text('#!/bin/sh\nfor last; do :; done\necho half a file > "${last#file:}"\nexec sleep 100\n')
+        program.chmod(0o755)
+        return f'{program.parent}:{os.environ["PATH"]}'
+
+    def files(self, folder):
+        return sorted(file.name for file in folder.rglob('*') if file.is_file())
+
+    def test_ffmpeg_that_hangs(self, run, originals, tmp_path, stuck_ffmpeg, monkeypatch):
+        monkeypatch.setenv('PATH', stuck_ffmpeg)
+        code, out, _ = run('resize_videos', originals, tmp_path / 'small', '--timeout', '0.5')
+        assert code == 1
+        assert out.count('not finished after 0.5 s') == 3
+        assert self.files(tmp_path / 'small') == []
+
+    @pytest.mark.parametrize('how', [signal.SIGINT, signal.SIGKILL])
+    def test_ended_in_the_middle(self, run, originals, tmp_path, stuck_ffmpeg, how):
+        target = tmp_path / 'small'
+        process = start('resize_videos', originals, target, '--workers', '3', PATH=stuck_ffmpeg)
+        deadline = time.monotonic() + 60
+        while len(self.files(target)) < 3 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.send_signal(how)
+        assert process.wait(60) != 0
+        if how == signal.SIGKILL:  # its children live on
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        left = self.files(target)
+        assert all(name.startswith('.') for name in left), 'nothing half done under a final name'
+        if how == signal.SIGINT:
+            assert left == []
+        assert run('resize_videos', originals, target)[0] == 0
+        assert self.files(target) == ['a.mp4', 'b b.mp4', 'small.mp4']

@@ -1,0 +1,104 @@
+import pickle
+
+import cv2
+import numpy as np
+import pytest
+
+from mmvidmae.datasets import DecordReader, FrameFolderReader, UnreadableClip
+
+
+def write_images(folder, images):
+    """Writes {name: (H, W, 3) RGB} into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, image in images.items():
+        assert cv2.imwrite(str(folder / name), image[..., ::-1])
+    return folder
+
+
+def plain(value, height=48, width=64):
+    return np.full((height, width, 3), value, np.uint8)
+
+
+class TestDecordReader:
+    @pytest.mark.parametrize('name', ['a.mp4', 'c.avi', 'd.mkv', 'f f.mp4'])
+    def test_reads_the_frames_asked_for(self, video_dir, frame_number, name):
+        reader = DecordReader(str(video_dir / name))
+        last = len(reader) - 1
+        indices = [0, 1, last // 2, last]
+        frames = reader.get_batch(indices)
+        assert frames.shape == (4, 48, 64, 3)
+        assert frames.dtype == np.uint8
+        assert [frame_number(frame) for frame in frames] == indices
+
+    def test_is_rgb(self, tmp_path, write_video):
+        red = np.zeros((3, 48, 64, 3), np.uint8)
+        red[..., 0] = 255
+        frame = DecordReader(str(write_video(tmp_path / 'red.mp4', red))).get_batch([1])[0]
+        assert frame[..., 0].min() > 240
+        assert frame[..., 1:].max() < 15
+
+    def test_one_frame(self, tmp_path, write_video):
+        reader = DecordReader(str(write_video(tmp_path / 'one.mp4', 1)))
+        assert len(reader) == 1
+        assert reader.get_batch([0]).shape == (1, 48, 64, 3)
+
+    def test_bad_clip(self, unopenable):
+        with pytest.raises(UnreadableClip) as caught:
+            DecordReader(str(unopenable))
+        assert caught.value.path == str(unopenable)
+        reason = {'missing.mp4': 'No such file', 'empty.mp4': 'the file is empty'}
+        assert reason.get(unopenable.name, 'not a readable video') in caught.value.reason
+        assert 'workspace' not in caught.value.reason, "the decoder's source positions say nothing to a user"
+
+    def test_error_in_mid_file(self, bad_clips):
+        reader = DecordReader(str(bad_clips / 'damaged.mp4'))
+        assert len(reader) == 40
+        with pytest.raises(UnreadableClip, match=r'damaged\.mp4: cannot decode frames 38 to 39'):
+            reader.get_batch([38, 39])
+
+    def test_folder_in_place_of_a_file(self, tmp_path):
+        with pytest.raises(UnreadableClip):
+            DecordReader(str(tmp_path))
+
+
+class TestFrameFolderReader:
+    def test_natural_order_and_rgb(self, tmp_path):
+        images = {f'img{i}.png': plain((i, 100, 200)) for i in (1, 2, 10)}
+        folder = write_images(tmp_path / 'clip', images)
+        (folder / '.hidden.png').write_text('not an image')
+        (folder / 'groundtruth.txt').write_text('1,2,3,4')
+        reader = FrameFolderReader(str(folder))
+        assert len(reader) == 3
+        frames = reader.get_batch([0, 1, 2])
+        assert frames.shape == (3, 48, 64, 3)
+        assert frames[:, 0, 0].tolist() == [[1, 100, 200], [2, 100, 200], [10, 100, 200]]
+
+    def test_no_images(self, tmp_path):
+        with pytest.raises(UnreadableClip, match='holds no images'):
+            FrameFolderReader(str(tmp_path))
+
+    def test_missing(self, tmp_path):
+        with pytest.raises(UnreadableClip, match='No such file'):
+            FrameFolderReader(str(tmp_path / 'nowhere'))
+
+    @pytest.mark.parametrize('content', [b'', b'no image', None], ids=['empty', 'text', 'cut off'])
+    @pytest.mark.parametrize('suffix', ['jpg', 'png'])
+    def test_bad_image(self, tmp_path, content, suffix):
+        noise = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
+        folder = write_images(tmp_path / 'clip', {f'{i}.{suffix}': noise for i in range(2)})
+        bad = folder / f'1.{suffix}'
+        bad.write_bytes(bad.read_bytes()[: bad.stat().st_size // 2] if content is None else content)
+        reader = FrameFolderReader(str(folder))
+        assert reader.get_batch([0]).shape == (1, 48, 64, 3)
+        with pytest.raises(UnreadableClip, match=rf'clip: 1\.{suffix} is no readable image'):
+            reader.get_batch([0, 1])
+
+    def test_sizes_differ(self, tmp_path):
+        folder = write_images(tmp_path / 'clip', {'0.png': plain(0), '1.png': plain(0, 32, 32)})
+        with pytest.raises(UnreadableClip, match=r'differ in size: 0\.png 64x48, 1\.png 32x32'):
+            FrameFolderReader(str(folder)).get_batch([0, 1])
+
+
+def test_unreadable_clip_survives_the_way_out_of_a_worker():
+    error = pickle.loads(pickle.dumps(UnreadableClip('a.mp4', 'the file is empty')))
+    assert (error.path, error.reason, str(error)) == ('a.mp4', 'the file is empty', 'a.mp4: the file is empty')

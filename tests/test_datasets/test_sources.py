@@ -1,0 +1,166 @@
+import json
+import os
+import time
+
+import pytest
+
+from mmvidmae.datasets.sources import natural_key, read_list, scan
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv('MMVIDMAE_CACHE', str(tmp_path / 'cache'))
+    return tmp_path / 'cache'
+
+
+def touch(root, *names):
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    return root
+
+
+def come_to_rest(root):
+    """Makes all folders look unchanged for an hour."""
+    for folder, _, _ in os.walk(root):
+        os.utime(folder, (time.time() - 3600,) * 2)
+
+
+class TestReadList:
+    def read(self, tmp_path, text):
+        file = tmp_path / 'list.txt'
+        file.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return read_list(str(file))
+
+    @pytest.mark.parametrize(
+        ('line', 'path'),
+        [
+            ('a.mp4', 'a.mp4'),
+            ('a.mp4 3', 'a.mp4'),
+            ('a.mp4\t-1', 'a.mp4'),
+            ('  a.mp4   3  ', 'a.mp4'),
+            ('riding a bike/clip 2.mp4 17', 'riding a bike/clip 2.mp4'),
+            ('riding a bike/clip 2.mp4', 'riding a bike/clip 2.mp4'),
+            ('a.mp4 copy.mp4 3', 'a.mp4 copy.mp4'),
+            ('/data/x/no_suffix 3', '/data/x/no_suffix'),
+            ('a.mp4 1 5 7', 'a.mp4'),  # MMAction2's multi-class list
+            ('sequence/img 120 4', 'sequence/img'),  # MMAction2's list of frame folders
+            ('2024/3.MP4 5', '2024/3.MP4'),
+            ('klärchen/日本.mkv 1', 'klärchen/日本.mkv'),
+        ],
+    )
+    def test_line(self, tmp_path, line, path):
+        assert self.read(tmp_path, line + '\n') == [path]
+
+    def test_order_comments_and_blank_lines(self, tmp_path):
+        assert self.read(tmp_path, '# training\n\nb.mp4 1\r\n  \na.mp4 0') == ['b.mp4', 'a.mp4']
+
+    @pytest.mark.parametrize(
+        ('line', 'problem'),
+        [
+            ('17', 'a number stands where the path should be'),
+            ('17 3', 'a number stands where the path should be'),
+            ('a.mp4,3', 'columns must be separated by spaces'),
+            ('a.mp4 running', 'the label after the path must be an integer'),
+            ('a.mp4 0.5', 'the label after the path must be an integer'),
+            ('a\0b.mp4', 'this is not text'),
+        ],
+    )
+    def test_malformed(self, tmp_path, line, problem):
+        with pytest.raises(ValueError, match=r'list\.txt:3: expected `path \[label\]`, got .*' + problem) as caught:
+            self.read(tmp_path, f'a.mp4 0\n# note\n{line}\n')
+        assert ascii(line) in str(caught.value)
+
+    def test_file_name_that_is_not_utf8(self, tmp_path):
+        assert [os.fsencode(path) for path in self.read(tmp_path, b'caf\xe9.mp4 1\n')] == [b'caf\xe9.mp4']
+
+    def test_missing(self, tmp_path):
+        with pytest.raises(FileNotFoundError):
+            read_list(str(tmp_path / 'list.txt'))
+
+
+def test_natural_order():
+    names = ['img10', 'img2', 'img1', 'img01', 'a/10', 'a/9', 'b']
+    assert sorted(names, key=natural_key) == ['a/9', 'a/10', 'b', 'img01', 'img1', 'img2', 'img10']
+
+
+class TestScan:
+    def test_class_folders_and_flat(self, tmp_path):
+        names = ['top.mp4', 'running/2.AVI', 'running/10.mp4', 'riding a bike/deep/x.webm']
+        root = touch(tmp_path / 'videos', *names, 'notes.txt', '.part.mp4', '.git/x.mp4', 'running/._2.mp4')
+        assert scan(str(root), 'video') == ['riding a bike/deep/x.webm', 'running/2.AVI', 'running/10.mp4', 'top.mp4']
+
+    @pytest.mark.parametrize(
+        ('files', 'clips'),
+        [
+            (
+                ['GOT-10k_Train_2/00000001.jpg', 'GOT-10k_Train_10/00000001.jpg'],
+                ['GOT-10k_Train_2', 'GOT-10k_Train_10'],
+            ),
+            (['bird/bird-2/img/1.jpg', 'bird/bird-2/groundtruth.txt'], ['bird/bird-2/img']),
+            (
+                ['JPEGImages/480p/dog/00000.jpg', 'Annotations/480p/dog/00000.png', 'ImageSets/val.txt'],
+                ['JPEGImages/480p/dog'],
+            ),
+            (['1.jpg', '2.jpg'], ['.']),
+        ],
+        ids=['GOT-10k', 'LaSOT', 'DAVIS', 'one sequence'],
+    )
+    def test_frame_folders(self, tmp_path, files, clips):
+        assert scan(str(touch(tmp_path / 'root', *files)), 'frames') == clips
+
+    def test_follows_links_but_not_in_circles(self, tmp_path):
+        root = touch(tmp_path / 'root', 'a/1.mp4')
+        elsewhere = touch(tmp_path / 'elsewhere', '2.mp4')
+        (root / 'b').symlink_to(elsewhere)
+        (root / 'a/up').symlink_to(root)
+        (root / 'gone.mp4').symlink_to(tmp_path / 'nowhere.mp4')
+        assert scan(str(root), 'video') == ['a/1.mp4', 'b/2.mp4', 'gone.mp4']
+
+    def test_missing_folder(self, tmp_path):
+        with pytest.raises(NotADirectoryError, match='nowhere'):
+            scan(str(tmp_path / 'nowhere'), 'video')
+
+
+class TestScanCache:
+    @pytest.fixture
+    def root(self, tmp_path):
+        root = touch(tmp_path / 'videos', 'a/1.mp4', 'b/2.mp4')
+        come_to_rest(root)
+        return root
+
+    def test_is_used(self, root, cache):
+        scan(str(root), 'video')
+        (file,) = cache.iterdir()
+        content = json.loads(file.read_text())
+        file.write_text(json.dumps(dict(content, clips=['from the cache'])))
+        assert scan(str(root), 'video') == ['from the cache']
+        assert scan(str(root), 'frames') == [], 'another kind of clip, another scan'
+
+    @pytest.mark.parametrize('change', ['add', 'remove', 'new folder', 'remove folder'])
+    def test_notices_changes(self, root, change):
+        before = scan(str(root), 'video')
+        if change == 'add':
+            touch(root, 'a/3.mp4')
+        elif change == 'new folder':
+            touch(root, 'c/3.mp4')
+        else:
+            (root / 'b/2.mp4').unlink()
+            if change == 'remove folder':
+                (root / 'b').rmdir()
+        assert scan(str(root), 'video') != before
+
+    def test_does_not_trust_a_folder_in_motion(self, tmp_path, cache):
+        scan(str(touch(tmp_path / 'videos', '1.mp4')), 'video')
+        assert not cache.exists()
+
+    @pytest.mark.parametrize('content', [b'', b'{"folders"', b'[]', b'{}', b'\xff'])
+    def test_damaged(self, root, cache, content):
+        clips = scan(str(root), 'video')
+        (file,) = cache.iterdir()
+        file.write_bytes(content)
+        assert scan(str(root), 'video') == clips
+
+    def test_no_place_to_write(self, root, cache):
+        cache.write_text('a file where the folder should be')
+        assert scan(str(root), 'video') == ['a/1.mp4', 'b/2.mp4']

@@ -1,0 +1,263 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from torchvision.transforms import InterpolationMode, RandomResizedCrop
+from torchvision.transforms.v2 import functional as F
+
+from mmvidmae.datasets import (
+    DecordReader,
+    LoadFramePairs,
+    PackPairs,
+    PairCenterCrop,
+    PairRandomFlip,
+    PairRandomResizedCrop,
+    PairResize,
+    SampleFramePairs,
+    UnreadableClip,
+    pair_collate,
+)
+
+
+class Clip:
+    """A reader whose frames are noise, with their number in the first pixel."""
+
+    def __init__(self, num_frames, height=48, width=64):
+        self.frames = np.random.default_rng(0).integers(0, 255, (num_frames, height, width, 3), np.uint8)
+        self.frames[:, 0, 0] = np.arange(num_frames)[:, None]
+        self.calls = []
+
+    def __len__(self):
+        return len(self.frames)
+
+    def get_batch(self, indices):
+        self.calls.append(list(indices))
+        return self.frames[indices]
+
+
+def sample(num_frames, gap, draw_first, num_pairs=1, seed=0):
+    results = dict(reader=range(num_frames), num_pairs=num_pairs, rng=np.random.default_rng(seed))
+    frame_ids = SampleFramePairs(gap, draw_first)(results)['frame_ids']
+    assert frame_ids.shape == (num_pairs, 2)
+    return frame_ids
+
+
+def assert_law(pairs, law):
+    """Compares draws with probabilities by a chi-square statistic, whose mean is the number of cells."""
+    counts = Counter(map(tuple, pairs.tolist()))
+    assert set(counts) <= set(law)
+    assert sum(law.values()) == pytest.approx(1)
+    statistic = sum((counts[pair] - len(pairs) * p) ** 2 / (len(pairs) * p) for pair, p in law.items())
+    assert statistic < len(law) + 5 * np.sqrt(2 * len(law))
+
+
+class TestSampleFramePairs:
+    def test_dropmae_law(self):
+        # randint[0, n-2], then randint[start+1, min(n, start+gap)-1]: reference C
+        n, hi = 9, 5
+        law = {
+            (s, e): 1 / (n - 1) / (min(n - 1, s + hi) - s)
+            for s in range(n - 1)
+            for e in range(s + 1, min(n - 1, s + hi) + 1)
+        }
+        assert_law(sample(n, (1, hi), 'start', 20000), law)
+
+    def test_siammae_law(self):
+        n, lo, hi = 9, 2, 5
+        law = {(s, s + g): 1 / (hi - lo + 1) / (n - g) for g in range(lo, hi + 1) for s in range(n - g)}
+        assert_law(sample(n, (lo, hi), 'gap', 20000), law)
+
+    @pytest.mark.parametrize('draw_first', ['start', 'gap'])
+    @pytest.mark.parametrize(
+        ('num_frames', 'pairs'),
+        [
+            (1, {(0, 0)}),
+            (2, {(0, 1)}),
+            (4, {(0, 3)}),
+            (5, {(0, 4)}),
+            (6, {(0, 4), (1, 5), (0, 5)}),
+            (7, {(0, 4), (1, 5), (2, 6), (0, 5), (1, 6)}),  # the longest gap is 5
+        ],
+    )
+    def test_short_clips(self, draw_first, num_frames, pairs):
+        assert set(map(tuple, sample(num_frames, (4, 5), draw_first, 300).tolist())) == pairs
+
+    @pytest.mark.parametrize('draw_first', ['start', 'gap'])
+    def test_whole_range_of_a_long_clip(self, draw_first):
+        pairs = sample(300, (4, 48), draw_first, 20000)
+        gaps = pairs[:, 1] - pairs[:, 0]
+        assert (gaps.min(), gaps.max()) == (4, 48)
+        assert (pairs[:, 0].min(), pairs[:, 1].max()) == (0, 299)
+
+    @pytest.mark.parametrize('gap', [(5, 4), (-1, 4)])
+    def test_bad_gap(self, gap):
+        with pytest.raises(ValueError, match='gap must be'):
+            SampleFramePairs(gap, 'gap')
+
+    def test_bad_order(self):
+        with pytest.raises(ValueError, match='draw_first must be'):
+            SampleFramePairs((1, 49), 'end')
+
+
+class TestLoadFramePairs:
+    def test_reads_each_frame_once_in_order(self):
+        clip = Clip(20)
+        frames = LoadFramePairs()(dict(reader=clip, frame_ids=np.array([[9, 17], [3, 9]])))['frames']
+        assert clip.calls == [[3, 9, 17]]
+        assert frames.shape == (2, 2, 3, 48, 64)
+        assert frames[..., 0, 0, 0].tolist() == [[9, 17], [3, 9]]
+        assert frames.dtype == torch.uint8
+        assert frames[0].is_contiguous(memory_format=torch.channels_last)
+        assert np.array_equal(frames[0, 1].permute(1, 2, 0), clip.frames[17])
+
+    def test_one_frame_twice(self):
+        frames = LoadFramePairs()(dict(reader=Clip(1), frame_ids=np.array([[0, 0]])))['frames']
+        assert torch.equal(frames[0, 0], frames[0, 1])
+
+
+def loaded(num_pairs=2, same=True, height=48, width=64, seed=0):
+    """Results as ``LoadFramePairs`` leaves them, with one picture in all frames or one in each."""
+    shape = (1 if same else num_pairs * 2, height, width, 3)
+    picture = torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
+    frames = picture.expand(num_pairs * 2, -1, -1, -1).contiguous().unflatten(0, (num_pairs, 2)).permute(0, 1, 4, 2, 3)
+    return dict(frames=frames, rng=np.random.default_rng(seed))
+
+
+class TestPairRandomResizedCrop:
+    @pytest.mark.parametrize('shared', [True, False])
+    def test_which_frames_share_a_box(self, shared):
+        frames = PairRandomResizedCrop(32, (0.2, 0.8), shared=shared)(loaded())['frames']
+        assert frames.shape == (2, 2, 3, 32, 32)
+        assert torch.equal(frames[0, 0], frames[0, 1]) == shared
+        assert not torch.equal(frames[0, 0], frames[1, 0]), 'pairs never share'
+
+    @pytest.mark.parametrize('interpolation', ['bicubic', 'bilinear'])
+    @pytest.mark.parametrize('size', [32, (24, 40)])
+    def test_numbers_are_those_of_torchvision(self, interpolation, size):
+        results = loaded(same=False)
+        frames = results['frames'].contiguous()
+        transform = PairRandomResizedCrop(size, (0.2, 1), shared=False, interpolation=interpolation)
+        rng = np.random.default_rng(0)
+        boxes = [transform._draw_box(48, 64, rng) for _ in range(4)]
+        height, width = (size, size) if isinstance(size, int) else size
+        expected = [
+            F.resized_crop(frame, *box, [height, width], InterpolationMode(interpolation), antialias=True)
+            for frame, box in zip(frames.flatten(0, 1), boxes, strict=True)
+        ]
+        difference = (transform(results)['frames'].flatten(0, 1).int() - torch.stack(expected).int()).abs()
+        assert difference.max() <= 1, 'channels last and channels first may round differently'
+
+    def test_boxes_are_distributed_as_torchvision_draws_them(self):
+        transform = PairRandomResizedCrop(32, (0.2, 1), shared=True)
+        rng = np.random.default_rng(0)
+        torch.manual_seed(0)
+        image = torch.zeros(3, 48, 64)
+        ours = np.array([transform._draw_box(48, 64, rng) for _ in range(8000)])
+        theirs = np.array([RandomResizedCrop.get_params(image, [0.2, 1], [3 / 4, 4 / 3]) for _ in range(8000)])
+        for moment in (np.mean, np.std):
+            assert moment(ours, 0) == pytest.approx(moment(theirs, 0), rel=0.06)
+        assert np.array_equal(ours.min(0)[:2], [0, 0])
+        assert (ours[:, 0] + ours[:, 2]).max() == 48
+        assert (ours[:, 1] + ours[:, 3]).max() == 64
+
+    @pytest.mark.parametrize(('height', 'width'), [(10, 200), (200, 10), (48, 64)])
+    def test_falls_back_to_the_centre(self, height, width):
+        # A share of the area larger than any box of an allowed ratio can have: no draw fits.
+        ratio = (0.5, 0.6) if (height, width) == (48, 64) else (3 / 4, 4 / 3)
+        box = PairRandomResizedCrop(32, (1, 1), shared=True, ratio=ratio)._draw_box(
+            height, width, np.random.default_rng(0)
+        )
+        assert box == RandomResizedCrop.get_params(torch.zeros(3, height, width), [1, 1], list(ratio))
+
+    def test_one_pixel(self):
+        frames = PairRandomResizedCrop(8, (0.2, 1), shared=True)(loaded(height=1, width=1))['frames']
+        assert frames.shape == (2, 2, 3, 8, 8)
+
+    @pytest.mark.parametrize('wrong', [dict(scale=(0, 1)), dict(scale=(0.8, 0.2)), dict(ratio=(2, 1)), dict(size=0)])
+    def test_bad_arguments(self, wrong):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            PairRandomResizedCrop(**{**dict(size=32, scale=(0.2, 1), shared=True), **wrong})
+
+
+class TestPairRandomFlip:
+    @pytest.mark.parametrize('shared', [True, False])
+    def test_coins(self, shared):
+        results = loaded(num_pairs=400)
+        original = results['frames'].clone()
+        frames = PairRandomFlip(shared=shared)(results)['frames']
+        flipped = (frames == original.flip(-1)).flatten(2).all(-1)
+        assert torch.equal(flipped, ~(frames == original).flatten(2).all(-1))
+        assert 0.4 < flipped.float().mean() < 0.6
+        agree = (flipped[:, 0] == flipped[:, 1]).float().mean()
+        assert agree == 1 if shared else 0.4 < agree < 0.6
+
+    @pytest.mark.parametrize('prob', [0, 1])
+    def test_certain(self, prob):
+        results = loaded()
+        original = results['frames'].clone()
+        frames = PairRandomFlip(shared=True, prob=prob)(results)['frames']
+        assert torch.equal(frames, original.flip(-1) if prob else original)
+
+    def test_bad_probability(self):
+        with pytest.raises(ValueError, match='prob'):
+            PairRandomFlip(shared=True, prob=2)
+
+
+class TestResizeAndCenterCrop:
+    @pytest.mark.parametrize(
+        ('size', 'resized'),
+        [(24, (24, 32)), (96, (96, 128)), ((24, 40), (30, 40)), ((24, 32), (24, 32)), ((40, 24), (40, 53))],
+    )
+    def test_covers_then_cuts(self, size, resized):
+        results = PairResize(size)(loaded())
+        assert results['frames'].shape == (2, 2, 3, *resized)
+        expected = F.center_crop(results['frames'], [size, size] if isinstance(size, int) else list(size))
+        assert torch.equal(PairCenterCrop(size)(results)['frames'], expected)
+
+    @pytest.mark.parametrize('shape', [(1080, 1920), (359, 202), (113, 640), (33, 32)])
+    def test_any_frame_covers(self, shape):
+        results = dict(frames=torch.zeros(1, 2, 3, *shape, dtype=torch.uint8))
+        assert PairCenterCrop(32)(PairResize(32)(results))['frames'].shape[-2:] == (32, 32)
+
+    def test_too_small(self):
+        with pytest.raises(ValueError, match='put PairResize before it'):
+            PairCenterCrop(56)(loaded())
+
+
+class TestPackAndCollate:
+    def item(self, name, skipped=()):
+        results = loaded(num_pairs=2, same=False, seed=len(name))
+        results.update(frame_ids=np.array([[1, 5], [2, 9]]), video_path=name, skipped=list(skipped))
+        return PackPairs()(results)
+
+    def test_pack(self):
+        bad = ('bad.mp4', 'the file is empty')
+        item = self.item('a.mp4', [bad])
+        assert item['inputs'].shape == (2, 2, 3, 48, 64)
+        assert item['inputs'].is_contiguous()
+        first, second = item['data_samples']
+        assert (first.video_path, first.frame_ids, second.frame_ids) == ('a.mp4', (1, 5), (2, 9))
+        assert 0 <= first.seed < 2**63
+        assert first.seed != second.seed
+        assert first.skipped == [bad]
+        assert 'skipped' not in second
+        assert 'skipped' not in self.item('a.mp4')['data_samples'][0]
+
+    def test_collate_puts_first_pairs_first(self):
+        items = [self.item('a.mp4'), self.item('bb.mp4'), self.item('ccc.mp4')]
+        batch = pair_collate(items)
+        assert list(batch) == ['inputs', 'data_samples']
+        assert batch['inputs'].shape == (6, 2, 3, 48, 64)
+        names = [(sample.video_path, sample.frame_ids) for sample in batch['data_samples']]
+        paths = ['a.mp4', 'bb.mp4', 'ccc.mp4']
+        assert names == [(path, (1, 5)) for path in paths] + [(path, (2, 9)) for path in paths]
+        for index, item in enumerate(items):
+            assert torch.equal(batch['inputs'][index], item['inputs'][0])
+            assert torch.equal(batch['inputs'][3 + index], item['inputs'][1])
+
+
+def test_a_decoding_error_passes_through(bad_clips):
+    reader = DecordReader(str(bad_clips / 'damaged.mp4'))
+    with pytest.raises(UnreadableClip):
+        LoadFramePairs()(dict(reader=reader, frame_ids=np.array([[38, 39]])))
