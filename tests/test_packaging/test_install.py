@@ -122,4 +122,4 @@ def test_make_says_which_python_it_wants():
         ['make', 'core', 'PYTHON=no-such-python'], cwd=ROOT, capture_output=True, text=True, timeout=60
     )
     assert done.returncode != 0
-    assert 'No Python 3.10 to 3.12 found as no-such-python' in done.stderr
+    assert 'None of "no-such-python" is Python 3.10 to 3.12' in done.stderr
