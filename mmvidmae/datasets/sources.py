@@ -13,26 +13,9 @@ from typing import Literal
 from mmengine.logging import print_log
 
 VIDEO_SUFFIXES = frozenset(
-    {
-        '.3gp',
-        '.avi',
-        '.flv',
-        '.m2ts',
-        '.m4v',
-        '.mkv',
-        '.mov',
-        '.mp4',
-        '.mpeg',
-        '.mpg',
-        '.mts',
-        '.ogv',
-        '.ts',
-        '.vob',
-        '.webm',
-        '.wmv',
-    }
+    '.3gp .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts .vob .webm .wmv'.split()  # noqa: SIM905
 )
-IMAGE_SUFFIXES = frozenset({'.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp'})
+IMAGE_SUFFIXES = frozenset('.bmp .jpeg .jpg .png .tif .tiff .webp'.split())  # noqa: SIM905
 MASK_FOLDERS = frozenset({'Annotations'})
 """Folders that DAVIS, YouTube-VOS and VIP keep beside their frames: their images are label maps, never clips."""
 

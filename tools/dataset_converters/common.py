@@ -4,9 +4,10 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from datetime import timedelta
 from itertools import islice
 from pathlib import Path
 from typing import IO, Protocol
@@ -78,7 +79,7 @@ class Progress:
         if self.done == self.total or now - self.shown > (0.2 if self.live else 30):
             self.shown = now
             rate = self.done / max(now - self.start, 1e-9)
-            left = time.strftime('%H:%M:%S', time.gmtime((self.total - self.done) / rate))
+            left = timedelta(seconds=round((self.total - self.done) / rate))
             line = f'{self.done}/{self.total}, {self.failed} failed, {rate:.1f}/s, {left} left'
             ends = self.done == self.total or not self.live
             print(f'\r{line}\033[K' if self.live else line, end='\n' if ends else '', file=sys.stderr, flush=True)
@@ -101,6 +102,14 @@ def finish(failures: Iterable[tuple[str, str]], total: int, verb: str) -> int:
     """Prints the failures and a summary; gives the exit code, 1 if there were any."""
     failures = list(failures)
     for job, reason in failures:
-        print(f'{job}: {reason}')
+        print(f'{job}: {reason}'.encode(errors='backslashreplace').decode())  # file names need not be UTF-8
     print(f'{total - len(failures)} of {total} clips {verb}, {len(failures)} failed')
     return 1 if failures else 0
+
+
+def run_tool(main: Callable[[], int]) -> None:
+    """Runs a tool's ``main`` and exits with its code, or without a traceback on Ctrl-C."""
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit('\nInterrupted: run the same command again to go on from here')

@@ -9,10 +9,9 @@ in the root itself get none. Pre-training needs no labels.
 
 import argparse
 import os
-import sys
 from pathlib import Path
 
-from common import whole_file
+from common import run_tool, whole_file
 
 from mmvidmae.datasets.sources import natural_key, parse_line, scan
 
@@ -47,4 +46,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    run_tool(main)

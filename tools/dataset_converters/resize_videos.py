@@ -14,11 +14,10 @@ import glob
 import os
 import shutil
 import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
-from common import add_job_arguments, finish, run_all
+from common import add_job_arguments, finish, run_all, run_tool
 
 from mmvidmae.datasets import DecordReader, UnreadableClip
 from mmvidmae.datasets.sources import scan
@@ -139,4 +138,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    run_tool(main)

@@ -12,12 +12,11 @@ import argparse
 import json
 import multiprocessing
 import os
-import sys
 import threading
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from common import add_job_arguments, finish, run_all
+from common import add_job_arguments, finish, run_all, run_tool
 
 from mmvidmae.datasets import DecordReader, UnreadableClip
 from mmvidmae.datasets.sources import read_list, scan
@@ -136,4 +135,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    run_tool(main)
