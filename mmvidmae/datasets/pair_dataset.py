@@ -54,7 +54,7 @@ class PairDataset(BaseDataset):
     """The key of ``data_prefix``, as in MMAction2."""
 
     KIND: ClipKind
-    """What ``scan`` looks for."""
+    """What ``scan`` looks for and lists name."""
 
     OPEN: Callable[[str], ClipReader]
     """Opens a clip; raises ``UnreadableClip``."""
@@ -106,7 +106,7 @@ class PairDataset(BaseDataset):
         """Lists the clips as ``dict(video_path=...)``."""
         folder = self.data_prefix[self.PREFIX_KEY]
         if self.ann_file:
-            paths = read_list(self.ann_file)
+            paths = read_list(self.ann_file, self.KIND)
         elif folder:
             paths = _on_main_process(lambda: scan(folder, self.KIND))
         else:

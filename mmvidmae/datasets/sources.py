@@ -35,12 +35,13 @@ def image_names(folder: str) -> list[str]:
     return sorted((n for n in os.listdir(folder) if _has_suffix(n, IMAGE_SUFFIXES)), key=natural_key)
 
 
-def parse_line(line: str) -> str:
+def parse_line(line: str, kind: ClipKind) -> str:
     """Reads the path off one line of a list.
 
     Args:
         line: ``path [label ...]``. The path may hold spaces; all integers at the end of the line are labels (or, in
             MMAction2's lists of frame folders, the number of frames and the label) and play no part in pre-training.
+        kind: What the path should name: the folder of a sequence may be called ``0001``, a video may not.
 
     Returns:
         The path.
@@ -51,20 +52,21 @@ def parse_line(line: str) -> str:
     path = _LINE.fullmatch(line.strip())[1]
     if not path.isprintable() and re.search(r'[\x00-\x08\x0e-\x1f]', path):
         raise ValueError('this is not text; is it a list file?')
-    if re.fullmatch(r'-?\d+', path):
+    if kind == 'video' and re.fullmatch(r'-?\d+', path):
         raise ValueError('a number stands where the path should be')
     if re.search(r'[,;]\s*-?\d+$', path):
         raise ValueError('columns must be separated by spaces')
-    if _VIDEO_AND_MORE.match(path) and os.path.splitext(path)[1].lower() not in VIDEO_SUFFIXES:
+    if kind == 'video' and _VIDEO_AND_MORE.match(path) and os.path.splitext(path)[1].lower() not in VIDEO_SUFFIXES:
         raise ValueError('the label after the path must be an integer')
     return path
 
 
-def read_list(ann_file: str) -> list[str]:
+def read_list(ann_file: str, kind: ClipKind) -> list[str]:
     """Reads the paths of a list file: one clip a line; blank lines and lines that start with ``#`` are ignored.
 
     Args:
         ann_file: A text file in UTF-8.
+        kind: What the paths name.
 
     Returns:
         The paths as they stand in the file, in its order.
@@ -79,7 +81,7 @@ def read_list(ann_file: str) -> list[str]:
             if not line.strip() or line.lstrip().startswith('#'):
                 continue
             try:
-                paths.append(parse_line(line))
+                paths.append(parse_line(line, kind))
             except ValueError as error:
                 content = ascii(line.strip()[:200])
                 raise ValueError(f'{ann_file}:{number}: expected `path [label]`, got {content}: {error}') from None

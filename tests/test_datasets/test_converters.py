@@ -71,7 +71,9 @@ class TestMakeList:
 
     def test_absolute(self, run, tree, tmp_path):
         assert run('make_list', tree, tmp_path / 'list.txt')[0] == 0
-        assert all(Path(path).is_absolute() and Path(path).exists() for path in read_list(str(tmp_path / 'list.txt')))
+        assert all(
+            Path(path).is_absolute() and Path(path).exists() for path in read_list(str(tmp_path / 'list.txt'), 'video')
+        )
 
     def test_frames(self, run, tmp_path):
         for sequence in ('a/img', 'b/img'):

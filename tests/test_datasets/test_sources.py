@@ -27,10 +27,10 @@ def come_to_rest(root):
 
 
 class TestReadList:
-    def read(self, tmp_path, text):
+    def read(self, tmp_path, text, kind='video'):
         file = tmp_path / 'list.txt'
         file.write_bytes(text if isinstance(text, bytes) else text.encode())
-        return read_list(str(file))
+        return read_list(str(file), kind)
 
     @pytest.mark.parametrize(
         ('line', 'path'),
@@ -71,12 +71,15 @@ class TestReadList:
             self.read(tmp_path, f'a.mp4 0\n# note\n{line}\n')
         assert ascii(line) in str(caught.value)
 
+    def test_sequences_may_be_numbered(self, tmp_path):
+        assert self.read(tmp_path, '0001\n0002 120 4\n', 'frames') == ['0001', '0002']
+
     def test_file_name_that_is_not_utf8(self, tmp_path):
         assert [os.fsencode(path) for path in self.read(tmp_path, b'caf\xe9.mp4 1\n')] == [b'caf\xe9.mp4']
 
     def test_missing(self, tmp_path):
         with pytest.raises(FileNotFoundError):
-            read_list(str(tmp_path / 'list.txt'))
+            read_list(str(tmp_path / 'list.txt'), 'video')
 
 
 def test_natural_order():

@@ -24,8 +24,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument('--relative', action='store_true', help='write paths relative to the root, not absolute ones')
     args = parser.parse_args(arguments)
 
+    kind = 'frames' if args.frames else 'video'
     try:
-        clips = scan(args.root, 'frames' if args.frames else 'video')
+        clips = scan(args.root, kind)
     except NotADirectoryError as error:
         parser.error(str(error))
     if not clips:
@@ -38,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
         for clip in clips:
             path = clip if args.relative else os.path.join(os.path.abspath(args.root), clip)
             line = f'{path} {labels[Path(clip).parts[0]]}' if len(Path(clip).parts) > 1 else path
-            if '\n' in path or path.startswith('#') or parse_line(line) != path:
+            if '\n' in path or path.startswith('#') or parse_line(line, kind) != path:
                 parser.error(f'{path!r} would not be understood in a list; rename it')
             file.write(line + '\n')
     print(f'{len(clips)} clips in {len(classes)} classes: {args.output}')

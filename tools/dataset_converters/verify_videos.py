@@ -110,7 +110,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     try:
         folder = args.source if os.path.isdir(args.source) else args.data_root
-        paths = scan(folder, 'video') if folder == args.source else read_list(args.source)
+        paths = scan(folder, 'video') if folder == args.source else read_list(args.source, 'video')
     except (OSError, ValueError) as error:
         parser.error(str(error))
     paths = [os.path.abspath(os.path.join(folder, path)) for path in paths]
