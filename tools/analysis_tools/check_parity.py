@@ -10,8 +10,13 @@ Example:
 import argparse
 import sys
 import zipfile
+from pathlib import Path
 
-from mmvidmae.parity import check_file
+ROOT = Path(__file__).resolve().parents[2]
+if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
+    sys.path.insert(0, str(ROOT))
+
+from mmvidmae.parity import check_file  # noqa: E402
 
 
 def main() -> int:

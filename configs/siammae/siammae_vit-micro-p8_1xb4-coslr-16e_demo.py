@@ -1,0 +1,30 @@
+# SiamMAE, as small as shows the method at work on a laptop in two minutes: `make demo`.
+_base_ = [
+    '../_base_/methods/siammae.py',
+    '../_base_/datasets/demo.py',
+    '../_base_/schedules/coslr_demo.py',
+    '../_base_/default_runtime.py',
+]
+
+model = dict(
+    backbone=dict(
+        arch=dict(_delete_=True, embed_dims=192, num_layers=2, num_heads=4, feedforward_channels=768),
+        img_size=64,
+        patch_size=8,
+    ),
+    neck=dict(decoder_dims=192, depth=2, num_heads=4),
+)
+
+train_pipeline = _base_.train_pipeline
+train_pipeline[0].span = (0.0, 0.8)
+train_pipeline[2].size = 64
+val_pipeline = _base_.val_pipeline
+val_pipeline[0].span = (0.8, 1.0)
+val_pipeline[2].size = val_pipeline[3].size = 64
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(pipeline=val_pipeline))
+test_dataloader = val_dataloader
+
+# Minutes on a CPU are all there is: plain fp32, and an lr that is high for 32 pairs.
+optim_wrapper = dict(type='OptimWrapper', optimizer=dict(lr=2e-3))
+default_hooks = dict(checkpoint=dict(interval=2, max_keep_ckpts=1), logger=dict(interval=8))
