@@ -36,9 +36,9 @@ class Clip:
         return self.frames[indices]
 
 
-def sample(num_frames, gap, draw_first, num_pairs=1, seed=0):
+def sample(num_frames, gap, draw_first, num_pairs=1, seed=0, **kwargs):
     results = dict(reader=range(num_frames), num_pairs=num_pairs, rng=np.random.default_rng(seed))
-    frame_ids = SampleFramePairs(gap, draw_first)(results)['frame_ids']
+    frame_ids = SampleFramePairs(gap, draw_first, **kwargs)(results)['frame_ids']
     assert frame_ids.shape == (num_pairs, 2)
     return frame_ids
 
@@ -94,6 +94,23 @@ class TestSampleFramePairs:
     def test_bad_gap(self, gap):
         with pytest.raises(ValueError, match='gap must be'):
             SampleFramePairs(gap, 'gap')
+
+    @pytest.mark.parametrize('num_frames', [10, 57, 100])
+    def test_spans_hold_out_the_rest(self, num_frames):
+        training = sample(num_frames, (1, 4), 'gap', 2000, span=(0, 0.7))
+        held_out = sample(num_frames, (1, 4), 'gap', 2000, span=(0.7, 1))
+        assert training.min() == 0
+        assert training.max() + 1 == held_out.min() == int(0.7 * num_frames)
+        assert held_out.max() == num_frames - 1
+
+    @pytest.mark.parametrize('span', [(0, 0.1), (0.5, 0.6), (0.9, 1)])
+    def test_span_of_one_frame(self, span):
+        assert sample(1, (1, 4), 'start', span=span).tolist() == [[0, 0]]
+
+    @pytest.mark.parametrize('span', [(0.5, 0.5), (-0.1, 1), (0, 1.1)])
+    def test_bad_span(self, span):
+        with pytest.raises(ValueError, match='span must be'):
+            SampleFramePairs((1, 49), 'gap', span)
 
     def test_bad_order(self):
         with pytest.raises(ValueError, match='draw_first must be'):
