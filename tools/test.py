@@ -17,7 +17,9 @@ from mmvidmae.utils.cli import build_runner, close_distributed, load_config, mak
 def main() -> None:
     parser = make_parser(__doc__)
     parser.add_argument('checkpoint', nargs='?', help='checkpoint (default: what the config loads by itself)')
-    parser.add_argument('--out', metavar='FILE', help='write the metrics (.json) or all predictions (.pkl)')
+    parser.add_argument(
+        '--out', metavar='FILE', help='write the metrics (.json) or the predictions, one a dataset item (.pkl)'
+    )
     args = parser.parse_args()
     if args.out and not args.out.endswith(('.json', '.pkl')):
         parser.error(f'--out {args.out}: expected a name in .json (metrics) or .pkl (predictions)')

@@ -24,8 +24,8 @@ def main() -> None:
     parser.add_argument(
         '--auto-scale-lr',
         action='store_true',
-        help='multiply the learning rate by (processes x batch_size) / auto_scale_lr.base_batch_size. Both sizes count items '
-        'of the loader, i.e. videos: with repeated_sampling=k each gives k pairs, in the base batch as well as in the real one',
+        help='multiply the learning rate by (processes x batch_size) / auto_scale_lr.base_batch_size. Both sizes count '
+        'videos: with repeated_sampling=k each gives k pairs, in the base batch as well as in the real one',
     )
     args = parser.parse_args()
 

@@ -1,12 +1,14 @@
 """Resuming on torch >= 2.6, with ``weights_only`` on.
 
-What: ``Runner.resume``, ``load_from`` and ``init_cfg=dict(type='Pretrained')`` refuse the checkpoints that MMEngine itself has written.
+What: ``Runner.resume``, ``load_from`` and ``init_cfg=dict(type='Pretrained')`` refuse the checkpoints that MMEngine
+itself has written.
 
-Why: since 2.6 ``torch.load`` rebuilds only what is allow-listed. MMEngine (0.10.7) calls it without arguments, but stores the log
-history as ``HistoryBuffer`` objects with NumPy arrays and bound statistics, whose globals are not on torch's list.
+Why: since 2.6 ``torch.load`` rebuilds only what is allow-listed. MMEngine (0.10.7) calls it without arguments, but
+stores the log history as ``HistoryBuffer`` objects with NumPy arrays and bound statistics, whose globals are not on
+torch's list.
 
-Until: an MMEngine release stores plain data or allow-lists its own types. (Its development branch turns ``weights_only`` off
-instead, which lets any checkpoint run any code.)
+Until: an MMEngine release stores plain data or allow-lists its own types. (Its development branch turns
+``weights_only`` off instead, which lets any checkpoint run any code.)
 """
 
 import pickle
@@ -36,9 +38,9 @@ def _statistic(owner: type, name: str):
 def allow_checkpoint_globals() -> None:
     """Allow-list the globals of MMEngine's checkpoints for ``torch.load(weights_only=True)``.
 
-    These are ``HistoryBuffer``, NumPy's rebuilding functions under their names in NumPy 1 and 2 (a checkpoint may come from either),
-    ``dtype`` with the two kinds that a history holds, and :func:`_statistic` in the place of ``getattr``. Before torch 2.6 nothing is
-    needed, as ``torch.load`` does not check there.
+    These are ``HistoryBuffer``, NumPy's rebuilding functions under their names in NumPy 1 and 2 (a checkpoint may
+    come from either), ``dtype`` with the two kinds that a history holds, and :func:`_statistic` in the place of
+    ``getattr``. Before torch 2.6 nothing is needed, as ``torch.load`` does not check there.
     """
     if digit_version(torch.__version__) < digit_version('2.6.0'):
         return

@@ -2,8 +2,9 @@
 
 What: ``--launcher pytorch`` fails without CUDA, and so does a config with ``AmpOptimWrapper``.
 
-Why: MMEngine's launcher (0.10.7, ``dist/utils.py``) selects a CUDA device before it starts the process group, ``Runner.wrap_model``
-hands ``device_ids`` to DDP, which takes them for GPU modules only, and ``AmpOptimWrapper`` asserts that there is a GPU.
+Why: MMEngine's launcher (0.10.7, ``dist/utils.py``) selects a CUDA device before it starts the process group,
+``Runner.wrap_model`` hands ``device_ids`` to DDP, which takes them for GPU modules only, and ``AmpOptimWrapper``
+asserts that there is a GPU.
 
 Until: MMEngine chooses by the devices that it finds.
 """
@@ -17,8 +18,8 @@ from mmengine.logging import print_log
 def adapt_to_cpu(cfg: Config) -> None:
     """Change a config so that it runs on this machine; does nothing where MMEngine finds an accelerator.
 
-    For ``launcher='pytorch'`` the process group is started here, with gloo (MMEngine leaves one that it finds alone), and the model
-    is wrapped without device ids. Mixed precision is replaced by float32.
+    For ``launcher='pytorch'`` the process group is started here, with gloo (MMEngine leaves one that it finds alone),
+    and the model is wrapped without device ids. Mixed precision is replaced by float32.
 
     Args:
         cfg: Config of a run, changed in place.

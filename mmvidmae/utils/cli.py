@@ -1,4 +1,4 @@
-"""What ``tools/train.py`` and ``tools/test.py`` share: OpenMMLab's usual flags, and one clear message for a wrong one."""
+"""What ``tools/train.py`` and ``tools/test.py`` share: OpenMMLab's usual flags, and one clear message for a mistake."""
 
 import argparse
 import inspect
@@ -59,8 +59,8 @@ def make_parser(description: str) -> argparse.ArgumentParser:
 def load_config(parser: argparse.ArgumentParser, args: argparse.Namespace) -> Config:
     """Load ``args.config`` and merge the shared arguments; a mistake of the user ends the program with one message.
 
-    For configs with mmpretrain's default scope the loaders get the defaults of mmpretrain's own tools (``default_collate``, pinned memory,
-    persistent workers).
+    For configs with mmpretrain's default scope the loaders get the defaults of mmpretrain's own tools
+    (``default_collate``, pinned memory, persistent workers).
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     require_file(parser, args.config, 'config')

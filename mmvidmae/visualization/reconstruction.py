@@ -19,11 +19,12 @@ def _write(canvas: np.ndarray, text: str, top: int, left: int) -> None:
 def draw_reconstructions(samples: Sequence[DataSample]) -> np.ndarray:
     """Draw pairs with what the model saw and what it made of it, one row a pair.
 
-    A row shows original, masked picture (hidden patches grey) and reconstruction, first of the past, then of the future frame. Its caption
-    names the video, the frame numbers and the error of the pair, where the sample has them.
+    A row shows original, masked picture (hidden patches grey) and reconstruction, first of the past, then of the
+    future frame. Its caption names the video, the frame numbers and the error of the pair, where the sample has them.
 
     Args:
-        samples: At least one sample of ``PairMAE.predict``, all of one frame size H x W. Small frames are enlarged by a whole factor.
+        samples: At least one sample of ``PairMAE.predict``, all of one frame size H x W. Small frames are enlarged by
+            a whole factor.
 
     Returns:
         ``(height, width, 3)`` uint8 RGB.

@@ -1,4 +1,4 @@
-"""Draw what a pre-trained model reconstructs of a video: original, masked picture and reconstruction for both frames of some pairs."""
+"""Draw what a model reconstructs of a video: original, masked picture and reconstruction for both frames of pairs."""
 
 import argparse
 import sys

@@ -61,11 +61,13 @@ class _RemoveLater:
 class AtomicCheckpointHook(CheckpointHook):
     """MMEngine's ``CheckpointHook``, safe against a kill at any moment.
 
-    There is a whole latest checkpoint at any time once the first is written, and ``last_checkpoint`` names it: both are written
-    aside and renamed, and an outdated checkpoint is removed only after its successor is in place. (MMEngine 0.10.7 writes in place and
-    removes first, so that with ``max_keep_ckpts=1`` a kill in a save leaves nothing.) A resumed run clears away what a kill left.
+    There is a whole latest checkpoint at any time once the first is written, and ``last_checkpoint`` names it: both
+    are written aside and renamed, and an outdated checkpoint is removed only after its successor is in place.
+    (MMEngine 0.10.7 writes in place and removes first, so that with ``max_keep_ckpts=1`` a kill in a save leaves
+    nothing.) A resumed run clears away what a kill left.
 
-    Takes the arguments of ``CheckpointHook``. With a remote ``out_dir`` or a given ``backend_args`` the writing is up to that backend.
+    Takes the arguments of ``CheckpointHook``. With a remote ``out_dir`` or a given ``backend_args`` the writing is up
+    to that backend.
     """
 
     def before_train(self, runner: Runner) -> None:

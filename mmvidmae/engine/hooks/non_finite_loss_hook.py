@@ -14,9 +14,9 @@ _NEVER = torch.iinfo(torch.int64).max
 class NonFiniteLossHook(Hook):
     """Stops all ranks together, with the same error, when any of them met a NaN or infinite loss.
 
-    Each step only updates a number on the device. It is read, and shared among ranks, every ``interval`` iterations, at the end
-    of an epoch, before a validation, and before any checkpoint, so that none with broken weights replaces a good one. Infinite *gradients*
-    of a loss scaler (AMP) are no error: the scaler skips such steps.
+    Each step only updates a number on the device. It is read, and shared among ranks, every ``interval`` iterations,
+    at the end of an epoch, before a validation, and before any checkpoint, so that none with broken weights replaces
+    a good one. Infinite *gradients* of a loss scaler (AMP) are no error: the scaler skips such steps.
 
     Args:
         interval: Iterations between checks. A check waits for the device, so small values cost speed.
@@ -64,8 +64,8 @@ class NonFiniteLossHook(Hook):
         if first_bad != _NEVER:
             iteration, rank = divmod(first_bad, runner.world_size)
             raise FloatingPointError(
-                f'The training loss became NaN or infinite at iteration {iteration + 1} (rank {rank}). Training stops and keeps '
-                'the checkpoints written before. Try a lower learning rate or a longer warm-up, gradient clipping '
-                "(optim_wrapper=dict(clip_grad=dict(max_norm=1.0))), or no AMP (optim_wrapper=dict(type='OptimWrapper')), then resume "
-                'with --resume.'
+                f'The training loss became NaN or infinite at iteration {iteration + 1} (rank {rank}). Training stops; '
+                'earlier checkpoints are kept. Try a lower learning rate, a longer warm-up, gradient clipping '
+                '(optim_wrapper=dict(clip_grad=dict(max_norm=1.0))) or no mixed precision '
+                "(optim_wrapper=dict(type='OptimWrapper')), then continue with --resume."
             )

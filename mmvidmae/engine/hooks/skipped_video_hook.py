@@ -13,9 +13,9 @@ from mmvidmae.registry import HOOKS
 class SkippedVideoHook(Hook):
     """Reports the videos that a dataset could not read and replaced (the ``skipped`` of its data samples).
 
-    Each is logged once a run as a warning with its path and reason, and added to ``skipped_videos.txt`` in the work dir
-    (``path<TAB>reason`` a line) unless it is there already. Their number in this run so far is in the training log as ``skipped_videos``.
-    Ranks tell each other at every ``interval``-th iteration and at the end of an epoch.
+    Each is logged once a run as a warning with its path and reason, and added to ``skipped_videos.txt`` in the work
+    dir (``path<TAB>reason`` a line) unless it is there already. Their number in this run so far is in the training
+    log as ``skipped_videos``. Ranks tell each other at every ``interval``-th iteration and at the end of an epoch.
 
     Args:
         interval: Iterations between reports.

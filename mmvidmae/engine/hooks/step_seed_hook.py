@@ -12,15 +12,17 @@ from mmvidmae.registry import HOOKS
 class StepSeedHook(Hook):
     """Seeds torch's generators before each training iteration from (seed of the run, iteration, rank).
 
-    What is drawn in the model (dropout, attention dropout) then depends on nothing that happened before, so a resumed run
-    continues exactly as if it had never stopped, and ranks draw differently. It costs some 10 microseconds a step.
+    What is drawn in the model (dropout, attention dropout) then depends on nothing that happened before, so a resumed
+    run continues exactly as if it had never stopped, and ranks draw differently. It costs some 10 microseconds a
+    step.
 
-    The data order needs the sampler's seed. A run without a configured seed draws one, and MMEngine brings it back on resume only after
-    it has built the sampler; so this hook keeps the sampler's own seed in the checkpoint and gives it back before the first step.
+    The data order needs the sampler's seed. A run without a configured seed draws one, and MMEngine brings it back on
+    resume only after it has built the sampler; so this hook keeps the sampler's own seed in the checkpoint and gives
+    it back before the first step.
     """
 
     def before_train(self, runner: Runner) -> None:
-        """Keep the sampler's seed in the message hub, which is saved with every checkpoint, or restore it from there."""
+        """Keep the sampler's seed in the message hub, which every checkpoint holds, or restore it from there."""
         sampler = runner.train_dataloader.sampler
         if getattr(sampler, 'seed', None) is None:
             return

@@ -13,8 +13,8 @@ from mmvidmae.registry import METRICS
 class ReconstructionMetric(BaseMetric):
     """Mean reconstruction error over held-out pairs, beside that of the constant predictor.
 
-    Reads ``error`` and ``constant_error`` of the samples that ``PairMAE.predict`` returns. Results, all in units of the training
-    loss (with normalised targets the constant predictor scores about 1):
+    Reads ``error`` and ``constant_error`` of the samples that ``PairMAE.predict`` returns. Results, all in units of
+    the training loss (with normalised targets the constant predictor scores about 1):
 
     - ``reconstruction/mse``: squared error of the model on hidden patches;
     - ``reconstruction/constant_mse``: that of predicting each hidden patch's mean colour;
@@ -38,7 +38,8 @@ class ReconstructionMetric(BaseMetric):
         """Collect the results of all ranks and average them.
 
         Args:
-            size: Number of videos in the dataset. Each gives ``repeated_sampling`` results, and none of them must be cut off.
+            size: Number of videos in the dataset. Each gives ``repeated_sampling`` results, and none of them must be
+                cut off.
         """
         pairs_per_video = max(1, len(self.results) * get_world_size() // size)
         return super().evaluate(size * pairs_per_video)

@@ -1,0 +1,128 @@
+import os
+from itertools import count
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.fileio import LocalBackend
+from mmengine.model import BaseModel
+from mmengine.runner import Runner, find_latest_checkpoint
+
+from mmvidmae.engine import AtomicCheckpointHook
+
+
+class Model(BaseModel):
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(2, 1)
+
+    def forward(self, inputs, mode='tensor'):
+        return dict(loss=self.layer(inputs).square().mean())
+
+
+@pytest.fixture(scope='module')
+def runner(tmp_path_factory):
+    """A runner that has trained for an epoch, without any checkpoint."""
+    runner = Runner(
+        Model(),
+        str(tmp_path_factory.mktemp('runner')),
+        train_dataloader=torch.utils.data.DataLoader([dict(inputs=torch.ones(2))] * 2),
+        train_cfg=dict(by_epoch=True, max_epochs=1),
+        optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)),
+        default_hooks=dict(checkpoint=None),
+        experiment_name='atomic_checkpoint_hook',
+    )
+    runner.train()
+    return runner
+
+
+class Crash(BaseException):
+    """Stands for a kill."""
+
+
+class FileSystem:
+    """Crashes before the n-th operation on files that matters: a write reaching the disk, a rename, a removal."""
+
+    def __init__(self, monkeypatch, crash_before):
+        self.operations = 0
+        self.crash_before = crash_before
+        for owner, name in ((os, 'fsync'), (Path, 'replace'), (LocalBackend, 'remove')):
+            monkeypatch.setattr(owner, name, self.counted(getattr(owner, name)))
+
+    def counted(self, operation):
+        def call(*args):
+            self.operations += 1
+            if self.operations == self.crash_before:
+                raise Crash
+            return operation(*args)
+
+        return call
+
+
+def save_epochs(runner, epochs, **settings):
+    """What a training loop makes a new hook do in these epochs (from 0), each of which is the best so far."""
+    hook = AtomicCheckpointHook(interval=1, **settings)
+    hook.before_train(runner)
+    for epoch in epochs:
+        runner.train_loop._epoch = epoch
+        hook.after_train_epoch(runner)
+        runner.train_loop._epoch = epoch + 1
+        hook.after_val_epoch(runner, dict(loss=1 / (epoch + 1)))
+
+
+def files(runner):
+    return sorted(path.name for path in Path(runner.work_dir).iterdir())
+
+
+def start_over(runner, work_dir):
+    work_dir.mkdir()
+    runner._work_dir = str(work_dir)
+    runner.message_hub.runtime_info.clear()
+
+
+def test_a_crash_anywhere_leaves_a_whole_latest_and_best_checkpoint(runner, tmp_path, monkeypatch):
+    settings = dict(max_keep_ckpts=1, save_best='loss', rule='less')
+    for crash_before in count(1):
+        start_over(runner, tmp_path / str(crash_before))
+        with monkeypatch.context() as patch:
+            FileSystem(patch, crash_before)
+            try:
+                save_epochs(runner, range(3), **settings)
+                break  # no such operation: all are tried
+            except Crash:
+                pass
+
+        runner.message_hub.runtime_info.clear()
+        epoch = 0
+        latest = find_latest_checkpoint(runner.work_dir)
+        if crash_before > 4:  # two for the first checkpoint and two for its name
+            assert latest is not None
+        if latest is not None:
+            checkpoint = torch.load(latest, weights_only=True)
+            runner.message_hub.load_state_dict(checkpoint['message_hub'])
+            epoch = checkpoint['meta']['epoch']
+        if epoch > 1:
+            best = [name for name in files(runner) if name.startswith('best_') and name.endswith('.pth')]
+            assert any(torch.load(Path(runner.work_dir, name), weights_only=True)['state_dict'] for name in best)
+        save_epochs(runner, range(epoch, 3), **settings)
+        left = files(runner)
+        assert [name for name in left if name.startswith(('epoch', 'last'))] == ['epoch_3.pth', 'last_checkpoint']
+        assert not [name for name in left if name.endswith('.partial')]
+        assert find_latest_checkpoint(runner.work_dir).endswith('epoch_3.pth')
+    assert crash_before > 15
+    assert files(runner) == ['best_loss_epoch_3.pth', 'epoch_3.pth', 'last_checkpoint']
+
+
+def test_keeps_as_many_as_asked(runner, tmp_path):
+    start_over(runner, tmp_path / 'run')
+    save_epochs(runner, range(4), max_keep_ckpts=2)
+    assert files(runner) == ['epoch_3.pth', 'epoch_4.pth', 'last_checkpoint']
+
+
+def test_keeps_all_by_default_and_elsewhere(runner, tmp_path):
+    start_over(runner, tmp_path / 'run')
+    save_epochs(runner, range(3), out_dir=str(tmp_path / 'elsewhere'))
+    assert files(runner) == ['last_checkpoint']
+    folder = tmp_path / 'elsewhere' / 'run'
+    assert sorted(path.name for path in folder.iterdir()) == ['epoch_1.pth', 'epoch_2.pth', 'epoch_3.pth']
+    assert find_latest_checkpoint(runner.work_dir) == str(folder / 'epoch_3.pth')

@@ -1,0 +1,66 @@
+"""Hooks that report: skipped videos and reconstructions."""
+
+import json
+import shutil
+from pathlib import Path
+
+import cv2
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tiny_runs import build, tiny_config
+
+
+@pytest.fixture(scope='module')
+def run(video_dir, tmp_path_factory):
+    """A run of four epochs with two validations, whose folder of videos holds a text file and an empty file, too."""
+    folder = tmp_path_factory.mktemp('hooks')
+    shutil.copytree(video_dir, folder / 'videos')
+    (folder / 'videos' / 'text.mp4').write_text('not a video')
+    (folder / 'videos' / 'zero.mp4').touch()
+    config = tiny_config(folder / 'videos', folder / 'run', train_cfg=dict(by_epoch=True, max_epochs=4, val_interval=2))
+    runner = build(config)
+    runner.train()
+    return runner
+
+
+def test_bad_videos_are_logged_once_listed_and_counted(run):
+    listed = dict(line.split('\t') for line in Path(run.work_dir, 'skipped_videos.txt').read_text().splitlines())
+    assert sorted(Path(path).name for path in listed) == ['text.mp4', 'zero.mp4']
+    assert all(listed.values())  # reasons
+    log = next(Path(run.log_dir).glob('*.log')).read_text()
+    for path, reason in listed.items():
+        assert log.count(f'Skipped video: {path}: {reason}') == 1
+    scalars = [json.loads(line) for line in Path(run.log_dir, 'vis_data', 'scalars.json').read_text().splitlines()]
+    assert [line['skipped_videos'] for line in scalars if 'loss' in line][-1] == 2
+
+
+def test_another_run_adds_only_new_lines(run, video_dir, tmp_path):
+    report = tmp_path / 'run' / 'skipped_videos.txt'
+    report.parent.mkdir()
+    known = Path(run.work_dir, 'skipped_videos.txt').read_text().splitlines()
+    report.write_text(known[0] + '\n')
+    config = tiny_config(Path(known[0].split('\t')[0]).parent, tmp_path / 'run')
+    build(config).train()
+    assert sorted(report.read_text().splitlines()) == sorted(known)
+
+
+def test_pictures_of_the_same_pairs_after_each_validation(run):
+    files = sorted(Path(run.work_dir, 'reconstructions').iterdir())
+    assert [file.name for file in files] == ['val_iter_0000008.png', 'val_iter_0000016.png']
+    first, second = (cv2.imread(str(file)) for file in files)
+    assert first.shape == second.shape
+    side = 128 + 4
+    assert (first[18 : 18 + 128, : 2 * side] == second[18 : 18 + 128, : 2 * side]).all()  # original and masked
+    assert (first != second).any()  # the model has changed
+
+    events = EventAccumulator(str(Path(run.log_dir, 'vis_data')))
+    events.Reload()
+    assert [image.step for image in events.Images('val_reconstruction')] == [8, 16]
+    assert events.Images('val_reconstruction')[0].height == first.shape[0]
+
+
+def test_picture_of_a_test(video_dir, tmp_path):
+    config = tiny_config(video_dir, tmp_path / 'run')
+    metrics = build(config).test()
+    assert metrics['reconstruction/constant_mse'] == pytest.approx(1, abs=0.05)
+    assert (tmp_path / 'run' / 'reconstructions' / 'test.png').exists()

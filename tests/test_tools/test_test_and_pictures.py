@@ -1,0 +1,73 @@
+import json
+import pickle
+from pathlib import Path
+
+import pytest
+from tiny_runs import build, tiny_config
+
+
+@pytest.fixture(scope='module')
+def trained(video_dir, tmp_path_factory):
+    """Work dir of a run of one epoch; its config is ``run.py``."""
+    folder = tmp_path_factory.mktemp('trained')
+    cfg = tiny_config(video_dir, folder / 'run', train_cfg__max_epochs=1, train_cfg__val_interval=1)
+    build(cfg).train()
+    cfg.dump(str(folder / 'run.py'))
+    return folder
+
+
+def test_metrics_and_predictions(trained, tmp_path, call_tool):
+    arguments = [trained / 'run.py', trained / 'run' / 'epoch_1.pth', '--work-dir', tmp_path / 'test']
+    call_tool('test.py', *arguments, '--out', 'metrics.json')
+    metrics = json.loads((tmp_path / 'metrics.json').read_text())
+    log = next((trained / 'run').glob('*/vis_data/scalars.json')).read_text().splitlines()
+    validated = next(line for line in map(json.loads, log) if 'reconstruction/mse' in line)
+    for name in ('mse', 'constant_mse', 'ratio'):  # validation pairs and masks are the test's
+        assert metrics[f'reconstruction/{name}'] == pytest.approx(validated[f'reconstruction/{name}'], rel=1e-5)
+
+    call_tool('test.py', *arguments, '--out', 'predictions.pkl')
+    predictions = pickle.loads((tmp_path / 'predictions.pkl').read_bytes())
+    assert len(predictions) == 8
+    assert predictions[0]['reconstruction'].shape == (2, 3, 32, 32)
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['run.py', 'nothing.pth'], 'checkpoint nothing.pth does not exist'),
+        (['run.py', '--out', 'metrics.csv'], 'expected a name in .json'),
+        (['no_test.py'], 'no_test.py has no test_dataloader: there is nothing to test'),
+    ],
+)
+def test_mistakes_give_one_clear_message(trained, call_tool, capsys, arguments, message):
+    (trained / 'no_test.py').write_text('model = dict(type="X")\n')
+    arguments = [str(trained / name) if name.endswith('.py') else name for name in arguments]
+    with pytest.raises(SystemExit):
+        call_tool('test.py', *arguments)
+    assert message in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_visualize_reconstruction(trained, video_dir, tmp_path, call_tool, capsys):
+    tool = 'analysis_tools/visualize_reconstruction.py'
+    model = [trained / 'run.py', trained / 'run' / 'epoch_1.pth']
+    call_tool(tool, *model, video_dir / 'e.mp4', '--num', '2', '-o', 'pictures/two.png')
+    assert 'two.png: 2 pairs' in capsys.readouterr().out
+    call_tool(tool, *model, video_dir / 'e.mp4', '--frames', '3', '9', '-o', 'one.png')
+    pictures = [(tmp_path / name).read_bytes() for name in ('pictures/two.png', 'one.png')]
+    assert all(picture.startswith(b'\x89PNG') for picture in pictures)
+
+    for arguments, message in [
+        ([video_dir / 'e.mp4', '--frames', '3', '99'], 'number of frames of'),
+        ([Path(__file__)], 'not a readable video'),
+    ]:
+        with pytest.raises(SystemExit):
+            call_tool(tool, *model, *arguments)
+        assert message in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_plot_loss(trained, tmp_path, call_tool, capsys):
+    call_tool('analysis_tools/plot_loss.py', trained / 'run', '-o', 'loss.png')
+    assert (tmp_path / 'loss.png').read_bytes().startswith(b'\x89PNG')
+    with pytest.raises(SystemExit):
+        call_tool('analysis_tools/plot_loss.py', tmp_path)
+    assert 'no training log' in capsys.readouterr().err

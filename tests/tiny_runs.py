@@ -1,0 +1,156 @@
+"""Tiny but real training runs, and hooks that watch and break them; the processes that tests start import it too."""
+
+import json
+import os
+import signal
+from itertools import count
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.dist import get_rank
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+
+_NUMBERS = count()
+
+
+def tiny_config(video_dir: Path, work_dir: Path, model: str = 'DropMAE', **changes) -> Config:
+    """Config of a run: 32 x 32 pairs, 8 clips of which an effective epoch visits 4, one an iteration, for 2 pairs each.
+
+    Args:
+        video_dir: Folder with at least one clip.
+        work_dir: Work dir; a list of the clips is written beside it.
+        model: Type of the model.
+        **changes: Keys to set, with ``__`` for dots: ``train_cfg__max_epochs=3``.
+    """
+    clips = sorted(path.name for path in video_dir.iterdir())
+    ann_file = work_dir.parent / 'clips.txt'
+    ann_file.write_text(''.join(f'{clips[i % len(clips)]}\n' for i in range(8)))
+    crop = dict(type='mmvidmae.PairRandomResizedCrop', size=32, scale=(0.5, 1.0), shared=True)
+    loader = dict(
+        batch_size=1,
+        num_workers=0,
+        persistent_workers=False,
+        sampler=dict(type='mmvidmae.PairSampler', shuffle=True),
+        collate_fn=dict(type='mmvidmae.pair_collate'),
+        dataset=dict(
+            type='mmvidmae.VideoPairDataset',
+            ann_file=str(ann_file),
+            data_prefix=dict(video=str(video_dir)),
+            repeated_sampling=2,
+            serialize_data=False,
+            pipeline=[
+                dict(type='mmvidmae.SampleFramePairs', gap=(1, 9), draw_first='gap'),
+                dict(type='mmvidmae.LoadFramePairs'),
+                crop,
+                dict(type='mmvidmae.PackPairs'),
+            ],
+        ),
+    )
+    held_out = dict(loader, batch_size=4, sampler=dict(type='mmvidmae.PairSampler', shuffle=False))
+    held_out['dataset'] = dict(loader['dataset'], repeated_sampling=1)
+    arch = dict(embed_dims=48, num_layers=2, num_heads=3, feedforward_channels=96)
+    cfg = Config(
+        dict(
+            default_scope='mmpretrain',
+            work_dir=str(work_dir),
+            model=dict(
+                type=f'mmvidmae.{model}',
+                backbone=dict(arch=arch, img_size=32, patch_size=8),
+                neck=dict(decoder_dims=48, depth=1, num_heads=3),
+            ),
+            train_dataloader=loader,
+            val_dataloader=held_out,
+            val_cfg=dict(),
+            val_evaluator=dict(type='mmvidmae.ReconstructionMetric'),
+            test_dataloader=held_out,
+            test_cfg=dict(),
+            test_evaluator=dict(type='mmvidmae.ReconstructionMetric'),
+            train_cfg=dict(by_epoch=True, max_epochs=3, val_interval=100),
+            optim_wrapper=dict(optimizer=dict(type='AdamW', lr=1e-3)),
+            param_scheduler=dict(type='LinearLR', start_factor=0.01, end=3, by_epoch=True, convert_to_iter_based=True),
+            default_hooks=dict(
+                logger=dict(type='LoggerHook', interval=1),
+                checkpoint=dict(type='mmvidmae.AtomicCheckpointHook', interval=1, max_keep_ckpts=2),
+            ),
+            custom_hooks=[
+                dict(type='mmvidmae.StepSeedHook'),
+                dict(type='mmvidmae.NonFiniteLossHook'),
+                dict(type='mmvidmae.SkippedVideoHook'),
+                dict(type='mmvidmae.ReconstructionVisHook', num_pairs=2),
+            ],
+            visualizer=dict(
+                type='Visualizer', vis_backends=[dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')]
+            ),
+            randomness=dict(seed=7),
+        )
+    )
+    if model == 'SiamMAE':  # of 16 patches, 5 % is none
+        cfg.model.masking = dict(mask_ratio=(0.0, 0.75))
+    cfg.merge_from_dict({key.replace('__', '.'): value for key, value in changes.items()})
+    return cfg
+
+
+def build(cfg: Config) -> Runner:
+    """A runner for a config, whose name is unique in this process (MMEngine shares loggers between equal names)."""
+    return Runner.from_cfg(Config(dict(cfg.to_dict(), experiment_name=f'run{next(_NUMBERS)}')))
+
+
+def read_trace(folder: Path, rank: int = 0) -> dict[int, tuple[float, float]]:
+    """What :class:`TraceHook` wrote: (loss, learning rate) by iteration, the last entry of each."""
+    lines = (folder / f'trace_{rank}.jsonl').read_text().splitlines()
+    return {step: (loss, lr) for step, loss, lr in map(json.loads, lines)}
+
+
+@HOOKS.register_module()
+class TraceHook(Hook):
+    """Appends (iteration, loss, learning rate) of every iteration to ``trace_<rank>.jsonl`` in the work dir."""
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+        line = json.dumps([runner.iter, outputs['loss'].item(), runner.optim_wrapper.get_lr()['lr'][0]])
+        with Path(runner.work_dir, f'trace_{get_rank()}.jsonl').open('a') as file:
+            file.write(line + '\n')
+
+
+@HOOKS.register_module()
+class KillHook(Hook):
+    """Kills its own process with SIGKILL before an iteration, or in a save, when the file is written but not renamed.
+
+    Args:
+        before_iter: The iteration, from 0.
+        in_save: The number of the save in this process, from 0.
+    """
+
+    def __init__(self, before_iter: int = -1, in_save: int = -1) -> None:
+        self.before_iter = before_iter
+        self.in_save = in_save
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
+        if runner.iter == self.before_iter:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def before_save_checkpoint(self, runner, checkpoint) -> None:
+        if self.in_save == 0:
+            os.fsync = lambda file: os.kill(os.getpid(), signal.SIGKILL)
+        self.in_save -= 1
+
+
+@HOOKS.register_module()
+class PoisonHook(Hook):
+    """Makes a weight NaN on one rank, so that the loss of this rank is NaN from then on.
+
+    Args:
+        before_iter: The iteration, from 0.
+        rank: The rank.
+    """
+
+    def __init__(self, before_iter: int, rank: int = 0) -> None:
+        self.before_iter = before_iter
+        self.rank = rank
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
+        if runner.iter == self.before_iter and get_rank() == self.rank:
+            with torch.no_grad():
+                next(runner.model.parameters()).fill_(torch.nan)
