@@ -29,7 +29,8 @@ CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 METHODS = ('dropmae', 'siammae')
 RUNNABLE = sorted(path for method in METHODS for path in (CONFIGS / method).rglob('*.py'))
 RECIPES = [path for path in RUNNABLE if not path.stem.endswith('demo')]
-DATA_SETS = sorted(path for path in (CONFIGS / '_base_/datasets').glob('*.py') if path.stem != 'loaders')
+# loaders.py is their base; the demo's held-out pairs are other parts of the same clips, set by its configs
+DATA_SETS = sorted(p for p in (CONFIGS / '_base_/datasets').glob('*.py') if p.stem not in ('loaders', 'demo'))
 
 
 def name(path: Path) -> str:
