@@ -146,7 +146,8 @@ def check_gpu() -> None:
     import torch
 
     if torch.version.cuda is None:
-        return report('GPU', 'this torch is built without CUDA', pip(f'install --force-reinstall {PIP["torch"]}'))
+        replace = f'{pip("uninstall -y torch torchvision")} && {pip("install " + PIP["torch"])}'
+        return report('GPU', 'this torch is built without CUDA', replace)
     if not torch.cuda.is_available():
         return report('GPU', f'no device, or no driver for CUDA {torch.version.cuda}, which this torch is built for')
     try:
