@@ -291,3 +291,15 @@ def test_initialisation_is_that_of_mae():
 def test_bad_configs_name_the_option(parts, error, message):
     with pytest.raises(error, match=message):
         build('SiamMAE', **parts)
+
+
+@pytest.mark.parametrize('method', METHODS)
+def test_mixed_precision_agrees_with_float32(method):
+    model, frames, noise = build(method).eval(), torch.randn(2, 2, 3, 16, 24), torch.rand(2, 48)
+    expected = model.reconstruct(frames, noise).loss
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        out = model.reconstruct(frames, noise)
+    assert out.pred.dtype == torch.bfloat16
+    assert out.loss.item() == pytest.approx(expected.item(), rel=0.02)
+    out.loss.backward()
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.requires_grad)
