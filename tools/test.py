@@ -39,8 +39,8 @@ def main() -> None:
     metrics = runner.test()
     if args.out and args.out.endswith('.json') and is_main_process():
         mmengine.dump(metrics, args.out)
-    close_distributed()
 
 
 if __name__ == '__main__':
     main()
+    close_distributed()

@@ -52,8 +52,8 @@ def main() -> None:
         checkpoint_hook.type = 'mmvidmae.AtomicCheckpointHook'
 
     build_runner(cfg).train()
-    close_distributed()
 
 
 if __name__ == '__main__':
     main()
+    close_distributed()

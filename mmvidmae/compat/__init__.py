@@ -1,7 +1,7 @@
 """Bridges over defects of the libraries below us: one file each, with what is wrong, why, and when the file can go.
 
-``import mmvidmae`` applies those that a training core needs (:func:`apply`); the others are called where they are
-needed. Nothing here turns a check of another library off.
+Importing :mod:`mmvidmae.registry`, as every use of our types does, applies those that a training core needs
+(:func:`apply`); the others are called where they are needed. Nothing here turns a check of another library off.
 """
 
 from importlib.util import find_spec

@@ -10,8 +10,8 @@ def main(launcher: str, *configs: str) -> None:
     for config in configs:
         args = parser.parse_args([config, '--launcher', launcher])
         build_runner(load_config(parser, args)).train()
-    close_distributed()
 
 
 if __name__ == '__main__':
     main(*sys.argv[1:])
+    close_distributed()
