@@ -7,6 +7,8 @@ extend.
 
 from mmengine import registry as root
 
+from . import compat  # noqa: F401 (bridges defects of the libraries below, before anything is built)
+
 DATASETS = root.Registry('dataset', parent=root.DATASETS, locations=['mmvidmae.datasets'])
 DATA_SAMPLERS = root.Registry('data sampler', parent=root.DATA_SAMPLERS, locations=['mmvidmae.datasets'])
 FUNCTIONS = root.Registry('function', parent=root.FUNCTIONS, locations=['mmvidmae.datasets'])

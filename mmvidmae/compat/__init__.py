@@ -4,18 +4,12 @@ Importing :mod:`mmvidmae.registry`, as every use of our types does, applies thos
 (:func:`apply`); the others are called where they are needed. Nothing here turns a check of another library off.
 """
 
-from importlib.util import find_spec
+from .checkpoint_globals import allow_checkpoint_globals
 
 
 def apply() -> None:
-    """Apply the bridges of the training core; any number of calls has the effect of one.
-
-    Without torch or mmengine there is nothing to bridge, and ``mmvidmae.utils.check_env`` must still be able to say so.
-    """
-    if find_spec('torch') and find_spec('mmengine'):
-        from .checkpoint_globals import allow_checkpoint_globals
-
-        allow_checkpoint_globals()
+    """Apply the bridges of the training core; any number of calls has the effect of one."""
+    allow_checkpoint_globals()
 
 
 apply()

@@ -45,6 +45,7 @@ def test_this_environment_can_pretrain():
         ('torch', r'install torch==\S+ torchvision==\S+$'),
         ('mmcv', r'install --no-deps .*mmcv(-lite)?==2.1.0$'),  # the kind that this environment has
         ('einops', 'install einops$'),
+        ('addict', 'install addict$'),
     ],
 )
 def test_names_the_pip_line_for_a_missing_module(hidden, line):
