@@ -113,6 +113,8 @@ class PairDataset(BaseDataset):
             raise ValueError(f'{type(self).__name__} needs ann_file (a list of clips) or data_root (a folder of clips)')
         if not paths:
             raise ValueError(f'{self._name()}: no clips found')
+        if isinstance(self._indices, int) and abs(self._indices) >= len(paths):
+            self._indices = None  # MMEngine would stop; "the first 2048" of fewer clips are all of them
         return [dict(video_path=os.path.join(folder, path)) for path in paths]
 
     def __getitem__(self, visit: Visit | int) -> dict:

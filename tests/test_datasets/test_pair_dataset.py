@@ -53,6 +53,10 @@ class TestSources:
         assert len(dataset) == 6
         assert dataset.get_data_info(5)['video_path'] == str(video_dir / 'f f.mp4')
 
+    @pytest.mark.parametrize(('indices', 'length'), [(2, 2), (-2, 2), (6, 6), (2048, 6), (-2048, 6), ([0, 3], 2)])
+    def test_the_first_so_many_are_at_most_all(self, video_dir, indices, length):
+        assert len(make(data_root=str(video_dir), indices=indices)) == length
+
     def test_list_below_a_root(self, tmp_path, video_dir):
         shutil.copytree(video_dir, tmp_path / 'clips')
         write_list(tmp_path / 'train.txt', ['f f.mp4', 'c.avi', str(video_dir / 'a.mp4')])
