@@ -6,7 +6,7 @@ import pytest
 import torch
 from mmengine.fileio import LocalBackend
 from mmengine.model import BaseModel
-from mmengine.runner import Runner, find_latest_checkpoint
+from mmengine.runner import CheckpointLoader, Runner, find_latest_checkpoint
 
 from mmvidmae.engine import AtomicCheckpointHook
 
@@ -98,12 +98,14 @@ def test_a_crash_anywhere_leaves_a_whole_latest_and_best_checkpoint(runner, tmp_
         if crash_before > 4:  # two for the first checkpoint and two for its name
             assert latest is not None
         if latest is not None:
-            checkpoint = torch.load(latest, weights_only=True)
+            checkpoint = CheckpointLoader.load_checkpoint(latest)
             runner.message_hub.load_state_dict(checkpoint['message_hub'])
             epoch = checkpoint['meta']['epoch']
         if epoch > 1:
             best = [name for name in files(runner) if name.startswith('best_') and name.endswith('.pth')]
-            assert any(torch.load(Path(runner.work_dir, name), weights_only=True)['state_dict'] for name in best)
+            assert any(
+                CheckpointLoader.load_checkpoint(str(Path(runner.work_dir, name)))['state_dict'] for name in best
+            )
         save_epochs(runner, range(epoch, 3), **settings)
         left = files(runner)
         assert [name for name in left if name.startswith(('epoch', 'last'))] == ['epoch_3.pth', 'last_checkpoint']

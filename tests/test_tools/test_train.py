@@ -8,6 +8,7 @@ import mmpretrain
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.runner import CheckpointLoader
 from tiny_runs import read_trace, tiny_config
 
 TRAIN = Path(__file__).resolve().parents[2] / 'tools' / 'train.py'
@@ -47,7 +48,7 @@ def test_killed_run_continues_as_if_nothing_had_happened(video_dir, tmp_path, st
     assert sorted(trace) == list(range(12))
     assert read_trace(tmp_path / 'killed') == trace
     assert len({lr for _, lr in trace.values()}) == 12  # it was still warming up
-    ends = [torch.load(tmp_path / name / 'epoch_3.pth', weights_only=True) for name in ('whole', 'killed')]
+    ends = [CheckpointLoader.load_checkpoint(str(tmp_path / name / 'epoch_3.pth')) for name in ('whole', 'killed')]
     for name, weight in ends[0]['state_dict'].items():
         assert torch.equal(weight, ends[1]['state_dict'][name]), name
     files = sorted(path.name for path in (tmp_path / 'killed').glob('*.pth*'))
@@ -76,7 +77,7 @@ def test_flags(video_dir, tmp_path, call_tool):
     log = next(run.glob('*/*.log')).read_text()
     assert 'Scaling the original LR by 0.5' in log
     assert 'Epoch(val)' not in log
-    weights = torch.load(run / 'epoch_1.pth', weights_only=True)['state_dict']
+    weights = CheckpointLoader.load_checkpoint(str(run / 'epoch_1.pth'))['state_dict']
     assert len({name.split('.')[2] for name in weights if name.startswith('neck.decoder_blocks.')}) == 2
     written = Config.fromfile(run / 'flags.py')
     amp = 'AmpOptimWrapper' if torch.cuda.is_available() else 'OptimWrapper'
