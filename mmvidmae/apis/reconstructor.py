@@ -1,0 +1,151 @@
+"""What a model makes of the hidden parts of a video."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import numpy as np
+from imageio_ffmpeg import write_frames
+from mmengine.dataset import Compose
+from mmpretrain.structures import DataSample
+from PIL import Image
+from rich.console import Console
+from rich.progress import track
+
+from mmvidmae.datasets import (
+    ClipReader,
+    DecordReader,
+    FrameFolderReader,
+    LoadFramePairs,
+    PackPairs,
+    PairCenterCrop,
+    PairResize,
+    SampleFramePairs,
+    pair_collate,
+)
+from mmvidmae.datasets.sources import VIDEO_SUFFIXES
+from mmvidmae.models import PairMAE
+from mmvidmae.visualization import draw_reconstructions
+
+Pairs = int | Sequence[tuple[int, int]]
+
+
+class PairReconstructor:
+    """Hides parts of pairs of frames of a video and reconstructs them, as data samples, a picture or a video.
+
+    A video is a file or a folder of images. Its frames are resized and centre-cropped to the size that the model was
+    made for. Pairs and masks follow from the seed alone: neither batch size nor device changes them.
+
+    Args:
+        model: A pair model, as from :func:`get_model`; it is put into evaluation mode and runs where it is.
+        batch_size: Pairs at a time.
+        seed: Of the random pairs and of the masks.
+        progress: Whether to show progress on stderr.
+    """
+
+    def __init__(self, model: PairMAE, batch_size: int = 8, seed: int = 0, progress: bool = True) -> None:
+        self.model = model.eval()
+        self.batch_size = batch_size
+        self.seed = seed
+        self.progress = progress
+
+    def __call__(self, video: str | Path, pairs: Pairs = 4, gap: tuple[int, int] = (4, 48)) -> list[DataSample]:
+        """Reconstruct pairs of a video.
+
+        Args:
+            video: Video file or folder of frames.
+            pairs: How many random pairs, or the numbers (past, future) of their frames.
+            gap: Smallest and largest number of frames between those of a random pair.
+
+        Returns:
+            A sample for each pair, on the CPU, with the fields of ``PairMAE.predict``.
+
+        Raises:
+            UnreadableClip: If the video cannot be read.
+            ValueError: If it does not have these frames.
+        """
+        return list(self._reconstruct(video, _open(video), pairs, gap))
+
+    def write_picture(
+        self, video: str | Path, path: str | Path, pairs: Pairs = 4, gap: tuple[int, int] = (4, 48)
+    ) -> list[float]:
+        """Draw the pairs of :meth:`__call__` below each other (see :func:`draw_reconstructions`).
+
+        Args:
+            path: The picture; its suffix chooses the format.
+
+        Returns:
+            The error of each pair.
+        """
+        samples = self(video, pairs, gap)
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(draw_reconstructions(samples)).save(path)
+        return [float(sample.error) for sample in samples]
+
+    def write_video(self, video: str | Path, path: str | Path, gap: int = 8, fps: float = 25) -> list[float]:
+        """Draw each frame of a video as the past of a pair, one pair a frame, into a video of these drawings.
+
+        Args:
+            video: Video file or folder of frames.
+            path: The video, which appears when it is whole; its suffix chooses the format.
+            gap: Number of frames between those of a pair.
+            fps: Pairs a second.
+
+        Returns:
+            The error of each pair.
+
+        Raises:
+            UnreadableClip: If the video cannot be read.
+            ValueError: If it has no frames this far apart, or ``path`` is not the name of a video.
+        """
+        path, reader = Path(path), _open(video)
+        if path.suffix.lower() not in VIDEO_SUFFIXES:
+            raise ValueError(f'{path}: not the name of a video, as {path.stem}.mp4 would be')
+        if len(reader) <= gap:
+            raise ValueError(f'gap: no two frames are {gap} apart in the {len(reader)} frames of {video}')
+        pairs = [(past, past + gap) for past in range(len(reader) - gap)]
+
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f'{path.stem}.partial{path.suffix}')
+        errors = []
+        try:
+            with ExitStack() as opened:
+                for sample in self._reconstruct(video, reader, pairs):
+                    picture = draw_reconstructions([sample])
+                    if not errors:
+                        height, width = picture.shape[:2]
+                        writer = write_frames(partial, (width, height), fps=fps, macro_block_size=2)
+                        opened.enter_context(closing(writer)).send(None)
+                    writer.send(picture)
+                    errors.append(float(sample.error))
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+        return errors
+
+    def _reconstruct(
+        self, video: str | Path, reader: ClipReader, pairs: Pairs, gap: tuple[int, int] = (0, 0)
+    ) -> Iterator[DataSample]:
+        rng = np.random.default_rng(self.seed)
+        if not pairs or (isinstance(pairs, int) and pairs < 0):
+            raise ValueError(f'pairs: expected at least one, got {pairs}')
+        if isinstance(pairs, int):
+            sample = SampleFramePairs(gap, draw_first='gap')
+            pairs = sample(dict(reader=reader, num_pairs=pairs, rng=rng))['frame_ids']
+        elif not all(0 <= past <= future < len(reader) for past, future in pairs):
+            raise ValueError(
+                f'pairs: expected 0 <= past <= future < {len(reader)}, the number of frames of {video}, got {pairs}'
+            )
+        backbone = self.model.backbone
+        size = tuple(side * backbone.patch_size for side in backbone.patch_resolution)
+        load = Compose([LoadFramePairs(), PairResize(size), PairCenterCrop(size), PackPairs()])
+        batches = [np.array(pairs[i : i + self.batch_size]) for i in range(0, len(pairs), self.batch_size)]
+        console = Console(stderr=True)
+        for frame_ids in track(batches, Path(video).name, console=console, disable=not self.progress):
+            item = load(dict(reader=reader, frame_ids=frame_ids, rng=rng, video_path=str(video)))
+            for sample in self.model.test_step(pair_collate([item])):
+                yield sample.cpu()
+
+
+def _open(video: str | Path) -> ClipReader:
+    return (FrameFolderReader if Path(video).is_dir() else DecordReader)(str(video))

@@ -1,0 +1,141 @@
+import importlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import mmpretrain
+import pytest
+import torch
+from mmengine.config import Config
+from safetensors.torch import save_file
+
+from mmvidmae.apis import get_model, list_models, load_weights, model_zoo
+from mmvidmae.models import DropMAE, SiamMAE
+
+ROOT = Path(__file__).resolve().parents[2]
+NAME = 'siammae_vit-small-p16_16xb64-amp-coslr-400e_k400'
+
+
+def test_list_models():
+    published = {path.stem for method in ('dropmae', 'siammae') for path in (ROOT / 'configs' / method).glob('*.py')}
+    assert list_models() == sorted(name for name in published if not name.endswith('demo'))
+    assert list_models('dropmae*800e') == [
+        'dropmae_vit-base-p16_64xb64-amp-coslr-800e_k400',
+        'dropmae_vit-base-p16_64xb64-amp-coslr-800e_k700',
+    ]
+    assert list_models('vit') == []
+
+
+def test_mmpretrain_knows_our_models_by_name():
+    assert set(mmpretrain.list_models('*mae_vit*k400')) >= set(list_models('*_k400'))
+    model = mmpretrain.get_model(NAME)
+    assert type(model) is SiamMAE
+    assert model._metainfo.metadata.parameters == sum(value.numel() for value in model.parameters())
+
+
+def test_module_can_be_reloaded():
+    importlib.reload(model_zoo)
+    assert mmpretrain.apis.ModelHub.has(NAME)
+
+
+def test_installed_package_finds_its_index(tmp_path):
+    """A wheel has the index in ``mmvidmae/.mim``; nothing else of the checkout is there."""
+    package = tmp_path / 'site' / 'mmvidmae'
+    shutil.copytree(ROOT / 'mmvidmae', package, ignore=shutil.ignore_patterns('__pycache__', '.mim'))
+    shutil.copytree(ROOT / 'configs', package / '.mim' / 'configs')
+    shutil.copy(ROOT / 'model-index.yml', package / '.mim')
+    code = f'import mmvidmae.apis, mmpretrain.apis; print(mmpretrain.apis.ModelHub.get("{NAME}").config.filename)'
+    done = subprocess.run(
+        [sys.executable, '-W', 'ignore', '-c', code],
+        cwd=tmp_path,
+        env=dict(os.environ, PYTHONPATH=str(package.parent), OMP_NUM_THREADS='1'),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert Path(done.stdout.strip()) == package / '.mim' / 'configs' / 'siammae' / f'{NAME}.py'
+
+
+def test_model_by_name_file_and_config():
+    by_name = get_model(NAME, device='meta')
+    assert not by_name.training
+    assert next(by_name.parameters()).is_meta
+    path = ROOT / 'configs' / 'siammae' / f'{NAME}.py'
+    for other in (path, str(path), Config.fromfile(path)):
+        assert str(get_model(other, device='meta')) == str(by_name)
+
+
+@pytest.mark.parametrize('name', ['no-such-model', 'no/such/config.py'])
+def test_unknown_model(name):
+    with pytest.raises((ValueError, FileNotFoundError), match=name):
+        get_model(name)
+
+
+def test_weights_are_loaded(tiny_config, checkpoint, tmp_path):
+    expected = torch.load(checkpoint, weights_only=True)['state_dict']
+    save_file(expected, tmp_path / 'weights.safetensors')
+    for path in (checkpoint, str(checkpoint), tmp_path / 'weights.safetensors'):
+        loaded = get_model(tiny_config('DropMAE'), path).state_dict()
+        assert all(torch.equal(loaded[key].cpu(), value) for key, value in expected.items())
+
+
+def test_encoder_alone(tiny_config, checkpoint, tmp_path):
+    expected = {k: v for k, v in load_weights(checkpoint)[0].items() if k.startswith('backbone.')}
+    torch.save(dict(state_dict=expected), tmp_path / 'encoder.pth')
+    with pytest.warns(UserWarning, match='the decoder is untrained'):
+        model = get_model(tiny_config('DropMAE'), tmp_path / 'encoder.pth', 'cpu')
+    assert type(model) is DropMAE
+    assert all(torch.equal(model.state_dict()[key], value) for key, value in expected.items())
+
+
+@pytest.mark.parametrize('change', ['missing', 'unexpected', 'shape'])
+def test_weights_that_do_not_fit(tiny_config, checkpoint, change):
+    saved = torch.load(checkpoint, weights_only=True)
+    if change == 'unexpected':
+        saved['state_dict']['neck.extra'] = torch.zeros(1)
+    elif change == 'shape':
+        saved['state_dict']['neck.mask_token'] = torch.zeros(1)
+    else:
+        del saved['state_dict']['neck.mask_token']
+    torch.save(saved, checkpoint)
+    name = 'neck.extra' if change == 'unexpected' else 'neck.mask_token'
+    with pytest.raises(ValueError, match=rf'epoch_3.pth does not fit(.|\n)*{name}'):
+        get_model(tiny_config('DropMAE'), checkpoint)
+
+
+class Malicious:
+    """Creates a file when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = str(path)
+
+    def __reduce__(self):
+        return os.mkdir, (self.path,)
+
+
+@pytest.mark.parametrize('suffix', ['.pth', '.safetensors'])
+def test_files_that_are_no_checkpoints(tmp_path, checkpoint, suffix):
+    path = tmp_path / f'file{suffix}'
+    with pytest.raises(FileNotFoundError, match='no such checkpoint'):
+        load_weights(path)
+    for content in (b'', b'text', checkpoint.read_bytes()[:-100]):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=rf'file{suffix}: not a whole checkpoint'):
+            load_weights(path)
+
+
+@pytest.mark.parametrize('content', [torch.zeros(1), {}, {'state_dict': {'weight': 1}}])
+def test_files_without_weights(tmp_path, content):
+    torch.save(content, tmp_path / 'file.pth')
+    with pytest.raises(ValueError, match='under state_dict'):
+        load_weights(tmp_path / 'file.pth')
+
+
+def test_code_in_a_checkpoint_does_not_run(tmp_path):
+    torch.save(dict(state_dict={}, meta=Malicious(tmp_path / 'ran')), tmp_path / 'file.pth')
+    with pytest.raises(ValueError, match='plain tensors'):
+        load_weights(tmp_path / 'file.pth')
+    assert not (tmp_path / 'ran').exists()
