@@ -8,26 +8,23 @@ ROOT = Path(__file__).resolve().parents[2]
 if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
     sys.path.insert(0, str(ROOT))
 
-import cv2  # noqa: E402
-import numpy as np  # noqa: E402
-from mmengine.config import Config  # noqa: E402
-from mmengine.dataset import Compose  # noqa: E402
-from mmengine.device import get_device  # noqa: E402
-from mmengine.registry import init_default_scope  # noqa: E402
-from mmengine.runner import load_checkpoint  # noqa: E402
-
-from mmvidmae.datasets import DecordReader, FrameFolderReader, UnreadableClip, pair_collate  # noqa: E402
-from mmvidmae.registry import MODELS  # noqa: E402
-from mmvidmae.utils.cli import require_file  # noqa: E402
-from mmvidmae.visualization import draw_reconstructions  # noqa: E402
+from mmvidmae.apis import PairReconstructor, get_model  # noqa: E402
+from mmvidmae.datasets import UnreadableClip  # noqa: E402
+from mmvidmae.datasets.sources import VIDEO_SUFFIXES  # noqa: E402
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', help='config file of the model')
+    parser.add_argument('config', help='config file of the model, or its name in the model index')
     parser.add_argument('checkpoint', help='its checkpoint')
     parser.add_argument('video', help='video file, or folder of frames')
-    parser.add_argument('-o', '--out', default='reconstruction.png', help='picture to write (default: %(default)s)')
+    parser.add_argument(
+        '-o',
+        '--out',
+        default='reconstruction.png',
+        help='picture to write, or video (.mp4) that pairs each frame with the one MIN frames later '
+        '(default: %(default)s)',
+    )
     parser.add_argument(
         '--frames',
         nargs=2,
@@ -41,40 +38,16 @@ def main() -> None:
     )
     parser.add_argument('--seed', type=int, default=0, help='of the random pairs and of the masks')
     args = parser.parse_args()
-    require_file(parser, args.config, 'config')
-    require_file(parser, args.checkpoint, 'checkpoint')
     try:
-        reader = (FrameFolderReader if Path(args.video).is_dir() else DecordReader)(args.video)
-    except UnreadableClip as error:
+        reconstructor = PairReconstructor(get_model(args.config, args.checkpoint), seed=args.seed)
+        if Path(args.out).suffix.lower() in VIDEO_SUFFIXES:
+            errors = reconstructor.write_video(args.video, args.out, gap=args.gap[0])
+        else:
+            pairs = [tuple(args.frames)] if args.frames else args.num
+            errors = reconstructor.write_picture(args.video, args.out, pairs, tuple(args.gap))
+    except (OSError, ValueError, UnreadableClip) as error:
         parser.error(str(error))
-    if args.frames and not 0 <= args.frames[0] <= args.frames[1] < len(reader):
-        parser.error(f'--frames: expected 0 <= PAST <= FUTURE < {len(reader)}, the number of frames of {args.video}')
-
-    cfg = Config.fromfile(args.config)
-    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
-    model = MODELS.build(cfg.model)
-    load_checkpoint(model, args.checkpoint, map_location='cpu', strict=True)
-    model = model.to(get_device()).eval()
-
-    size = tuple(side * model.backbone.patch_size for side in model.backbone.patch_resolution)
-    pair = dict(reader=reader, num_pairs=args.num, rng=np.random.default_rng(args.seed), video_path=args.video)
-    steps = [
-        dict(type='mmvidmae.LoadFramePairs'),
-        dict(type='mmvidmae.PairResize', size=size),
-        dict(type='mmvidmae.PairCenterCrop', size=size),
-        dict(type='mmvidmae.PackPairs'),
-    ]
-    if args.frames:
-        pair['frame_ids'] = np.array([args.frames])
-    else:
-        steps.insert(0, dict(type='mmvidmae.SampleFramePairs', gap=tuple(args.gap), draw_first='gap'))
-    samples = model.test_step(pair_collate([Compose(steps)(pair)]))
-
-    Path(args.out).parent.mkdir(parents=True, exist_ok=True)
-    if not cv2.imwrite(args.out, draw_reconstructions(samples)[..., ::-1]):  # OpenCV writes BGR
-        parser.error(f'-o {args.out}: cannot write a picture of this name')
-    errors = [float(sample.error) for sample in samples]
-    print(f'{args.out}: {len(samples)} pairs, mean error {np.mean(errors):.3f}')
+    print(f'{args.out}: {len(errors)} pairs, mean error {sum(errors) / len(errors):.3f}')
 
 
 if __name__ == '__main__':
