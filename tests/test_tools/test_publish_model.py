@@ -1,0 +1,91 @@
+import hashlib
+import re
+
+import pytest
+import torch
+from mmengine.config import Config
+from tiny_runs import build, tiny_config
+
+from mmvidmae.apis import get_model, load_weights
+from mmvidmae.registry import MODELS
+
+
+@pytest.fixture(scope='module')
+def trained(video_dir, tmp_path_factory):
+    """The config and a checkpoint of a real run."""
+    folder = tmp_path_factory.mktemp('trained')
+    cfg = tiny_config(video_dir, folder / 'run', train_cfg__max_epochs=1)
+    build(cfg).train()
+    return cfg, folder / 'run' / 'epoch_1.pth'
+
+
+@pytest.fixture
+def published(trained, tmp_path, call_tool, capsys):
+    """Files that the tool wrote, by part and suffix."""
+    call_tool('publish_model.py', trained[1], 'new/folder', '--name', 'mine')
+    files = list((tmp_path / 'new' / 'folder').iterdir())
+    assert sorted(re.findall(r'mine\S+(?=:)', capsys.readouterr().out)) == sorted(path.name for path in files)
+    assert len(files) == 4
+    return {re.sub('-.{8}', '', path.name): path for path in files}
+
+
+def test_names_carry_the_hash(published):
+    assert published.keys() == {
+        f'mine{part}{suffix}' for part in ('', '_encoder') for suffix in ('.pth', '.safetensors')
+    }
+    for path in published.values():
+        assert path.stem.rpartition('-')[2] == hashlib.sha256(path.read_bytes()).hexdigest()[:8]
+
+
+def test_weights_and_nothing_else(trained, published):
+    cfg, checkpoint = trained
+    saved = torch.load(published['mine.pth'], weights_only=True)
+    assert saved.keys() == {'meta', 'state_dict'}
+    assert saved['meta']['epoch'] == 1
+    assert 'cfg' not in saved['meta']
+    assert not any(str(checkpoint.parent.parent).encode() in path.read_bytes() for path in published.values())
+
+    expected = torch.load(checkpoint, weights_only=True)['state_dict']
+    encoder = {key: value for key, value in expected.items() if key.startswith('backbone.')}
+    for name, path in published.items():
+        weights = load_weights(path)[0]
+        wanted = encoder if 'encoder' in name else expected
+        assert weights.keys() == wanted.keys()
+        assert all(torch.equal(weights[key], value) for key, value in wanted.items())
+    for suffix in ('.pth', '.safetensors'):
+        get_model(Config(dict(model=cfg.model)), published[f'mine{suffix}'])
+
+
+def test_encoder_loads_into_any_toolbox(trained, published):
+    cfg, checkpoint = trained
+    init_cfg = dict(type='Pretrained', checkpoint=str(published['mine_encoder.pth']), prefix='backbone.')
+    sizes = {key: cfg.model.backbone[key] for key in ('arch', 'img_size', 'patch_size')}
+    backbone = MODELS.build(
+        dict(type='mmvidmae.PairMAEViT', frame_embed=True, with_cls_token=False, init_cfg=init_cfg, **sizes)
+    )
+    backbone.init_weights()
+    expected = load_weights(checkpoint)[0]
+    assert all(torch.equal(value, expected[f'backbone.{key}']) for key, value in backbone.state_dict().items())
+
+
+def test_repeated_runs_give_the_same_files(trained, published, tmp_path, call_tool):
+    call_tool('publish_model.py', trained[1], 'again', '--name', 'mine')
+    assert {path.name for path in (tmp_path / 'again').iterdir()} == {path.name for path in published.values()}
+
+
+def test_default_name_is_that_of_the_training(trained, tmp_path, call_tool):
+    call_tool('publish_model.py', trained[1], 'out')
+    run = load_weights(trained[1])[1]['experiment_name']
+    assert all(path.name.startswith(run) for path in (tmp_path / 'out').iterdir())
+
+
+def test_mistakes_give_one_clear_message(tmp_path, call_tool, capsys):
+    torch.save(dict(state_dict=dict(weight=torch.zeros(1))), tmp_path / 'other.pth')
+    for name, message in [
+        ('nothing.pth', 'there is no such checkpoint'),
+        ('other.pth', 'this is no model of mmvidmae'),
+    ]:
+        with pytest.raises(SystemExit):
+            call_tool('publish_model.py', name, 'out')
+        assert message in capsys.readouterr().err.splitlines()[-1]
+    assert not (tmp_path / 'out').exists()
