@@ -13,6 +13,8 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
+import mmvidmae.registry  # noqa: F401 (lets the tests read MMEngine's checkpoints)
+
 _NUMBERS = count()
 
 
