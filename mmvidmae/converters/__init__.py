@@ -1,17 +1,46 @@
+from .architecture import Architecture, infer_architecture
+from .checkpoint_io import CheckpointError, read_state_dict, write_state_dict
+from .conversion import Conversion, ConversionError, convert_state_dict
+from .formats import SOURCES, TARGETS, recognise
 from .key_maps import (
     cropmae_to_mmvidmae,
+    dino_to_mmvidmae,
     dropmae_to_mmvidmae,
+    droptrack_to_mmvidmae,
+    mae_to_mmvidmae,
     mmvidmae_to_cropmae,
     mmvidmae_to_dropmae,
+    mmvidmae_to_mae,
+    mmvidmae_to_mmseg,
     mmvidmae_to_rsp_block,
     rsp_block_to_mmvidmae,
 )
+from .position_embedding import POS_INTERP, fold_identity, interpolate_pos_embed
 
 __all__ = [
+    'POS_INTERP',
+    'SOURCES',
+    'TARGETS',
+    'Architecture',
+    'CheckpointError',
+    'Conversion',
+    'ConversionError',
+    'convert_state_dict',
     'cropmae_to_mmvidmae',
+    'dino_to_mmvidmae',
     'dropmae_to_mmvidmae',
+    'droptrack_to_mmvidmae',
+    'fold_identity',
+    'infer_architecture',
+    'interpolate_pos_embed',
+    'mae_to_mmvidmae',
     'mmvidmae_to_cropmae',
     'mmvidmae_to_dropmae',
+    'mmvidmae_to_mae',
+    'mmvidmae_to_mmseg',
     'mmvidmae_to_rsp_block',
+    'read_state_dict',
+    'recognise',
     'rsp_block_to_mmvidmae',
+    'write_state_dict',
 ]

@@ -34,12 +34,15 @@ _DECODER = (
     ('decoder_norm', 'neck.ln1'),
     ('decoder_pred', 'neck.decoder_pred'),
 )
-_DROPMAE = (
+_MAE = (
     *_ENCODER,
     *_DECODER,
+    *((f'decoder_blocks.#.{theirs}', f'neck.decoder_blocks.#.{ours}') for theirs, ours in _BLOCK),
+)
+_DROPMAE = (
+    *_MAE,
     ('temporal_pos_embed', 'backbone.frame_embed'),
     ('decoder_temporal_pos_embed', 'neck.frame_embed'),
-    *((f'decoder_blocks.#.{theirs}', f'neck.decoder_blocks.#.{ours}') for theirs, ours in _BLOCK),
 )
 _CROPMAE_BLOCK = (
     ('multihead_attn.q', 'cross_attn.q'),
@@ -98,6 +101,32 @@ def _to_theirs(state: Mapping[str, Tensor], table: tuple[tuple[str, str], ...]) 
     return _rename(state, [(ours, theirs) for theirs, ours in table])
 
 
+def _stack_identities(state: Mapping[str, Tensor]) -> StateDict:
+    """Join DropMAE's identity vectors ``x`` and ``z`` to one tensor of a row for each frame."""
+    state = dict(state)
+    for name in ('temporal_pos_embed', 'decoder_temporal_pos_embed'):
+        if f'{name}_x' in state and f'{name}_z' in state:
+            state[name] = torch.stack((state.pop(f'{name}_x'), state.pop(f'{name}_z')), dim=1)
+    return state
+
+
+def mae_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
+    """Convert a state dict with the names of MAE's code: also timm's, DINO's, and the encoders of CropMAE, RSP, ToBo
+    and CatMAE.
+
+    MAE's decoder becomes a :class:`JointPairDecoder` without frame identity embeddings.
+
+    Raises:
+        KeyError: Listing the names that MAE's model does not have.
+    """
+    return _to_ours(state, _MAE)
+
+
+def mmvidmae_to_mae(state: Mapping[str, Tensor]) -> StateDict:
+    """Inverse of :func:`mae_to_mmvidmae`."""
+    return _to_theirs(state, _MAE)
+
+
 def dropmae_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
     """Convert a DropMAE state dict.
 
@@ -107,10 +136,7 @@ def dropmae_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
     Raises:
         KeyError: Listing the names that DropMAE's model does not have.
     """
-    state = dict(state)
-    for name in ('temporal_pos_embed', 'decoder_temporal_pos_embed'):
-        if f'{name}_x' in state:
-            state[name] = torch.stack((state.pop(f'{name}_x'), state.pop(f'{name}_z')), dim=1)
+    state = _stack_identities(state)
     for name in ('pos_embed', 'decoder_pos_embed'):
         if name in state:
             state[name] = state[name][:, 1:]
@@ -127,6 +153,18 @@ def mmvidmae_to_dropmae(state: Mapping[str, Tensor]) -> StateDict:
         if name in state:
             state[name] = torch.cat((torch.zeros_like(state[name][:, :1]), state[name]), dim=1)
     return state
+
+
+def droptrack_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
+    """Convert the encoder of a DropTrack state dict, without the parameters that its search region does not use.
+
+    The learned position embedding of the search region becomes that of the encoder.
+
+    Raises:
+        KeyError: Listing the names that the encoder does not have.
+    """
+    state = {key.removeprefix('backbone.').replace('pos_embed_x', 'pos_embed'): value for key, value in state.items()}
+    return _to_ours(_stack_identities(state), _DROPMAE)
 
 
 def cropmae_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
@@ -160,6 +198,34 @@ def mmvidmae_to_cropmae(state: Mapping[str, Tensor]) -> StateDict:
             key = key.replace('.q.', '.in_proj.')
         packed[re.sub(r'\.in_proj\.(weight|bias)$', r'.in_proj_\1', key)] = value
     return packed
+
+
+def dino_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
+    """Convert the encoder of a DINO state dict: timm's names, in whole checkpoints under ``backbone.``.
+
+    Raises:
+        KeyError: Listing the names that the encoder does not have.
+    """
+    return _to_ours({key.removeprefix('backbone.'): value for key, value in state.items()}, _ENCODER)
+
+
+def mmvidmae_to_mmseg(state: Mapping[str, Tensor]) -> StateDict:
+    """Convert an encoder to the state dict of mmseg's ``VisionTransformer`` itself (no ``backbone.`` in front, as its
+    ``init_cfg`` wants it).
+
+    That class always has a class token. For an encoder without one it gets zeros, which the class ignores when built
+    with ``with_cls_token=False``.
+    """
+    converted = {}
+    for key, value in state.items():
+        key = key.removeprefix('backbone.')
+        key = re.sub(r'\.attn\.qkv\.(weight|bias)$', r'.attn.attn.in_proj_\1', key)
+        converted[re.sub(r'\.attn\.proj\.(weight|bias)$', r'.attn.attn.out_proj.\1', key)] = value
+    if 'cls_token' not in converted:
+        pos_embed = converted['pos_embed']
+        converted['cls_token'] = torch.zeros_like(pos_embed[:, :1])
+        converted['pos_embed'] = torch.cat((converted['cls_token'], pos_embed), dim=1)
+    return converted
 
 
 def rsp_block_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:

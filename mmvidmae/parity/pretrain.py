@@ -37,7 +37,7 @@ def check_dropmae(arrays: Arrays) -> Report:
     model = _build(
         DropMAE,
         arrays,
-        converters.dropmae_to_mmvidmae,
+        'dropmae',
         mask_ratio=int(arrays['mask_permille']) / 1000,
         neck=dict(spatial_drop=int(arrays['asad/P_percent']) / 100),
     )
@@ -73,7 +73,7 @@ def check_cropmae(arrays: Arrays) -> Report:
     model = _build(
         SiamMAE,
         arrays,
-        converters.cropmae_to_mmvidmae,
+        'cropmae',
         mask_ratio=(0.0, int(arrays['mask_permille']) / 1000),
         neck=dict(preset='cropmae'),
     )
@@ -180,11 +180,12 @@ def _state(arrays: Arrays) -> dict[str, Tensor]:
 def _build(
     model: type[PairMAE],
     arrays: Arrays,
-    convert: Callable[[Mapping[str, Tensor]], dict[str, Tensor]],
+    source: str,
     mask_ratio: float | tuple[float, float],
     neck: dict,
 ) -> PairMAE:
-    """Build the model that ``cfg/*`` describes, in evaluation mode, with the weights under ``state/*``."""
+    """Build the model that ``cfg/*`` describes, in evaluation mode, with the weights under ``state/*``,
+    which are in the format ``source``."""
     cfg = {key.removeprefix('cfg/'): arrays[key].tolist() for key in arrays if key.startswith('cfg/')}
     arch = dict(
         embed_dims=cfg['embed_dim'],
@@ -201,7 +202,7 @@ def _build(
             masking=dict(mask_ratio=mask_ratio),
             neck=decoder,
         )
-    built.load_state_dict(convert(_state(arrays)))
+    built.load_state_dict(converters.convert_state_dict(_state(arrays), source).state_dict)
     return built.eval()
 
 

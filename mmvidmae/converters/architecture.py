@@ -1,0 +1,130 @@
+"""What a state dict says about the model it belongs to."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from mmvidmae.models.backbones import PairMAEViT
+from mmvidmae.models.necks import CrossPairDecoder, JointPairDecoder
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Sizes of a model with our names, read from its parameters.
+
+    Attributes:
+        embed_dims: Width D of the encoder.
+        num_layers: Its layers.
+        feedforward_channels: Hidden width of its feed-forward layers.
+        patch_size: Patch side in pixels.
+        num_patches: Patches that the position embedding is made for.
+        cls_token: Whether there is a class token.
+        frame_embed: Whether there are frame identity embeddings.
+        decoder: ``'mae'`` (joint self-attention), ``'dropmae'`` (with frame identities), ``'cropmae'`` (cross-self,
+            post-norm), ``'cross'`` (any other that reads a memory), or None without a decoder.
+        shapes: Shape of every parameter that such a model has, by name.
+    """
+
+    embed_dims: int
+    num_layers: int
+    feedforward_channels: int
+    patch_size: int
+    num_patches: int
+    cls_token: bool
+    frame_embed: bool
+    decoder: str | None
+    shapes: Mapping[str, tuple[int, ...]]
+
+    def __str__(self) -> str:
+        return (
+            f'ViT {self.embed_dims} wide, {self.num_layers} layers, patch {self.patch_size}, '
+            f'{self.num_patches} patches, {"a" if self.cls_token else "no"} class token, {"" if self.frame_embed else "no "}frame identities, '
+            f'{self.decoder or "no"} decoder'
+        )
+
+
+def infer_architecture(state: Mapping[str, Tensor]) -> Architecture:
+    """Read the architecture of a model with our names (``backbone.*`` and perhaps ``neck.*``) from its parameters.
+
+    The number of attention heads is not recorded in parameters and does not matter for their shapes.
+
+    Raises:
+        ValueError: If a parameter without which nothing can be said is missing or has no sensible shape.
+    """
+    dims, channels, patch_size, _ = _shape(state, 'backbone.patch_embed.projection.weight', 4)
+    hidden, _ = _shape(state, 'backbone.layers.0.ffn.layers.0.0.weight', 2)
+    num_layers = _count(state, 'backbone.layers')
+    cls_token = 'backbone.cls_token' in state
+    frame_embed = 'backbone.frame_embed' in state
+    num_patches = _shape(state, 'backbone.pos_embed', 3)[1] - int(cls_token)
+    if dims % 4 or num_patches < 1 or channels != 3:
+        raise ValueError(
+            f'an encoder of width {dims} for {num_patches} patches of {channels} channels: the width must be divisible '
+            'by 4, and there must be patches and 3 channels'
+        )
+    # The shapes are the same for one row of patches and one head as for the true ones.
+    with torch.device('meta'):
+        encoder = PairMAEViT(
+            dict(embed_dims=dims, num_layers=num_layers, num_heads=1, feedforward_channels=hidden),
+            img_size=(patch_size, patch_size * num_patches),
+            patch_size=patch_size,
+            frame_embed=frame_embed,
+            with_cls_token=cls_token,
+        )
+        decoder, kind = _decoder(state, encoder)
+    modules = {'backbone': encoder, 'neck': decoder} if decoder else {'backbone': encoder}
+    shapes = {
+        f'{prefix}.{name}': tuple(value.shape)
+        for prefix, module in modules.items()
+        for name, value in module.state_dict().items()
+    }
+    return Architecture(dims, num_layers, hidden, patch_size, num_patches, cls_token, frame_embed, kind, shapes)
+
+
+def _decoder(state: Mapping[str, Tensor], encoder: PairMAEViT) -> tuple[nn.Module | None, str | None]:
+    if not any(name.startswith('neck.') for name in state):
+        return None, None
+    block = 'neck.decoder_blocks.0.'
+    dims, _ = _shape(state, 'neck.decoder_embed.weight', 2)
+    hidden, _ = _shape(state, f'{block}ffn.layers.0.0.weight', 2)
+    if dims % 4:
+        raise ValueError(f'a decoder of width {dims}: it must be divisible by 4')
+    shared = dict(
+        embed_dims=encoder.embed_dims,
+        grid=encoder.patch_resolution,
+        patch_size=encoder.patch_size,
+        with_cls_token=encoder.with_cls_token,
+        decoder_dims=dims,
+        depth=_count(state, 'neck.decoder_blocks'),
+        num_heads=1,
+    )
+    if f'{block}attn.qkv.weight' in state:
+        frame_embed = 'neck.frame_embed' in state
+        # The decoder rounds ratio * width down.
+        decoder = JointPairDecoder(**shared, mlp_ratio=(hidden + 0.5) / dims, frame_embed=frame_embed)
+        return decoder, 'dropmae' if frame_embed else 'mae'
+    reads, mixes = (f'{block}{part}.weight' in state for part in ('cross_attn.q', 'self_attn.qkv'))
+    preset = 'paper' if f'{block}ln_memory.weight' in state else 'cropmae'
+    variant = {(True, True): 'cross-self', (True, False): 'cross', (False, True): 'joint'}.get((reads, mixes))
+    if variant is None:
+        raise ValueError(f'missing: {block}attn.qkv.weight')
+    decoder = CrossPairDecoder(**shared, preset=preset, variant=variant, feedforward_channels=hidden)
+    return decoder, 'cropmae' if (preset, variant) == ('cropmae', 'cross-self') else 'cross'
+
+
+def _shape(state: Mapping[str, Tensor], name: str, ndim: int) -> tuple[int, ...]:
+    if name not in state:
+        raise ValueError(f'missing: {name}')
+    shape = tuple(state[name].shape)
+    if len(shape) != ndim or 0 in shape:
+        raise ValueError(f'{name} has the shape {shape}, but {ndim} dimensions are expected')
+    return shape
+
+
+def _count(state: Mapping[str, Tensor], prefix: str) -> int:
+    """One more than the largest number after ``prefix.``; a hostile number is bounded by the parameters there are."""
+    numbers = [int(match[1]) for name in state if (match := re.match(rf'{re.escape(prefix)}\.(\d{{1,6}})\.', name))]
+    return min(max(numbers, default=0) + 1, len(state))

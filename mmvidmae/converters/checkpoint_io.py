@@ -1,0 +1,178 @@
+"""Reading checkpoints of strangers and writing ones that hold nothing but tensors and strings.
+
+A pickle is a program. ``torch.load(weights_only=True)`` runs the harmless part of it and refuses the rest. Files that
+it refuses because they hold objects of their authors' training code (DropTrack's settings and statistics) are read a
+second time, with an unpickler that knows how to rebuild tensors and puts an inert placeholder in the place of everything
+else: nothing outside this file and torch is imported, looked up or called.
+"""
+
+import argparse
+import os
+import pickle
+import zipfile
+from collections import OrderedDict
+from collections.abc import Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .key_maps import StateDict
+
+SAFETENSORS = '.safetensors'
+CONTAINERS = ('state_dict', 'model', 'net', 'teacher')
+"""Where checkpoints keep their parameters: OpenMMLab, MAE and descendants, DropTrack, DINO (whose teacher is the model
+to use)."""
+
+_REBUILT = {
+    'torch._utils._rebuild_tensor': torch._utils._rebuild_tensor,
+    'torch._utils._rebuild_tensor_v2': torch._utils._rebuild_tensor_v2,
+    'torch._utils._rebuild_parameter': torch._utils._rebuild_parameter,
+}
+_REFUSED_MODULES = {'nt', 'os', 'posix', 'subprocess', 'sys'}
+_REFUSED_BUILTINS = {'__import__', 'compile', 'eval', 'exec', 'open'}
+
+
+class CheckpointError(ValueError):
+    """A file from which no parameters can be read."""
+
+
+class _Inert:
+    """Stands for any object that is not rebuilt: takes whatever a pickle does to it, and does nothing."""
+
+    def __init__(self, *args, **kwargs) -> None:
+        pass
+
+    def __setstate__(self, state) -> None:
+        pass
+
+    def __call__(self, *args, **kwargs) -> '_Inert':
+        return self
+
+    def __setitem__(self, key, value) -> None:
+        pass
+
+    append = extend = add = update = __call__
+
+
+class _TensorUnpickler(pickle.Unpickler):
+    """Rebuilds tensors; see the top of this file."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Look up a global in a table of what is harmless; never import it.
+
+        Raises:
+            pickle.UnpicklingError: For a global that has no other purpose than to run something.
+        """
+        path = f'{module}.{name}'
+        if path == 'collections.OrderedDict':
+            return OrderedDict
+        if path in _REBUILT:
+            rebuild = _REBUILT[path]
+            # A pickle can set attributes of what it is given, so it gets neither torch's function nor our class itself.
+            return lambda *args: rebuild(*args)
+        if module.partition('.')[0] in _REFUSED_MODULES or (module == 'builtins' and name in _REFUSED_BUILTINS):
+            raise pickle.UnpicklingError(f'the file asks to run {path}: it is not a mere checkpoint')
+        return type('Inert', (_Inert,), {})
+
+
+_TENSORS_ONLY = SimpleNamespace(
+    __name__='mmvidmae tensors only',
+    Unpickler=_TensorUnpickler,
+    load=lambda file, **kwargs: _TensorUnpickler(file, **kwargs).load(),
+)
+"""What ``torch.load(pickle_module=...)`` wants of a pickle module."""
+
+
+def read_state_dict(path: str | Path) -> StateDict:
+    """Read the parameters from a checkpoint, without trusting it.
+
+    Args:
+        path: A ``.safetensors`` file, or one of ``torch.save`` in the zip or the older format. The parameters may lie
+            directly in the file or in one of :data:`CONTAINERS`, and their names may begin with ``module.``.
+
+    Returns:
+        Tensors on the CPU by name.
+
+    Raises:
+        CheckpointError: If the file does not exist or is damaged, asks to run something, or holds no parameters.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f'{path} is not a file')
+    try:
+        tree = _read_safetensors(path) if path.suffix == SAFETENSORS else _read_torch(path)
+    except Exception as error:  # a damaged or hostile file can make the parsers raise anything
+        raise CheckpointError(f'{path} cannot be read as a checkpoint: {error}') from error
+    return _find_state_dict(tree, path)
+
+
+def write_state_dict(
+    state: Mapping[str, Tensor], path: str | Path, meta: Mapping[str, str], container: str = 'state_dict'
+) -> None:
+    """Write parameters, first aside and then into place, so that a kill leaves no broken file.
+
+    Args:
+        state: Parameters by name.
+        path: Where to; with the suffix ``.safetensors`` in that format, where ``meta`` becomes its metadata, otherwise
+            with ``torch.save`` as ``{container: state, 'meta': meta}``, which ``weights_only=True`` accepts.
+        meta: What to note in the file.
+        container: Key of the parameters.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Views would drag their whole storage along, and safetensors refuses shared memory.
+    state = {name: value.detach().clone(memory_format=torch.contiguous_format) for name, value in state.items()}
+    aside = path.with_name(f'.{path.name}.{os.getpid()}')
+    try:
+        if path.suffix == SAFETENSORS:
+            from safetensors.torch import save_file
+
+            save_file(state, aside, dict(meta))
+        else:
+            torch.save({container: state, 'meta': dict(meta)}, aside)
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _read_safetensors(path: Path) -> StateDict:
+    from safetensors.torch import load_file
+
+    return load_file(path)
+
+
+def _read_torch(path: Path) -> Any:
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            # torch.load would hand such a file to torch.jit.load.
+            if any(name.endswith('/constants.pkl') for name in archive.namelist()):
+                raise CheckpointError('it is a TorchScript program; save its state_dict() instead')
+    # The authors' files hold their command line. Before torch 2.5 nothing can be allowed: the second way reads them.
+    safe_globals = getattr(torch.serialization, 'safe_globals', nullcontext)
+    try:
+        with safe_globals([argparse.Namespace]):
+            return torch.load(path, map_location='cpu', weights_only=True)
+    except pickle.UnpicklingError:
+        return torch.load(path, map_location='cpu', weights_only=False, pickle_module=_TENSORS_ONLY)
+
+
+def _find_state_dict(tree: Any, path: Path) -> StateDict:
+    while isinstance(tree, Mapping) and (
+        inner := [tree[key] for key in CONTAINERS if isinstance(tree.get(key), Mapping)]
+    ):
+        tree = inner[0]
+    if not isinstance(tree, Mapping) or not any(isinstance(value, Tensor) for value in tree.values()):
+        raise CheckpointError(f'{path} holds no parameters, neither directly nor under {", ".join(CONTAINERS)}')
+    if others := [str(key) for key, value in tree.items() if not isinstance(value, Tensor)]:
+        raise CheckpointError(f'{path}: {len(others)} entries among the parameters are no tensors: {", ".join(others)}')
+    if not all(isinstance(key, str) for key in tree):
+        raise CheckpointError(f'{path}: parameters are not named by strings')
+    # A Parameter's detached tensor carries neither gradients nor hooks.
+    state = {key: value.detach() for key, value in tree.items()}
+    while all(key.startswith('module.') for key in state):
+        state = {key.removeprefix('module.'): value for key, value in state.items()}
+    return state

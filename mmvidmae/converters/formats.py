@@ -1,0 +1,134 @@
+"""The formats that weights come from and go to. All conversions pass through our own names."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from .key_maps import (
+    StateDict,
+    cropmae_to_mmvidmae,
+    dino_to_mmvidmae,
+    dropmae_to_mmvidmae,
+    droptrack_to_mmvidmae,
+    mae_to_mmvidmae,
+    mmvidmae_to_cropmae,
+    mmvidmae_to_dropmae,
+    mmvidmae_to_mae,
+    mmvidmae_to_mmseg,
+)
+
+_MAE_DECODER = r'decoder_.*|mask_token'
+_HEAD = r'(head|head_dist|fc_norm|pre_logits)\..*'
+
+
+@dataclass(frozen=True)
+class Source:
+    """A format that can be read.
+
+    Attributes:
+        marks: Regular expressions by which it is recognised: each must match one of the names.
+        convert: From its names to ours.
+        outside: Regular expression of the names that do not belong to the encoder.
+        unused: Regular expression of names that the model does not use for anything, and why.
+        encoder_only_because: Why what lies outside the encoder has no counterpart here, if so.
+    """
+
+    marks: tuple[str, ...]
+    convert: Callable[[Mapping[str, Tensor]], StateDict]
+    outside: str
+    unused: tuple[str, str] | None = None
+    encoder_only_because: str = ''
+
+    def matches(self, names: Iterable[str]) -> bool:
+        """Whether the names are those of this format."""
+        return all(any(re.fullmatch(mark, name) for name in names) for mark in self.marks)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A format that can be written.
+
+    Attributes:
+        convert: From our names to its.
+        decoders: The kinds of decoder that its code has (see :class:`Architecture`); None if all are kept.
+        frame_embed: Whether its encoder has frame identity embeddings; None if it may.
+        cls_token: Whether its encoder has a class token; None if it may.
+        container: Where its code looks for the parameters in a file of ``torch.save``.
+    """
+
+    convert: Callable[[Mapping[str, Tensor]], StateDict]
+    decoders: tuple[str, ...] | None = ()
+    frame_embed: bool | None = False
+    cls_token: bool | None = None
+    container: str = 'state_dict'
+
+
+# In the order in which they are tried: the special ones first.
+SOURCES: dict[str, Source] = {
+    'droptrack': Source(
+        marks=(r'backbone\.temporal_pos_embed_x', r'backbone\.pos_embed_x'),
+        convert=droptrack_to_mmvidmae,
+        outside=r'box_head\..*|backbone\.pos_embed_z',
+        unused=(r'backbone\.(cls_token|pos_embed)', 'DropTrack keeps, but never uses them'),
+        encoder_only_because="DropTrack's box head and template position embedding have no counterpart here",
+    ),
+    'dropseg': Source(
+        marks=(r'temporal_pos_embed_x', r'stcn_decoder\..*'),
+        convert=dropmae_to_mmvidmae,
+        outside=rf'(mask_patch_embed|fpn1|fpn2|stcn_decoder)\..*|pos_embed_(two|three)_frame|{_HEAD}',
+        unused=(r'cls_token', 'DropSeg keeps, but never uses it'),
+        encoder_only_because="DropSeg's mask embedding, pyramid and decoder have no counterpart here",
+    ),
+    'dropmae': Source(marks=(r'temporal_pos_embed_x',), convert=dropmae_to_mmvidmae, outside=_MAE_DECODER),
+    'cropmae': Source(
+        marks=(r'decoder_blocks\.\d+\.multihead_attn\..*',), convert=cropmae_to_mmvidmae, outside=_MAE_DECODER
+    ),
+    'rsp': Source(
+        marks=(r'decoder_embed_mae\..*',),
+        convert=mae_to_mmvidmae,
+        outside=rf'{_MAE_DECODER}|to_(posterior|prior)\..*',
+        encoder_only_because="the decoders of RSP and ToBo (RSP's with a stochastic part) have no counterpart here",
+    ),
+    'dino': Source(
+        marks=(r'(backbone\.)?blocks\.\d+\.attn\.qkv\.weight', r'head\.(mlp|last_layer)\..*'),
+        convert=dino_to_mmvidmae,
+        outside=_HEAD,
+        encoder_only_because="DINO's projection head has no counterpart here",
+    ),
+    'mae': Source(marks=(r'decoder_blocks\.\d+\.attn\.qkv\.weight',), convert=mae_to_mmvidmae, outside=_MAE_DECODER),
+    'timm': Source(
+        marks=(r'blocks\.\d+\.attn\.qkv\.weight',),
+        convert=mae_to_mmvidmae,
+        outside=_HEAD,
+        encoder_only_because='the classification head has no counterpart here',
+    ),
+    'mmvidmae': Source(
+        marks=(r'backbone\.layers\.\d+\.attn\.qkv\.weight', r'backbone\.frame_embed|neck\.decoder_blocks\..*'),
+        convert=dict,
+        outside=r'(neck|head)\..*',
+        unused=(r'data_preprocessor\..*', 'the config has the normalisation'),
+    ),
+    'mmpretrain': Source(
+        marks=(r'backbone\.layers\.\d+\.attn\.qkv\.weight',),
+        convert=dict,
+        outside=r'(neck|head)\..*',
+        unused=(r'data_preprocessor\..*', 'the config has the normalisation'),
+    ),
+}
+TARGETS: dict[str, Target] = {
+    'mmvidmae': Target(dict, decoders=None, frame_embed=None),
+    'mmpretrain': Target(dict, decoders=('mae',)),
+    'mmseg': Target(mmvidmae_to_mmseg),
+    'timm': Target(mmvidmae_to_mae),
+    'mae': Target(mmvidmae_to_mae, decoders=('mae',), cls_token=True, container='model'),
+    'dropmae': Target(mmvidmae_to_dropmae, decoders=('dropmae',), frame_embed=True, cls_token=False, container='model'),
+    'cropmae': Target(mmvidmae_to_cropmae, decoders=('cropmae',), cls_token=True, container='model'),
+}
+
+
+def recognise(names: Iterable[str]) -> str | None:
+    """Name of the first format of :data:`SOURCES` that parameter names fit, or None."""
+    names = list(names)
+    return next((name for name, source in SOURCES.items() if source.matches(names)), None)

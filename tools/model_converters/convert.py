@@ -1,0 +1,101 @@
+"""Convert pre-trained weights between formats, without trusting the file they come in.
+
+The source is recognised by the names of its parameters. What cannot be converted in full is refused with a list, and
+nothing is written (exit code 1); ``--encoder-only`` leaves decoders and heads behind. The output holds tensors and a
+few strings, in the format of its suffix: ``.safetensors``, or any other for ``torch.save``.
+
+Examples:
+    python tools/model_converters/convert.py DropMAE_k400_1600E.pth dropmae.pth
+    python tools/model_converters/convert.py DropTrack_k700_800E_alldata.pth.tar encoder.safetensors --encoder-only
+    python tools/model_converters/convert.py work_dirs/my_siammae/epoch_400.pth vit.pth --encoder-only --to timm
+"""
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
+    sys.path.insert(0, str(ROOT))
+
+from mmvidmae.converters import (  # noqa: E402
+    POS_INTERP,
+    SOURCES,
+    TARGETS,
+    CheckpointError,
+    ConversionError,
+    convert_state_dict,
+    read_state_dict,
+    write_state_dict,
+)
+
+
+def _pair(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r'([1-9]\d{0,4})x([1-9]\d{0,4})', text)
+    if not match:
+        raise argparse.ArgumentTypeError(f'{text!r} is not of the form HEIGHTxWIDTH, e.g. 224x320')
+    return int(match[1]), int(match[2])
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('src', metavar='SRC', help='checkpoint to read')
+    parser.add_argument('dst', metavar='DST', help='file to write')
+    parser.add_argument(
+        '--from', dest='source', choices=['auto', *SOURCES], default='auto', help='format of SRC (default: %(default)s)'
+    )
+    parser.add_argument(
+        '--to', dest='target', choices=list(TARGETS), default='mmvidmae', help='format of DST (default: %(default)s)'
+    )
+    parser.add_argument('--encoder-only', action='store_true', help='leave decoder and heads behind')
+    parser.add_argument(
+        '--resize-to', type=_pair, metavar='HxW', help='interpolate the position embeddings for inputs of H x W pixels'
+    )
+    parser.add_argument(
+        '--pos-interp',
+        choices=POS_INTERP,
+        default='size',
+        help='how: to a size (mmpretrain, MAE), or by the scale factors of DINO and CropMAE (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--grid', type=_pair, metavar='RxC', help="patches of SRC's position embedding where they are not a square"
+    )
+    parser.add_argument(
+        '--fold-identity',
+        type=int,
+        choices=[0, 1],
+        nargs='?',
+        const=0,
+        metavar='FRAME',
+        help="add DropMAE's identity embedding of frame 0 (default; the earlier frame, the search region) or 1 (the "
+        'later frame, the template) to the position embedding, for code that has none',
+    )
+    args = parser.parse_args()
+
+    try:
+        conversion = convert_state_dict(
+            read_state_dict(args.src),
+            args.source,
+            args.target,
+            encoder_only=args.encoder_only,
+            resize_to=args.resize_to,
+            pos_interp=args.pos_interp,
+            grid=args.grid,
+            fold_identity=args.fold_identity,
+        )
+        meta = dict(converted_from=conversion.source, format=conversion.target, source_file=Path(args.src).name)
+        write_state_dict(conversion.state_dict, args.dst, meta, conversion.container)
+    except (CheckpointError, ConversionError, OSError) as error:
+        message = str(error)
+        for name in ('encoder_only', 'fold_identity', 'grid'):  # the functions' arguments are options here
+            message = message.replace(f'({name})', f'(--{name.replace("_", "-")})')
+        print(f'{args.src}: {message}', file=sys.stderr)
+        return 1
+    print(conversion.summary())
+    print(f'written: {args.dst}')
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
