@@ -3,6 +3,5 @@
 from .features import extract_features
 from .model_zoo import get_model, list_models
 from .reconstructor import PairReconstructor
-from .weights import load_weights
 
-__all__ = ['PairReconstructor', 'extract_features', 'get_model', 'list_models', 'load_weights']
+__all__ = ['PairReconstructor', 'extract_features', 'get_model', 'list_models']

@@ -12,7 +12,7 @@ from mmengine.device import get_device
 from modelindex.load_model_index import load as load_index
 from torch import nn
 
-from .weights import load_weights
+from mmvidmae.converters import read_state_dict
 
 ENCODER = 'backbone.'
 """What the names of the encoder's parameters begin with."""
@@ -62,8 +62,8 @@ def get_model(
         The model, as mmpretrain's ``get_model`` gives it.
 
     Raises:
-        FileNotFoundError: If there is no such config or checkpoint.
-        ValueError: If no model has this name, or the checkpoint is unreadable or does not fit.
+        FileNotFoundError: If there is no such config.
+        ValueError: If no model has this name, or the checkpoint is missing, unreadable or does not fit.
     """
     if isinstance(name_or_config, str):
         name_or_config = _CONFIGS.get(name_or_config, name_or_config)
@@ -74,13 +74,13 @@ def get_model(
 
 
 def _load(model: nn.Module, checkpoint: str | PathLike) -> None:
-    state_dict, _ = load_weights(checkpoint)
-    target = model
-    if state_dict and all(name.startswith(ENCODER) for name in state_dict):
+    state_dict, target = read_state_dict(checkpoint), model
+    if all(name.startswith(ENCODER) for name in state_dict):
         state_dict = {name.removeprefix(ENCODER): value for name, value in state_dict.items()}
         target = model.backbone
         warnings.warn(f'{checkpoint} holds an encoder alone: the decoder is untrained', stacklevel=3)
     try:
         target.load_state_dict(state_dict)
     except RuntimeError as error:  # PyTorch's lists what is missing, unexpected or of another shape
-        raise ValueError(f'{checkpoint} does not fit the model. {error}') from error
+        hint = 'tools/model_converters/convert.py converts the weights of other code'
+        raise ValueError(f'{checkpoint} does not fit the model ({hint}). {error}') from error

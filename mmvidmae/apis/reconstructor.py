@@ -127,22 +127,25 @@ class PairReconstructor:
         self, video: str | Path, reader: ClipReader, pairs: Pairs, gap: tuple[int, int] = (0, 0)
     ) -> Iterator[DataSample]:
         rng = np.random.default_rng(self.seed)
-        if not pairs or (isinstance(pairs, int) and pairs < 0):
-            raise ValueError(f'pairs: expected at least one, got {pairs}')
         if isinstance(pairs, int):
-            sample = SampleFramePairs(gap, draw_first='gap')
-            pairs = sample(dict(reader=reader, num_pairs=pairs, rng=rng))['frame_ids']
-        elif not all(0 <= past <= future < len(reader) for past, future in pairs):
+            draw = SampleFramePairs(gap, draw_first='gap')
+            frame_ids = draw(dict(reader=reader, num_pairs=pairs, rng=rng))['frame_ids']
+        else:
+            frame_ids = np.array(pairs)
+        if not len(frame_ids):
+            raise ValueError(f'pairs: expected at least one, got {pairs}')
+        past, future = frame_ids.T
+        if not ((past >= 0) & (past <= future) & (future < len(reader))).all():
             raise ValueError(
                 f'pairs: expected 0 <= past <= future < {len(reader)}, the number of frames of {video}, got {pairs}'
             )
         backbone = self.model.backbone
         size = tuple(side * backbone.patch_size for side in backbone.patch_resolution)
         load = Compose([LoadFramePairs(), PairResize(size), PairCenterCrop(size), PackPairs()])
-        batches = [np.array(pairs[i : i + self.batch_size]) for i in range(0, len(pairs), self.batch_size)]
+        batches = np.split(frame_ids, range(self.batch_size, len(frame_ids), self.batch_size))
         console = Console(stderr=True)
-        for frame_ids in track(batches, Path(video).name, console=console, disable=not self.progress):
-            item = load(dict(reader=reader, frame_ids=frame_ids, rng=rng, video_path=str(video)))
+        for batch in track(batches, Path(video).name, console=console, disable=not self.progress):
+            item = load(dict(reader=reader, frame_ids=batch, rng=rng, video_path=str(video)))
             for sample in self.model.test_step(pair_collate([item])):
                 yield sample.cpu()
 

@@ -101,6 +101,7 @@ def test_mistakes_give_a_clear_message(reconstructor, video_dir, tmp_path):
     for call, message in [
         (lambda: reconstructor(video, pairs=[(3, 12)]), 'pairs: .* < 12, the number of frames of .*a.mp4'),
         (lambda: reconstructor(video, pairs=[(5, 3)]), 'past <= future'),
+        (lambda: reconstructor(video, pairs=[(-1, 3)]), '0 <= past'),
         (lambda: reconstructor(video, pairs=0), 'pairs: expected at least one'),
         (lambda: reconstructor(video, pairs=[]), 'pairs: expected at least one'),
         (lambda: reconstructor(video, gap=(5, 3)), 'gap must be'),
