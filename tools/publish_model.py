@@ -17,36 +17,32 @@ if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its 
 import torch  # noqa: E402
 from safetensors.torch import save as to_safetensors  # noqa: E402
 
-from mmvidmae.apis import load_weights  # noqa: E402
 from mmvidmae.apis.model_zoo import ENCODER  # noqa: E402
+from mmvidmae.converters import CheckpointError, read_state_dict  # noqa: E402
 from mmvidmae.engine.hooks.atomic_checkpoint_hook import AtomicLocalBackend  # noqa: E402
-
-META = ('experiment_name', 'epoch', 'iter', 'mmengine_version')
-"""What is kept of a checkpoint's meta."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('checkpoint', help='checkpoint of a training')
+    parser.add_argument('checkpoint', type=Path, help='checkpoint of a training')
     parser.add_argument('out_dir', type=Path, help='folder to write to')
-    parser.add_argument('--name', help='NAME of the files (default: the name of the training, else of the checkpoint)')
+    parser.add_argument('--name', help='NAME of the files (default: <folder>_<name> of the checkpoint)')
     args = parser.parse_args()
     try:
-        state_dict, meta = load_weights(args.checkpoint)
-    except (OSError, ValueError) as error:
+        state_dict = read_state_dict(args.checkpoint)
+    except CheckpointError as error:
         parser.error(str(error))
     # copies: a tensor may be a view of more memory, all of which would be saved
     weights = {key: value.clone(memory_format=torch.contiguous_format) for key, value in state_dict.items()}
     encoder = {key: value for key, value in weights.items() if key.startswith(ENCODER)}
     if not encoder:
         parser.error(f'{args.checkpoint}: no parameter begins with {ENCODER}: this is no model of mmvidmae')
-    meta = {key: meta[key] for key in META if key in meta}
 
-    name = args.name or meta.get('experiment_name') or Path(args.checkpoint).stem
+    name = args.name or f'{args.checkpoint.resolve().parent.name}_{args.checkpoint.stem}'
     for stem, part in ((name, weights), (f'{name}_encoder', encoder)):
         pth = io.BytesIO()  # saved to a file, the bytes would depend on its name
-        torch.save(dict(meta=meta, state_dict=part), pth)
-        safetensors = to_safetensors(part, dict(format='pt'))  # several entries would come in random order
+        torch.save(dict(state_dict=part), pth)
+        safetensors = to_safetensors(part, dict(format='pt'))
         for suffix, data in (('.pth', pth.getvalue()), ('.safetensors', safetensors)):
             path = args.out_dir / f'{stem}-{hashlib.sha256(data).hexdigest()[:8]}{suffix}'
             AtomicLocalBackend().put(data, path)
