@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from tiny_runs import build, tiny_config
 
+from mmvidmae.datasets import DecordReader
+
 
 @pytest.fixture(scope='module')
 def trained(video_dir, tmp_path_factory):
@@ -55,10 +57,15 @@ def test_visualize_reconstruction(trained, video_dir, tmp_path, call_tool, capsy
     call_tool(tool, *model, video_dir / 'e.mp4', '--frames', '3', '9', '-o', 'one.png')
     pictures = [(tmp_path / name).read_bytes() for name in ('pictures/two.png', 'one.png')]
     assert all(picture.startswith(b'\x89PNG') for picture in pictures)
+    call_tool(tool, *model, video_dir / 'e.mp4', '--gap', '5', '9', '-o', 'all.mp4')
+    assert 'all.mp4: 31 pairs' in capsys.readouterr().out
+    assert len(DecordReader(str(tmp_path / 'all.mp4'))) == 36 - 5
 
     for arguments, message in [
         ([video_dir / 'e.mp4', '--frames', '3', '99'], 'number of frames of'),
         ([Path(__file__)], 'not a readable video'),
+        ([video_dir / 'e.mp4', '--num', '0'], 'expected at least one, got 0'),
+        ([video_dir / 'e.mp4', '-o', 'one.doc'], 'unknown file extension'),
     ]:
         with pytest.raises(SystemExit):
             call_tool(tool, *model, *arguments)
