@@ -29,10 +29,13 @@ def test_list_models():
     assert list_models('vit') == []
 
 
-def test_mmpretrain_knows_our_models_by_name():
+def test_mmpretrain_knows_our_models_by_name(tmp_path):
     assert set(mmpretrain.list_models('*mae_vit*k400')) >= set(list_models('*_k400'))
-    model = mmpretrain.get_model(NAME)
+    norm = torch.full((384,), 3.0)
+    torch.save(dict(state_dict={'backbone.ln1.weight': norm}), tmp_path / 'weights.pth')
+    model = mmpretrain.get_model(NAME, pretrained=str(tmp_path / 'weights.pth'))
     assert type(model) is SiamMAE
+    assert torch.equal(model.backbone.ln1.weight, norm)
     assert model._metainfo.metadata.parameters == sum(value.numel() for value in model.parameters())
 
 
