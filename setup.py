@@ -25,6 +25,7 @@ CORE = [
     'numpy>=1.26',
     'packaging',
     'pillow',
+    'safetensors',
     'setuptools<81',
     'tensorboard',
     'torch>=2.1',

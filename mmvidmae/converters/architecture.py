@@ -39,11 +39,16 @@ class Architecture:
     shapes: Mapping[str, tuple[int, ...]]
 
     def __str__(self) -> str:
-        return (
-            f'ViT {self.embed_dims} wide, {self.num_layers} layers, patch {self.patch_size}, '
-            f'{self.num_patches} patches, {"a" if self.cls_token else "no"} class token, {"" if self.frame_embed else "no "}frame identities, '
-            f'{self.decoder or "no"} decoder'
+        parts = (
+            f'ViT {self.embed_dims} wide',
+            f'{self.num_layers} layers',
+            f'patch {self.patch_size}',
+            f'{self.num_patches} patches',
+            'class token' if self.cls_token else 'no class token',
+            'frame identities' if self.frame_embed else 'no frame identities',
+            f'{self.decoder or "no"} decoder',
         )
+        return ', '.join(parts)
 
 
 def infer_architecture(state: Mapping[str, Tensor]) -> Architecture:

@@ -2,8 +2,8 @@
 
 A pickle is a program. ``torch.load(weights_only=True)`` runs the harmless part of it and refuses the rest. Files that
 it refuses because they hold objects of their authors' training code (DropTrack's settings and statistics) are read a
-second time, with an unpickler that knows how to rebuild tensors and puts an inert placeholder in the place of everything
-else: nothing outside this file and torch is imported, looked up or called.
+second time, with an unpickler that knows how to rebuild tensors and puts an inert placeholder in the place of
+everything else: nothing outside this file and torch is imported, looked up or called.
 """
 
 import argparse
@@ -32,8 +32,14 @@ _REBUILT = {
     'torch._utils._rebuild_tensor_v2': torch._utils._rebuild_tensor_v2,
     'torch._utils._rebuild_parameter': torch._utils._rebuild_parameter,
 }
-_REFUSED_MODULES = {'nt', 'os', 'posix', 'subprocess', 'sys'}
-_REFUSED_BUILTINS = {'__import__', 'compile', 'eval', 'exec', 'open'}
+# What is not in _REBUILT is inert in any case; these serve no other purpose than an attack, and are refused aloud.
+# Pickles of protocol 2, which torch writes, use the names of Python 2: commands, __builtin__.
+_REFUSED_MODULES = {'commands', 'nt', 'os', 'posix', 'subprocess', 'sys'}
+_REFUSED_BUILTINS = {
+    f'{module}.{name}'
+    for module in ('builtins', '__builtin__')
+    for name in ('__import__', 'compile', 'eval', 'exec', 'open')
+}
 
 
 class CheckpointError(ValueError):
@@ -74,7 +80,7 @@ class _TensorUnpickler(pickle.Unpickler):
             rebuild = _REBUILT[path]
             # A pickle can set attributes of what it is given, so it gets neither torch's function nor our class itself.
             return lambda *args: rebuild(*args)
-        if module.partition('.')[0] in _REFUSED_MODULES or (module == 'builtins' and name in _REFUSED_BUILTINS):
+        if module.partition('.')[0] in _REFUSED_MODULES or path in _REFUSED_BUILTINS:
             raise pickle.UnpicklingError(f'the file asks to run {path}: it is not a mere checkpoint')
         return type('Inert', (_Inert,), {})
 

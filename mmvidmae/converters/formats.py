@@ -22,6 +22,8 @@ from .key_maps import (
 _MAE_DECODER = r'decoder_.*|mask_token'
 _HEAD = r'(head|head_dist|fc_norm|pre_logits)\..*'
 
+_OPENMMLAB_UNUSED = (r'data_preprocessor\..*', 'the config has the normalisation')
+
 
 @dataclass(frozen=True)
 class Source:
@@ -105,16 +107,17 @@ SOURCES: dict[str, Source] = {
         encoder_only_because='the classification head has no counterpart here',
     ),
     'mmvidmae': Source(
-        marks=(r'backbone\.layers\.\d+\.attn\.qkv\.weight', r'backbone\.frame_embed|neck\.decoder_blocks\..*'),
+        marks=(r'(backbone|neck)\.frame_embed|neck\.decoder_blocks\.\d+\.ln_ffn\.weight',),
         convert=dict,
         outside=r'(neck|head)\..*',
-        unused=(r'data_preprocessor\..*', 'the config has the normalisation'),
+        unused=_OPENMMLAB_UNUSED,
     ),
+    # Also our models that have nothing of their own, such as the encoder of SiamMAE: their names are the same.
     'mmpretrain': Source(
         marks=(r'backbone\.layers\.\d+\.attn\.qkv\.weight',),
         convert=dict,
         outside=r'(neck|head)\..*',
-        unused=(r'data_preprocessor\..*', 'the config has the normalisation'),
+        unused=_OPENMMLAB_UNUSED,
     ),
 }
 TARGETS: dict[str, Target] = {

@@ -163,7 +163,9 @@ def droptrack_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
     Raises:
         KeyError: Listing the names that the encoder does not have.
     """
-    state = {key.removeprefix('backbone.').replace('pos_embed_x', 'pos_embed'): value for key, value in state.items()}
+    state = {key.removeprefix('backbone.'): value for key, value in state.items()}
+    if 'pos_embed_x' in state:
+        state['pos_embed'] = state.pop('pos_embed_x')
     return _to_ours(_stack_identities(state), _DROPMAE)
 
 

@@ -1,4 +1,5 @@
-"""Names of the authors' parameters and ours; that the numbers agree is shown in tests/test_models/test_parity.py."""
+"""Names of the authors' parameters and ours; that the numbers agree is shown in tests/test_models/test_parity.py and
+test_feature_parity.py."""
 
 import pytest
 import torch

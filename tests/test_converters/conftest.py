@@ -1,0 +1,73 @@
+"""State dicts in every format, made from tiny models with random parameters."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from mmengine.registry import DefaultScope
+
+from mmvidmae import converters
+from mmvidmae.models.selfsup import DropMAE, PairMAE, SiamMAE
+
+ARCH = dict(embed_dims=32, num_layers=3, num_heads=2, feedforward_channels=64)
+BACKBONE = dict(arch=ARCH, img_size=32, patch_size=8)
+NECK = dict(decoder_dims=16, depth=2, num_heads=2)
+MODELS = {
+    'dropmae': lambda: DropMAE(backbone=BACKBONE, neck=NECK),
+    'cropmae': lambda: SiamMAE(backbone=BACKBONE, neck=dict(preset='cropmae', **NECK)),
+    'siammae': lambda: SiamMAE(backbone=BACKBONE, neck=NECK),
+    'mae': lambda: PairMAE(backbone=BACKBONE, neck=dict(frame_embed=False, **NECK)),
+}
+
+
+def ours(kind: str) -> dict[str, torch.Tensor]:
+    """Parameters of a model of ours, by kind of decoder."""
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        model = MODELS[kind]()
+    generator = torch.Generator().manual_seed(0)
+    return {
+        name: torch.randn(value.shape, generator=generator) * 0.2 + (1.0 if '.ln' in name else 0.0)
+        for name, value in model.state_dict().items()
+    }
+
+
+def encoder_of(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: value for name, value in state.items() if name.startswith('backbone.')}
+
+
+def foreign(name: str) -> dict[str, torch.Tensor]:
+    """Parameters as the file of a format has them, with everything that its models keep besides the encoder."""
+    filler = torch.ones(2)
+    if name in ('dropmae', 'cropmae', 'mae'):
+        return getattr(converters, f'mmvidmae_to_{name}')(ours(name))
+    if name in ('mmvidmae', 'mmpretrain'):
+        return ours('dropmae' if name == 'mmvidmae' else 'mae')
+    if name in ('droptrack', 'dropseg'):
+        encoder = converters.mmvidmae_to_dropmae(encoder_of(ours('dropmae')))
+        if name == 'dropseg':
+            extra = ('mask_patch_embed.proj.weight', 'fpn1.0.weight', 'stcn_decoder.pred.weight', 'cls_token')
+            return {**encoder, **dict.fromkeys(extra, filler)}
+        encoder['pos_embed_x'] = encoder['pos_embed'][:, 1:]
+        extra = ('backbone.cls_token', 'backbone.pos_embed_z', 'box_head.conv1_ctr.0.weight')
+        return {**{f'backbone.{key}': value for key, value in encoder.items()}, **dict.fromkeys(extra, filler)}
+    encoder = converters.mmvidmae_to_mae(encoder_of(ours('mae')))
+    if name == 'dino':
+        encoder = {f'backbone.{key}': value for key, value in encoder.items()}
+    extra = {
+        'rsp': ('mask_token', 'decoder_embed_mae.weight', 'decoder_blocks.0.cattn.q.weight', 'to_prior.0.weight'),
+        'dino': ('head.mlp.0.weight', 'head.last_layer.weight_g'),
+        'timm': ('head.weight', 'head.bias'),
+    }[name]
+    return {**encoder, **dict.fromkeys(extra, filler)}
+
+
+@pytest.fixture(scope='session')
+def our_state() -> Callable[[str], dict[str, torch.Tensor]]:
+    """A function ``our_state(kind)``: parameters with our names; kind is dropmae, cropmae, siammae or mae."""
+    return ours
+
+
+@pytest.fixture(scope='session')
+def foreign_state() -> Callable[[str], dict[str, torch.Tensor]]:
+    """A function ``foreign_state(format)``: what a file of that format of ``SOURCES`` holds."""
+    return foreign
