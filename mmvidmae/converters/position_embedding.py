@@ -37,9 +37,11 @@ def interpolate_pos_embed(
         return resize_pos_embed(pos_embed, grid, new_grid, num_extra_tokens=num_extra_tokens)
     extra, patches = pos_embed[:, :num_extra_tokens], pos_embed[:, num_extra_tokens:]
     factors = tuple((new + 0.1) / old for new, old in zip(new_grid, grid))
-    # The factor itself has to reach the kernel: with a size, PyTorch would use the exact ratio.
-    patches = F.interpolate(patches.unflatten(1, grid).permute(0, 3, 1, 2), scale_factor=factors, mode='bicubic')
-    return torch.cat((extra, patches.flatten(2).transpose(1, 2)), dim=1)
+    # The factor itself has to reach the kernel: with a size, PyTorch would use the exact ratio. As in resize_pos_embed,
+    # half precision is interpolated in single.
+    image = patches.unflatten(1, grid).permute(0, 3, 1, 2).float()
+    image = F.interpolate(image, scale_factor=factors, mode='bicubic')
+    return torch.cat((extra, image.flatten(2).transpose(1, 2).to(pos_embed.dtype)), dim=1)
 
 
 def square_grid(num_patches: int) -> tuple[int, int] | None:

@@ -1,6 +1,8 @@
 """Whole conversions: what is recognised, mapped, refused and adapted, as functions and as a command."""
 
 import importlib.util
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +23,7 @@ from mmvidmae.converters import (
 )
 from mmvidmae.models.selfsup import PairMAE
 
+DOCS = Path(__file__).parents[2] / 'docs' / 'weights.md'
 TOOL = Path(__file__).parents[2] / 'tools' / 'model_converters' / 'convert.py'
 OF_DROPMAE = ('dropmae', 'droptrack', 'dropseg', 'mmvidmae')
 OF_SIAMMAE = ('cropmae',)
@@ -215,6 +218,8 @@ def test_interpolation_samples_where_it_should(mode, shift):
     resized = interpolate_pos_embed(pos_embed, (14, 14), (20, 9), 1, mode)
     rows, cols = (cubic_matrix(14, n, (n + shift) / 14) for n in (20, 9))
     expected = np.einsum('ij,jkc,lk->ilc', rows, pos_embed[0, 1:].view(14, 14, 3).numpy(), cols)
+    half = interpolate_pos_embed(pos_embed.bfloat16(), (14, 14), (20, 9), 1, mode)
+    assert half.dtype == torch.bfloat16
     np.testing.assert_allclose(resized[0, 1:].view(20, 9, 3).numpy(), expected, atol=1e-5)
     assert torch.equal(resized[:, :1], pos_embed[:, :1])
 
@@ -301,6 +306,21 @@ def test_command_refuses_and_writes_nothing(tmp_path, convert, foreign_state):
     with pytest.raises(SystemExit):
         convert(tmp_path / 'mae.pth', tmp_path / 'out.pth', '--resize-to', '224')
     assert sorted(path.name for path in tmp_path.iterdir()) == ['DropTrack.pth.tar', 'folder', 'mae.pth']
+
+
+def test_commands_of_the_documentation(tmp_path, monkeypatch, convert, our_state, foreign_state):
+    monkeypatch.chdir(tmp_path)
+    Path('work_dirs/my_dropmae').mkdir(parents=True)
+    torch.save(dict(model=foreign_state('dropmae')), 'DropMAE_k400_1600E.pth')
+    torch.save(dict(net=foreign_state('droptrack')), 'DropTrack_k700_800E_alldata.pth.tar')
+    torch.save(dict(model=foreign_state('rsp')), 'rsp_vits16.pth')
+    torch.save(dict(state_dict=our_state('dropmae')), 'work_dirs/my_dropmae/epoch_400.pth')
+    commands = [shlex.split(line) for line in re.findall(r'^python \S+/convert\.py \S+\..*$', DOCS.read_text(), re.M)]
+    assert len(commands) == 8
+    for _, tool, *args in commands:
+        assert TOOL.samefile(TOOL.parents[2] / tool)
+        code, _, err = convert(*args)
+        assert code == 0, err
 
 
 def test_command_runs_from_anywhere(tmp_path, foreign_state):
