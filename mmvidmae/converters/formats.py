@@ -21,7 +21,6 @@ from .key_maps import (
 
 _MAE_DECODER = r'decoder_.*|mask_token'
 _HEAD = r'(head|head_dist|fc_norm|pre_logits)\..*'
-
 _OPENMMLAB_UNUSED = (r'data_preprocessor\..*', 'the config has the normalisation')
 
 

@@ -101,6 +101,13 @@ def _to_theirs(state: Mapping[str, Tensor], table: tuple[tuple[str, str], ...]) 
     return _rename(state, [(ours, theirs) for theirs, ours in table])
 
 
+def _without_prefix(state: Mapping[str, Tensor], prefix: str) -> StateDict:
+    stripped = {key.removeprefix(prefix): value for key, value in state.items()}
+    if len(stripped) < len(state):
+        raise KeyError(f'some parameters are there twice, with and without {prefix!r} in front')
+    return stripped
+
+
 def _stack_identities(state: Mapping[str, Tensor]) -> StateDict:
     """Join DropMAE's identity vectors ``x`` and ``z`` to one tensor of a row for each frame."""
     state = dict(state)
@@ -163,7 +170,7 @@ def droptrack_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
     Raises:
         KeyError: Listing the names that the encoder does not have.
     """
-    state = {key.removeprefix('backbone.'): value for key, value in state.items()}
+    state = _without_prefix(state, 'backbone.')
     if 'pos_embed_x' in state:
         state['pos_embed'] = state.pop('pos_embed_x')
     return _to_ours(_stack_identities(state), _DROPMAE)
@@ -208,7 +215,7 @@ def dino_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
     Raises:
         KeyError: Listing the names that the encoder does not have.
     """
-    return _to_ours({key.removeprefix('backbone.'): value for key, value in state.items()}, _ENCODER)
+    return _to_ours(_without_prefix(state, 'backbone.'), _ENCODER)
 
 
 def mmvidmae_to_mmseg(state: Mapping[str, Tensor]) -> StateDict:

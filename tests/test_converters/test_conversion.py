@@ -158,6 +158,13 @@ def test_senseless_parameters_are_refused(foreign_state, name, value):
         convert_state_dict(state)
 
 
+def test_a_parameter_that_is_there_twice_is_refused(foreign_state):
+    state = foreign_state('dino')
+    state['norm.weight'] = torch.zeros(32)  # beside backbone.norm.weight
+    with pytest.raises(ConversionError, match='there twice'):
+        convert_state_dict(state, encoder_only=True)
+
+
 def test_unknown_formats(foreign_state):
     with pytest.raises(ConversionError, match=r'not one of droptrack, .*; the parameters are conv1\.weight'):
         convert_state_dict({'conv1.weight': torch.ones(1)})
