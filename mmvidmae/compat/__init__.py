@@ -5,11 +5,13 @@ Importing :mod:`mmvidmae.registry`, as every use of our types does, applies thos
 """
 
 from .checkpoint_globals import allow_checkpoint_globals
+from .mmcv_lite import ignore_missing_ops
 
 
 def apply() -> None:
     """Apply the bridges of the training core; any number of calls has the effect of one."""
     allow_checkpoint_globals()
+    ignore_missing_ops()
 
 
 apply()
