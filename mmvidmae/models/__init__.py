@@ -1,3 +1,5 @@
+from mmvidmae import registry  # noqa: F401 (first of all: it applies the compat bridges)
+
 from .backbones import *  # noqa: F403
 from .heads import *  # noqa: F403
 from .masking import *  # noqa: F403
