@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .evaluation import check_part_segmentation, check_pose, check_video_segmentation
 from .pretrain import check_asad, check_cropmae, check_dropmae, check_len_keep, check_rsp_block, check_sincos
 from .report import Difference, Report
 
@@ -18,6 +19,9 @@ CHECKERS: dict[tuple[str, ...], Callable[[Mapping[str, np.ndarray]], Report]] = 
     ('logits', 'W', 'table_n_drop'): check_asad,
     ('L', 'mask_permille', 'n_keep'): check_len_keep,
     ('dim*',): check_sincos,
+    ('sequences', 'object_names', 'J_M_per_object', 'F_M_per_object'): check_video_segmentation,
+    ('vip/gt/*', 'vip/pred/*', 'vip/hist_gt_rows_pred_cols'): check_part_segmentation,
+    ('pose/labels/pos_img_1based', 'pck/thresholds'): check_pose,
 }
 
 

@@ -1,0 +1,45 @@
+"""Scores of label propagation as plain functions of arrays; the metrics are built on them."""
+
+from .part_segmentation import SegmentationScores, confusion_matrix, segmentation_scores
+from .pose import (
+    grid_to_image,
+    joint_distances,
+    joints_from_maps,
+    keypoint_accuracy,
+    pose_label_maps,
+    pose_normaliser,
+)
+from .video_segmentation import (
+    SequenceScores,
+    TemporalStatistics,
+    boundary_accuracy,
+    boundary_tolerance,
+    disk,
+    mask_boundary,
+    region_similarity,
+    score_sequence,
+    summarise_sequences,
+    temporal_statistics,
+)
+
+__all__ = [
+    'SegmentationScores',
+    'SequenceScores',
+    'TemporalStatistics',
+    'boundary_accuracy',
+    'boundary_tolerance',
+    'confusion_matrix',
+    'disk',
+    'grid_to_image',
+    'joint_distances',
+    'joints_from_maps',
+    'keypoint_accuracy',
+    'mask_boundary',
+    'pose_label_maps',
+    'pose_normaliser',
+    'region_similarity',
+    'score_sequence',
+    'segmentation_scores',
+    'summarise_sequences',
+    'temporal_statistics',
+]
