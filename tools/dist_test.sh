@@ -3,16 +3,11 @@
 #   tools/dist_test.sh CONFIG CHECKPOINT PROCESSES [options of test.py]
 # One process a GPU; without GPUs the processes share the CPU cores (gloo).
 set -euo pipefail
+tools=$(dirname "$0")
+source "$tools/launchers.sh"
 
 usage='usage: dist_test.sh CONFIG CHECKPOINT PROCESSES [options of test.py]'
 config=${1:?$usage}
 checkpoint=${2:?$usage}
 processes=${3:?$usage}
-
-exec "${PYTHON:-python}" -m torch.distributed.run \
-    --nnodes="${NNODES:-1}" \
-    --node_rank="${NODE_RANK:-0}" \
-    --master_addr="${MASTER_ADDR:-127.0.0.1}" \
-    --master_port="${PORT:-29500}" \
-    --nproc_per_node="$processes" \
-    "$(dirname "$0")/test.py" "$config" "$checkpoint" --launcher pytorch "${@:4}"
+launch_torchrun "$processes" "$tools/test.py" "$config" "$checkpoint" "${@:4}"

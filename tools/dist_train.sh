@@ -3,15 +3,10 @@
 #   tools/dist_train.sh CONFIG PROCESSES [options of train.py]
 # One process a GPU; without GPUs the processes share the CPU cores (gloo).
 set -euo pipefail
+tools=$(dirname "$0")
+source "$tools/launchers.sh"
 
 usage='usage: dist_train.sh CONFIG PROCESSES [options of train.py]'
 config=${1:?$usage}
 processes=${2:?$usage}
-
-exec "${PYTHON:-python}" -m torch.distributed.run \
-    --nnodes="${NNODES:-1}" \
-    --node_rank="${NODE_RANK:-0}" \
-    --master_addr="${MASTER_ADDR:-127.0.0.1}" \
-    --master_port="${PORT:-29500}" \
-    --nproc_per_node="$processes" \
-    "$(dirname "$0")/train.py" "$config" --launcher pytorch "${@:3}"
+launch_torchrun "$processes" "$tools/train.py" "$config" "${@:3}"
