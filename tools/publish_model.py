@@ -18,7 +18,7 @@ import torch  # noqa: E402
 from safetensors.torch import save as to_safetensors  # noqa: E402
 
 from mmvidmae.apis.model_zoo import ENCODER  # noqa: E402
-from mmvidmae.converters import CheckpointError, read_state_dict  # noqa: E402
+from mmvidmae.converters import CheckpointError, compact, read_state_dict  # noqa: E402
 from mmvidmae.engine.hooks.atomic_checkpoint_hook import AtomicLocalBackend  # noqa: E402
 
 
@@ -32,8 +32,7 @@ def main() -> None:
         state_dict = read_state_dict(args.checkpoint)
     except CheckpointError as error:
         parser.error(str(error))
-    # copies: a tensor may be a view of more memory, all of which would be saved
-    weights = {key: value.clone(memory_format=torch.contiguous_format) for key, value in state_dict.items()}
+    weights = compact(state_dict)
     encoder = {key: value for key, value in weights.items() if key.startswith(ENCODER)}
     if not encoder:
         parser.error(f'{args.checkpoint}: no parameter begins with {ENCODER}: this is no model of mmvidmae')

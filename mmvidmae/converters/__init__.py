@@ -1,5 +1,5 @@
 from .architecture import Architecture, infer_architecture
-from .checkpoint_io import CheckpointError, read_state_dict, write_state_dict
+from .checkpoint_io import CheckpointError, compact, read_state_dict, write_state_dict
 from .conversion import Conversion, ConversionError, convert_state_dict
 from .formats import SOURCES, TARGETS, recognise
 from .key_maps import (
@@ -25,6 +25,7 @@ __all__ = [
     'CheckpointError',
     'Conversion',
     'ConversionError',
+    'compact',
     'convert_state_dict',
     'cropmae_to_mmvidmae',
     'dino_to_mmvidmae',

@@ -116,6 +116,12 @@ def read_state_dict(path: str | Path) -> StateDict:
     return _find_state_dict(tree, path)
 
 
+def compact(state: Mapping[str, Tensor]) -> StateDict:
+    """Copies of parameters that can be saved: a view would drag its whole storage along, and safetensors refuses shared
+    memory."""
+    return {name: value.detach().clone(memory_format=torch.contiguous_format) for name, value in state.items()}
+
+
 def write_state_dict(
     state: Mapping[str, Tensor], path: str | Path, meta: Mapping[str, str], container: str = 'state_dict'
 ) -> None:
@@ -130,8 +136,7 @@ def write_state_dict(
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Views would drag their whole storage along, and safetensors refuses shared memory.
-    state = {name: value.detach().clone(memory_format=torch.contiguous_format) for name, value in state.items()}
+    state = compact(state)
     aside = path.with_name(f'.{path.name}.{os.getpid()}')
     try:
         if path.suffix == SAFETENSORS:
