@@ -4,4 +4,5 @@ from .backbones import *  # noqa: F403
 from .heads import *  # noqa: F403
 from .masking import *  # noqa: F403
 from .necks import *  # noqa: F403
+from .propagation import *  # noqa: F403
 from .selfsup import *  # noqa: F403

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mmvidmae.registry import MODELS
 
-from ..layers import build_2d_sincos_pos_embed, init_mae_weights
+from ..layers import build_2d_sincos_pos_embed, init_mae_weights, interpolate_pos_embed_dino
 from ..masking import TokenMask
 
 
@@ -41,6 +41,8 @@ class PairMAEViT(VisionTransformer):
         with_cls_token: Whether each group of tokens carries a class token in front.
         out_type: What single frames give, as in mmpretrain: ``'raw'``, ``'cls_token'``, ``'featmap'`` or
             ``'avg_featmap'``.
+        pos_interp: How the position embedding is interpolated for other input sizes: ``'size'``, as in mmpretrain, or
+            ``'dino'``, with the shifted scale of DINO's code (:func:`interpolate_pos_embed_dino`).
         **kwargs: Further arguments of mmpretrain's ``VisionTransformer``.
     """
 
@@ -61,13 +63,17 @@ class PairMAEViT(VisionTransformer):
         frame_embed: bool = False,
         with_cls_token: bool = True,
         out_type: str = 'featmap',
+        pos_interp: str = 'size',
         **kwargs,
     ) -> None:
+        if pos_interp not in ('size', 'dino'):
+            raise ValueError(f"pos_interp must be 'size' or 'dino', got {pos_interp!r}")
         if coupling not in ('joint', 'siamese'):
             raise ValueError(f"coupling must be 'joint' or 'siamese', got {coupling!r}")
         super().__init__(arch, img_size, patch_size, with_cls_token=with_cls_token, out_type=out_type, **kwargs)
         self.patch_size = patch_size
         self.coupling = coupling
+        self.pos_interp = pos_interp
         pos_embed = build_2d_sincos_pos_embed(self.patch_resolution, self.embed_dims, with_cls_token)
         self.pos_embed = nn.Parameter(pos_embed, requires_grad=False)
         self.frame_embed = nn.Parameter(torch.randn(1, 2, 1, self.embed_dims)) if frame_embed else None
@@ -130,10 +136,12 @@ class PairMAEViT(VisionTransformer):
                 f'frames of {height} x {width} pixels do not divide into patches of {self.patch_size} pixels'
             )
         tokens, grid = self.patch_embed(frames.flatten(0, 1))
-        pos_embed = resize_pos_embed(
-            self.pos_embed, self.patch_resolution, grid, self.interpolate_mode, self.num_extra_tokens
-        )
-        tokens = tokens.unflatten(0, frames.shape[:2]) + pos_embed[:, self.num_extra_tokens :]
+        pos_embed = self.pos_embed[:, self.num_extra_tokens :]
+        if self.pos_interp == 'dino':
+            pos_embed = interpolate_pos_embed_dino(pos_embed, self.patch_resolution, grid)
+        else:
+            pos_embed = resize_pos_embed(pos_embed, self.patch_resolution, grid, self.interpolate_mode, 0)
+        tokens = tokens.unflatten(0, frames.shape[:2]) + pos_embed
         if self.frame_embed is not None:
             tokens = tokens + self.frame_embed[:, : frames.shape[1]]
         return tokens, grid

@@ -1,6 +1,6 @@
 from .blocks import CrossAttention, CrossBlock, SpatialDropBlock
 from .initialization import init_mae_weights
-from .position_embedding import build_2d_sincos_pos_embed
+from .position_embedding import build_2d_sincos_pos_embed, interpolate_pos_embed_dino
 from .spatial_dropout import SpatialDropAttention, num_spatial_drops, sample_spatial_drops, spatial_drop_weights
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     'SpatialDropBlock',
     'build_2d_sincos_pos_embed',
     'init_mae_weights',
+    'interpolate_pos_embed_dino',
     'num_spatial_drops',
     'sample_spatial_drops',
     'spatial_drop_weights',

@@ -1,6 +1,7 @@
 """Fixed 2-D sine-cosine position embedding of MAE and its descendants."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -31,3 +32,28 @@ def build_2d_sincos_pos_embed(grid: tuple[int, int], dims: int, cls_token: bool 
     if cls_token:
         embed = torch.cat((embed.new_zeros(1, dims), embed))
     return embed.float()[None]
+
+
+def interpolate_pos_embed_dino(pos_embed: Tensor, grid: tuple[int, int], new_grid: tuple[int, int]) -> Tensor:
+    """Position embedding for another grid, by the scale that DINO's code and its descendants pass to the bicubic
+    interpolation.
+
+    They add 0.1 to each side of the new grid before they divide (against rounding down), and the scale moves the
+    sampling points, by up to 0.1 / ``new_grid`` of a cell each. Published numbers of DINO's and CropMAE's evaluation
+    contain this.
+
+    Args:
+        pos_embed: ``(1, rows * columns, D)``, without class token.
+        grid: Its (rows, columns).
+        new_grid: The grid wanted; the same one gives ``pos_embed`` itself.
+
+    Returns:
+        ``(1, new rows * new columns, D)``.
+
+    Source: ``interpolate_pos_encoding`` of DINO (siammae.md C.2).
+    """
+    if tuple(grid) == tuple(new_grid):
+        return pos_embed
+    scale = [(new + 0.1) / old for new, old in zip(new_grid, grid)]
+    maps = pos_embed.mT.unflatten(2, tuple(grid))
+    return F.interpolate(maps, scale_factor=scale, mode='bicubic').flatten(2).mT

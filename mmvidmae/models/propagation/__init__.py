@@ -1,0 +1,21 @@
+"""Frozen evaluation: labels of a video's first frame, propagated by the similarity of features."""
+
+from .affinity import top_affinities, transfer_labels
+from .context import PropagationContext, propagate_features
+from .label_propagator import LabelledVideoPreprocessor, LabelPropagator
+from .labels import MaskLabels, PoseLabels
+from .protocol import PROTOCOLS, PropagationProtocol, make_protocol
+
+__all__ = [
+    'PROTOCOLS',
+    'LabelPropagator',
+    'LabelledVideoPreprocessor',
+    'MaskLabels',
+    'PoseLabels',
+    'PropagationContext',
+    'PropagationProtocol',
+    'make_protocol',
+    'propagate_features',
+    'top_affinities',
+    'transfer_labels',
+]

@@ -1,0 +1,131 @@
+"""Nearest cells of earlier frames: cosine similarity, spatial window and top-k in one, in bounded memory.
+
+Grids are ``(A, B)``: two spatial axes in any order. The work goes in bands along A, and only the keys that a band's
+window can reach are multiplied, so A should be the longer axis.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+BUDGET = dict(cpu=2**21, cuda=2**26)
+"""Scores computed at a time, by type of device: what a core's cache holds, and 256 MB of a GPU's memory."""
+
+SMALL = 2**11
+"""Cells in the context up to which it is searched at once. Equal similarities, as those of copies of a frame, are then
+chosen among as ``torch.topk`` does over all cells in order, which is what the references do."""
+
+
+def top_affinities(
+    query: Tensor,
+    keys: Sequence[Tensor],
+    topk: int,
+    radius: float | None = None,
+    window: str = 'square',
+    num_free: int = 0,
+) -> tuple[Tensor, Tensor]:
+    """For each cell of a frame, the cells of the context that are most similar.
+
+    Args:
+        query: Features ``(A, B, C)``; of unit length for cosine similarity.
+        keys: Features of the S frames in the context, in groups ``(., A, B, C)``.
+        topk: How many cells to find, over all frames together.
+        radius: Cells further away are left out, None for no limit: ``'square'`` keeps offsets of at most ``radius`` in
+            both axes, ``'disk'`` Euclidean distances below ``radius``.
+        window: ``'square'`` or ``'disk'``.
+        num_free: The first groups, for whose frames there is no limit.
+
+    Returns:
+        Similarities ``(A * B, k)``, descending, and indices ``(A * B, k)`` into the ``S * A * B`` cells of the context;
+        k is ``topk``, or all cells of the context where it has fewer. Where the window holds fewer than k cells, the
+        similarity of the others is ``-inf``.
+    """
+    size_a, size_b = query.shape[:2]
+    if radius is None:
+        num_free = len(keys)
+    slots = sum(map(len, keys))
+    small = slots * size_a * size_b <= SMALL
+    topk = min(topk, slots * size_a * size_b)
+    num_near = sum(map(len, keys[num_free:]))
+    reach = size_a if radius is None else int(radius) if window == 'square' else math.ceil(radius) - 1
+    budget = BUDGET.get(query.device.type, BUDGET['cuda'])
+    all_rows = torch.arange(slots * size_a).unflatten(0, (slots, size_a)).split([len(group) for group in keys])
+    found = []
+    start = 0
+    while start < size_a:
+        stop = size_a if small else start + _band(start, size_a, size_b, slots - num_near, num_near, reach, budget)
+        first, last = (0, size_a) if small else (max(0, start - reach), min(size_a, stop + reach))
+        groups, rows = ([*part[:num_free], *(x[:, first:last] for x in part[num_free:])] for part in (keys, all_rows))
+        scores = _scores(query[start:stop].flatten(0, 1), groups)  # (rows of keys, B, queries)
+        if num_near:
+            outside = _outside(torch.arange(start, stop), torch.arange(first, last), size_b, radius, window)
+            near = scores[(slots - num_near) * size_a :].unflatten(0, (num_near, last - first))
+            near.masked_fill_(outside.to(query.device, non_blocking=True), -math.inf)
+
+        if small:
+            values, index = scores.flatten(0, 1).topk(topk, dim=0)
+        else:
+            # the top-k lie in the k rows with the largest maxima: one pass over the scores, then a search in k rows
+            row = scores.amax(1).topk(min(topk, len(scores)), dim=0).indices
+            candidates = scores.gather(0, row[:, None].expand(-1, size_b, -1)).flatten(0, 1)
+            values, order = candidates.topk(topk, dim=0)
+            index = row.gather(0, order // size_b) * size_b + order % size_b
+        # from the rows at hand to those of the frames
+        rows = torch.cat([part.flatten() for part in rows]).to(query.device, non_blocking=True)
+        found.append((values, rows[index // size_b] * size_b + index % size_b))
+        start = stop
+    values, index = (torch.cat(parts, dim=1).T for parts in zip(*found))
+    return values, index
+
+
+def transfer_labels(labels: Tensor, affinities: Tensor, indices: Tensor, temperature: float) -> Tensor:
+    """Labels of cells as the mean of their neighbours' labels, weighted by the softmax of similarities.
+
+    Args:
+        labels: Labels ``(S * A * B, K)`` of the context.
+        affinities: Similarities ``(A * B, k)`` from :func:`top_affinities`.
+        indices: Their cells ``(A * B, k)``.
+        temperature: T of the softmax.
+
+    Returns:
+        ``(A * B, K)``.
+    """
+    weights = (affinities / temperature).softmax(-1)
+    return F.embedding_bag(indices, labels, per_sample_weights=weights, mode='sum')
+
+
+def _band(start: int, size_a: int, size_b: int, num_free: int, num_near: int, reach: int, budget: int) -> int:
+    """Rows of queries, at least one, whose scores stay within the budget."""
+    rows = 1
+    while start + rows < size_a:
+        key_rows = num_free * size_a + num_near * min(size_a, rows + 1 + 2 * reach)
+        if key_rows * size_b * (rows + 1) * size_b > budget:
+            break
+        rows += 1
+    return rows
+
+
+def _scores(band: Tensor, groups: Sequence[Tensor]) -> Tensor:
+    """Similarities of queries ``(Q, C)`` to the keys of all groups ``(., A, B, C)``: ``(rows of keys, B, Q)``."""
+    size_b, queries = groups[0].shape[2], len(band)
+    rows = [group.shape[0] * group.shape[1] for group in groups]
+    scores = band.new_empty(sum(rows), size_b, queries)
+    for group, out in zip(groups, scores.split(rows)):
+        if len(group):
+            torch.bmm(group.flatten(1, 2), band.T.expand(len(group), -1, -1), out=out.view(len(group), -1, queries))
+    return scores
+
+
+def _outside(rows: Tensor, key_rows: Tensor, size_b: int, radius: float, window: str) -> Tensor:
+    """Which keys are out of reach: bool ``(key rows, B, rows * B)``."""
+    columns = torch.arange(size_b)
+    offset_a = (key_rows[:, None] - rows).abs()[:, None, :, None]
+    offset_b = (columns[:, None] - columns).abs()[None, :, None, :]
+    if window == 'square':
+        outside = (offset_a > radius) | (offset_b > radius)
+    else:
+        outside = offset_a.square() + offset_b.square() >= radius**2
+    return outside.flatten(2)

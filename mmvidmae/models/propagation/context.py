@@ -1,0 +1,131 @@
+"""The frames that a frame takes its labels from."""
+
+from collections.abc import Iterable, Iterator
+
+import torch
+from torch import Tensor
+
+from .affinity import SMALL, top_affinities, transfer_labels
+from .labels import Labels, Size, min_max
+from .protocol import PropagationProtocol
+
+
+class PropagationContext:
+    """Features and labels of the frames that vote: those with given labels for good, and a queue of the last ones.
+
+    A frame in which an object was not known yet cannot tell whether a cell belongs to it: for objects that are given
+    later, only frames from then on vote.
+
+    Args:
+        protocol: Options.
+        feature: Features ``(A, B, C)`` of unit length of the first given frame.
+        label: Its labels ``(A * B, K)``.
+    """
+
+    def __init__(self, protocol: PropagationProtocol, feature: Tensor, label: Tensor) -> None:
+        self.protocol = protocol
+        self._known = label.amax(0).sign()  # (K,): 1 for channels given so far
+        frame = (feature, label, self._known)
+        # a ring, in memory taken once
+        self._queue = tuple(x.new_empty(protocol.queue, *x.shape) for x in frame)
+        self._filled, self._oldest = 0, 0
+        if protocol.pad_queue:
+            self._filled = protocol.queue
+            for slots, x in zip(self._queue, frame):
+                slots[:] = x
+        if protocol.output_norm == 'pixel':  # in the frame's own slot alone, as CRW does, which rescales in place
+            label = min_max(label, dim=1)
+        self._given = (feature[None], label[None], self._known[None])
+
+    def features(self) -> list[Tensor]:
+        """Features of the context in groups ``(., A, B, C)``: the given frames, then the queue from its oldest frame
+        on."""
+        return self._in_order(0)
+
+    def nearest(self, feature: Tensor) -> tuple[Tensor, Tensor]:
+        """Similarities and cells, ``(A * B, k)`` each, of those that vote for a frame with features ``(A, B, C)``."""
+        protocol = self.protocol
+        num_free = 0 if protocol.window_given else 1
+        return top_affinities(feature, self.features(), protocol.topk, protocol.radius, protocol.window, num_free)
+
+    def propagate(self, feature: Tensor) -> Tensor:
+        """Labels ``(A * B, K)`` of a frame with features ``(A, B, C)``."""
+        affinities, indices = self.nearest(feature)
+        temperature = self.protocol.temperature
+        label = transfer_labels(torch.cat(self._in_order(1)).flatten(0, 1), affinities, indices, temperature)
+        if len(self._given[0]) > 1:
+            # of the votes for an object, the share in those of frames that knew it; the background takes the rest
+            slots = indices // len(affinities)
+            known = transfer_labels(torch.cat(self._in_order(2)), affinities, slots, temperature)
+            objects = label[:, 1:] / known[:, 1:].clamp(min=1e-6)
+            objects = objects / objects.sum(1, keepdim=True).clamp(min=1)
+            label = torch.cat((1 - objects.sum(1, keepdim=True), objects), dim=1)
+        return label
+
+    def push(self, feature: Tensor, label: Tensor) -> None:
+        """Put a frame into the queue, in the place of the oldest one if it is full."""
+        length = self.protocol.queue
+        if length == 0:
+            return
+        slot = (self._oldest + self._filled) % length
+        if self._filled < length:
+            self._filled += 1
+        else:
+            self._oldest = (self._oldest + 1) % length
+        for slots, x in zip(self._queue, (feature, label, self._known)):
+            slots[slot] = x
+
+    def give(self, feature: Tensor, label: Tensor) -> None:
+        """Add a frame with given labels, which stays; its label is that of all objects, old and new."""
+        self._known = torch.maximum(self._known, label.amax(0).sign())
+        frame = (feature, label, self._known)
+        self._given = tuple(torch.cat((old, x[None])) for old, x in zip(self._given, frame))
+
+    def _in_order(self, which: int) -> list[Tensor]:
+        queue, end = self._queue[which], self._oldest + self._filled
+        length = self.protocol.queue
+        return [self._given[which], queue[self._oldest : min(end, length)], queue[: max(0, end - length)]]
+
+
+def propagate_features(
+    features: Iterable[Tensor], labels: Labels, protocol: PropagationProtocol
+) -> Iterator[tuple[int, Tensor]]:
+    """Carry labels through a video.
+
+    Args:
+        features: Of each frame ``(C, h, w)``, of unit length.
+        labels: Labels that some frames come with.
+        protocol: Options.
+
+    Yields:
+        The number of a frame and its soft labels ``(K, h, w)``, from the first frame with given labels on.
+    """
+    context = None
+    for frame, feature in enumerate(features):
+        grid = tuple(feature.shape[1:])
+        given = labels.given(frame, grid, feature.device)
+        if context is None and given is None:
+            continue
+        # a large grid with its longer axis first, which makes narrow bands
+        turned = grid[1] > grid[0] and (1 + protocol.queue) * grid[0] * grid[1] > SMALL
+        cells = (feature.permute(2, 1, 0) if turned else feature.permute(1, 2, 0)).contiguous()
+        if given is not None:
+            given = (given.mT if turned else given).flatten(1).T.contiguous()
+        if context is None:
+            soft = given
+            context = PropagationContext(protocol, cells, soft)
+        elif given is None:
+            soft = context.propagate(cells)
+            context.push(cells, soft)
+        else:  # objects that appear take their place from what is predicted there
+            new = given[:, 1:]
+            soft = context.propagate(cells) * (1 - new.sum(1, keepdim=True))
+            soft[:, 1:] += new
+            context.give(cells, soft)
+        out = min_max(soft, dim=1) if protocol.output_norm == 'pixel' else soft
+        yield frame, _to_grid(out, grid, turned)
+
+
+def _to_grid(soft: Tensor, grid: Size, turned: bool) -> Tensor:
+    """``(cells, K)`` to ``(K, h, w)``."""
+    return soft.T.unflatten(1, grid[::-1]).mT if turned else soft.T.unflatten(1, grid)
