@@ -1,0 +1,226 @@
+"""Time label propagation against a plain implementation of DINO's dialect, side by side in one process.
+
+The plain one does what DINO's evaluation code does, as shared notes describe it: one frame at a time through explicit
+softmax attention, a window mask of all pairs of cells, the exponential of all similarities, a top-k over the whole
+context, and a product with the labels. Both have the same weights and frames and take turns; figures are medians. The
+results are compared before anything is printed.
+
+Example:
+    python tools/benchmarks/label_propagation.py                  # ViT-S/16 at 480 x 832, 2 threads
+    python tools/benchmarks/label_propagation.py --patch-size 8 --frames 10
+    python tools/benchmarks/label_propagation.py --device cuda
+"""
+
+import argparse
+import copy
+import platform
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
+    sys.path.insert(0, str(ROOT))
+
+import torch  # noqa: E402
+import torch.nn.functional as F  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
+
+from mmvidmae.models.propagation import LabelPropagator, MaskLabels, PropagationContext  # noqa: E402
+from mmvidmae.models.propagation.labels import min_max  # noqa: E402
+
+
+def explicit_attention(attn: nn.Module, x: Tensor) -> Tensor:
+    """Attention that holds its matrix of weights, with the weights of a module of mmpretrain."""
+    q, k, v = attn.qkv(x).unflatten(2, (3, attn.num_heads, attn.head_dims)).permute(2, 0, 3, 1, 4)
+    weights = (q @ k.transpose(-2, -1) * attn.head_dims**-0.5).softmax(-1)
+    return attn.proj((weights @ v).transpose(1, 2).flatten(2))
+
+
+class PlainPropagation:
+    """DINO's dialect, plainly."""
+
+    def __init__(self, model: LabelPropagator) -> None:
+        self.model = copy.deepcopy(model)
+        for layer in self.model.backbone.layers:
+            layer.attn.forward = partial(explicit_attention, layer.attn)
+        self.protocol = model.protocol
+        self.window = None
+
+    def features(self, frame: Tensor) -> Tensor:
+        """``(3, H, W)`` to ``(hw, C)``."""
+        return self.model.extract_feat(frame[None])[0].flatten(1).T.contiguous()
+
+    def make_window(self, grid: tuple[int, int], device: torch.device) -> Tensor:
+        """1 for the pairs of cells within the window: ``(hw, hw)``."""
+        height, width = grid
+        radius = self.protocol.radius
+        window = torch.zeros(height, width, height, width)
+        for y in range(height):
+            for x in range(width):
+                window[y, x, max(0, y - radius) : y + radius + 1, max(0, x - radius) : x + radius + 1] = 1
+        return window.reshape(height * width, height * width).to(device)
+
+    def propagate(self, target: Tensor, context: list[Tensor], labels: list[Tensor]) -> Tensor:
+        """Labels ``(hw, C)``, ``n (hw, C)`` and ``n (K, hw)`` to ``(K, hw)``."""
+        sources = torch.stack(context)
+        affinity = torch.exp(torch.bmm(target.expand_as(sources), sources.mT) / self.protocol.temperature)
+        affinity *= self.window[None]
+        affinity = affinity.transpose(1, 2).flatten(0, 1)  # sources by targets
+        least = affinity.topk(self.protocol.topk, dim=0).values.amin(0)
+        affinity[affinity < least] = 0
+        affinity = affinity / affinity.sum(0, keepdim=True)
+        return torch.cat(labels, dim=1) @ affinity
+
+    def decode(self, soft: Tensor, size: tuple[int, int]) -> Tensor:
+        """Ids ``(H, W)`` of soft labels ``(K, h, w)``."""
+        return min_max(F.interpolate(soft[None], size, mode='bilinear')[0], dim=(1, 2)).argmax(0)
+
+
+def synchronise(device: torch.device) -> None:
+    if device.type == 'cuda':
+        torch.cuda.synchronize(device)
+
+
+def take_turns(candidates: dict[str, Callable[[], object]], repeats: int, device: torch.device) -> dict[str, float]:
+    """Median seconds of each function, called in turn; the first round only warms up."""
+    seconds = {name: [] for name in candidates}
+    for repeat in range(repeats + 1):
+        for name, function in candidates.items():
+            synchronise(device)
+            start = time.perf_counter()
+            function()
+            synchronise(device)
+            if repeat:
+                seconds[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+@torch.no_grad()
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--arch', default='small', help='ViT of the package (default: %(default)s)')
+    parser.add_argument('--patch-size', type=int, default=16)
+    parser.add_argument('--size', type=int, nargs=2, default=(480, 832), metavar=('H', 'W'), help='of the input')
+    parser.add_argument('--frames', type=int, default=12, help='of the video; the queue is full after 8')
+    parser.add_argument('--objects', type=int, default=3)
+    parser.add_argument('--repeats', type=int, default=5)
+    parser.add_argument('--threads', type=int, default=2)
+    parser.add_argument('--device', default='cpu')
+    parser.add_argument('--no-plain', action='store_true', help='only ours, such as to see its memory')
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(0)
+    device, size = torch.device(args.device), tuple(args.size)
+    if args.frames < 3:
+        parser.error(f'--frames {args.frames}: expected at least 3')
+
+    backbone = dict(type='mmvidmae.PairMAEViT', arch=args.arch, img_size=224, patch_size=args.patch_size)
+    model = LabelPropagator(backbone, 'dino').to(device)
+    protocol = model.protocol
+    grid = tuple(side // args.patch_size for side in size)
+    # a scene that moves by some pixels a frame, with noise, so that neighbours are found where motion has put them
+    scene = F.interpolate(torch.rand(1, 3, 30, 52), size, mode='bicubic')[0].clamp(0, 1) * 220
+    frames = torch.stack([scene.roll(5 * t, 2) + 20 * torch.rand(3, *size) for t in range(args.frames)]).byte()
+    frames = frames.to(device)
+    mask = torch.zeros(size, dtype=torch.uint8)
+    for number in range(args.objects):
+        left = size[1] * (2 * number + 1) // (2 * args.objects + 1)
+        mask[size[0] // 4 : size[0] // 2, left : left + size[1] // (2 * args.objects + 1)] = number + 1
+    labels = MaskLabels({0: mask}, size, size, protocol)
+
+    def ours() -> list[Tensor]:
+        return [labels.decode(frame, soft) for frame, soft in model.propagate(frames, labels)]
+
+    def describe_memory() -> None:
+        if device.type == 'cuda':
+            print(f'peak memory of the device       {torch.cuda.max_memory_allocated(device) / 2**30:8.2f} GiB')
+        else:
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+            print(f'peak memory of the process      {peak:8.2f} GiB')
+
+    where = torch.cuda.get_device_name(device) if device.type == 'cuda' else f'{args.threads} threads'
+    print(f'ViT {args.arch}/{args.patch_size}, {size[0]} x {size[1]}, {args.frames} frames, {args.objects} objects, ')
+    print(f'{where}, torch {torch.__version__}, {platform.platform()}')
+    if args.no_plain:
+        times = take_turns(dict(ours=ours), 1, device)
+        print(f'ours, whole                     {times["ours"] / args.frames:8.3f} s a frame')
+        return describe_memory()
+
+    plain = PlainPropagation(model)
+    start = time.perf_counter()
+    plain.window = plain.make_window(grid, device)
+    window_seconds = time.perf_counter() - start
+
+    def plainly() -> list[Tensor]:
+        first = plain.features(frames[0])
+        context, soft = [first], [labels.given(0, grid, device).flatten(1)]
+        masks = [mask.to(device)]
+        for frame in frames[1:]:
+            feature = plain.features(frame)
+            soft_target = plain.propagate(feature, context, soft)
+            masks.append(plain.decode(soft_target.unflatten(1, grid), size))
+            context.append(feature)
+            soft.append(soft_target)
+            if len(context) > 1 + protocol.queue:
+                del context[1], soft[1]
+        return masks
+
+    # the same features for both, with a full queue
+    cells = [F.normalize(torch.randn(*grid, model.backbone.embed_dims, device=device), dim=-1) for _ in range(9)]
+    soft = labels.given(0, grid, device).flatten(1).T.contiguous()
+    turned = grid[1] > grid[0]
+
+    def turn(x: Tensor) -> Tensor:
+        return x.transpose(0, 1).contiguous() if turned else x
+
+    context = PropagationContext(
+        protocol, turn(cells[0]), turn(soft.unflatten(0, grid)).flatten(0, 1) if turned else soft
+    )
+    for cell in cells[1:-1]:
+        context.push(turn(cell), turn(soft.unflatten(0, grid)).flatten(0, 1))
+    query = turn(cells[-1])
+
+    flat = [cell.flatten(0, 1) for cell in cells]
+    plain_labels = [soft.T.contiguous()] * (len(cells) - 1)
+    step = context.propagate(query).unflatten(0, query.shape[:2])
+    step = (step.transpose(0, 1) if turned else step).flatten(0, 1).T
+    difference = (step - plain.propagate(flat[-1], flat[:-1], plain_labels)).abs().max().item()
+    differing = max((a != b).float().mean().item() for a, b in zip(ours(), plainly()))
+    print(f'largest difference: labels of a step {difference:.1e}, {differing:.2e} of the pixels of a frame\n')
+    if difference > 1e-5 or differing > 1e-3:
+        raise SystemExit('the two implementations disagree: no figures')
+
+    propagation = take_turns(
+        dict(plain=lambda: plain.propagate(flat[-1], flat[:-1], plain_labels), ours=lambda: context.propagate(query)),
+        args.repeats,
+        device,
+    )
+    features = take_turns(
+        dict(
+            plain=lambda: [plain.features(frame) for frame in frames],
+            ours=lambda: list(model._feature_batches(frames)),
+        ),
+        args.repeats,
+        device,
+    )
+    whole = take_turns(dict(plain=plainly, ours=ours), args.repeats, device)
+    print(f'{"seconds a frame":<32}{"plain":>9}{"ours":>9}{"ratio":>8}')
+    rows = {
+        'propagation, full queue': propagation,
+        'features': {name: value / args.frames for name, value in features.items()},
+        'whole': {name: value / args.frames for name, value in whole.items()},
+    }
+    for name, times in rows.items():
+        print(f'{name:<32}{times["plain"]:9.4f}{times["ours"]:9.4f}{times["plain"] / times["ours"]:8.2f}')
+    print(f'{"window mask, once":<32}{window_seconds:9.4f}{"none":>9}')
+    print(f'ours, whole above features      {100 * (whole["ours"] / features["ours"] - 1):8.1f} %')
+    describe_memory()
+
+
+if __name__ == '__main__':
+    main()
