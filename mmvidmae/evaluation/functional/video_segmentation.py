@@ -171,11 +171,13 @@ def score_sequence(pred: np.ndarray, gt: np.ndarray, bound_th: float = 0.008) ->
             f'prediction has id {pred[frame, y, x]} in frame {frame + 1}, but frame 0 has objects 1 to {num_objects}; '
             'write 0 for background'
         )
-    pairs = [(pred == index, gt == index) for index in range(1, num_objects + 1)]
-    return SequenceScores(
-        region=np.stack([region_similarity(*pair) for pair in pairs]),
-        boundary=np.stack([boundary_accuracy(*pair, bound_th=bound_th) for pair in pairs]),
-    )
+    ids = np.arange(1, num_objects + 1)[:, None, None]
+    region, boundary = [], []
+    for pred_frame, gt_frame in zip(pred, gt):  # frame by frame: masks of all objects of a long video are gigabytes
+        pair = pred_frame == ids, gt_frame == ids
+        region.append(region_similarity(*pair))
+        boundary.append(boundary_accuracy(*pair, bound_th=bound_th))
+    return SequenceScores(region=np.stack(region, axis=1), boundary=np.stack(boundary, axis=1))
 
 
 def temporal_statistics(values: np.ndarray) -> TemporalStatistics:
