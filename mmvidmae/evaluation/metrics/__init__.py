@@ -1,3 +1,6 @@
+from .part_segmentation import PartSegmentationMetric
+from .pose import PoseMetric
 from .reconstruction import ReconstructionMetric
+from .video_segmentation import VideoSegmentationMetric
 
-__all__ = ['ReconstructionMetric']
+__all__ = ['PartSegmentationMetric', 'PoseMetric', 'ReconstructionMetric', 'VideoSegmentationMetric']

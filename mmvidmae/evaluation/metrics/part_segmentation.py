@@ -1,0 +1,105 @@
+"""Mean IoU of part segmentation."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mmvidmae.registry import METRICS
+
+from ..functional import confusion_matrix, segmentation_scores
+from ..id_maps import read_id_map
+from .propagation import MaskPropagationMetric, Summary, percent
+
+
+class PartScores(NamedTuple):
+    """What is kept of a video.
+
+    Attributes:
+        matrix: ``(C, C)`` pixel counts: rows ground truth, columns prediction.
+        num_frames: Number of scored frames.
+    """
+
+    matrix: np.ndarray
+    num_frames: int
+
+
+@METRICS.register_module()
+class PartSegmentationMetric(MaskPropagationMetric):
+    """Mean IoU of part propagation on VIP: one confusion matrix over all frames of all videos.
+
+    Reads ``pred_masks`` of the samples and their ground truth, which stays on disk until the video comes; masks of
+    another size are resized to it. Results, in per cent: ``parts/mIoU``, ``parts/mean_accuracy``,
+    ``parts/overall_accuracy``, ``parts/frequency_weighted_IoU``; tables per class and per sequence. What goes to the
+    log and to files, and how ranks work together, says :class:`PropagationMetric`. Classes have the names in
+    ``classes`` of the dataset's metainfo.
+
+    Args:
+        out_dir: Folder for tables and for the masks, ``<out_dir>/<video>/<frame>.png``, written as the videos come.
+        num_classes: Number of classes with the background.
+        score_first_frame: Whether frame 0, which was given, counts; in all published numbers it does.
+        format_only: Whether to write masks without scoring them, for data without ground truth.
+        prefix: Prefix of the results' names instead of ``parts``.
+
+    Raises:
+        ValueError: If there is nowhere to write to.
+    """
+
+    default_prefix = 'parts'
+
+    def __init__(
+        self,
+        out_dir: str | None = None,
+        num_classes: int = 20,
+        score_first_frame: bool = True,
+        format_only: bool = False,
+        prefix: str | None = None,
+    ) -> None:
+        super().__init__(
+            out_dir, format_only, None, prefix, num_classes=num_classes, score_first_frame=score_first_frame
+        )
+        self.num_classes = num_classes
+        self.score_first_frame = score_first_frame
+
+    def score_masks(self, sample: Mapping[str, Any], masks: np.ndarray, frames: list[int]) -> PartScores:
+        """Count the pixels of a video by true and predicted class.
+
+        Raises:
+            ValueError: If a predicted id is no class.
+        """
+        if not self.score_first_frame:
+            frames = [frame for frame in frames if frame > 0]
+        matrix = np.zeros((self.num_classes, self.num_classes), dtype=np.int64)
+        for frame in frames:
+            gt = read_id_map(sample['gt_paths'][frame])
+            try:
+                matrix += confusion_matrix(masks[frame], gt, self.num_classes)
+            except ValueError as error:
+                raise ValueError(f'frame {sample["frame_names"][frame]}: {error}') from error
+        return PartScores(matrix, len(frames))
+
+    def summarise(self, videos: dict[str, PartScores]) -> Summary:
+        """Scores of the sum of all matrices."""
+        matrix = sum(scores.matrix for scores in videos.values())
+        total = segmentation_scores(matrix)
+        names = self.names('classes', self.num_classes)
+        per_class = {
+            name: dict(IoU=percent(iou), pixels=int(pixels))
+            for name, iou, pixels in zip(names, total.iou_per_class, matrix.sum(1), strict=True)
+        }
+        return Summary(
+            dict(
+                mIoU=100 * total.miou,
+                mean_accuracy=100 * total.mean_accuracy,
+                overall_accuracy=100 * total.overall_accuracy,
+                frequency_weighted_IoU=100 * total.frequency_weighted_iou,
+            ),
+            dict(per_class=per_class, per_sequence={name: _row(scores) for name, scores in videos.items()}),
+        )
+
+
+def _row(scores: PartScores) -> dict[str, float | int | None]:
+    if not scores.matrix.any():  # all of its ground truth is ignored
+        return dict(frames=scores.num_frames, mIoU=None, overall_accuracy=None)
+    own = segmentation_scores(scores.matrix)
+    return dict(frames=scores.num_frames, mIoU=100 * own.miou, overall_accuracy=100 * own.overall_accuracy)

@@ -1,0 +1,105 @@
+"""J and F of video object segmentation."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from mmvidmae.registry import METRICS
+
+from ..functional import SequenceScores, score_sequence, summarise_sequences
+from ..id_maps import read_id_map
+from .propagation import MaskPropagationMetric, Summary
+
+
+@METRICS.register_module()
+class VideoSegmentationMetric(MaskPropagationMetric):
+    """Region similarity J and boundary accuracy F of DAVIS' semi-supervised task, as davis2017-evaluation has them.
+
+    Reads ``pred_masks`` of the samples and their ground truth, which stays on disk until the video comes. The first and
+    the last frame with ground truth are not scored. Objects are those in frame 0; the means are over the objects of all
+    videos. Results, in per cent: ``vos/J&F-Mean``, ``vos/J-Mean``, ``vos/J-Recall``, ``vos/J-Decay``, ``vos/F-Mean``,
+    ``vos/F-Recall``, ``vos/F-Decay``; tables per sequence and per object. What goes to the log and to files, and how
+    ranks work together, says :class:`PropagationMetric`.
+
+    Scores at the size of the ground truth, which the predictions must have. Published numbers of CropMAE, RSP and
+    CatMAE are at 480x880 instead, where F is slightly higher: ``gt_size=(480, 880)``.
+
+    Args:
+        out_dir: Folder for tables and for the masks, ``<out_dir>/<video>/<frame>.png``, written as the videos come.
+        gt_size: ``(H, W)`` in pixels to which ground truth is resized by Pillow's nearest neighbour; None: as it is.
+        merge_objects: Whether all objects are one, as in DAVIS-2016: any id above 0, 255 too.
+        format_only: Whether to write masks without scoring them, for data without ground truth.
+        submission: Server to pack the masks for in ``<out_dir>/<prefix>_submission.zip``: ``'davis'`` (2017 test-dev)
+            or ``'youtube_vos'``; or None.
+        prefix: Prefix of the results' names instead of ``vos``.
+
+    Raises:
+        ValueError: If there is nowhere to write to, or no such server.
+    """
+
+    default_prefix = 'vos'
+
+    def __init__(
+        self,
+        out_dir: str | None = None,
+        gt_size: tuple[int, int] | None = None,
+        merge_objects: bool = False,
+        format_only: bool = False,
+        submission: str | None = None,
+        prefix: str | None = None,
+    ) -> None:
+        self.gt_size = None if gt_size is None else tuple(gt_size)
+        self.merge_objects = merge_objects
+        super().__init__(
+            out_dir, format_only, submission, prefix, gt_size=self.gt_size or 'native', merge_objects=merge_objects
+        )
+
+    def read_masks(self, sample: Mapping[str, Any]) -> np.ndarray:
+        """The predicted masks, one object if all are merged."""
+        masks = super().read_masks(sample)
+        return (masks > 0).astype(np.uint8) if self.merge_objects else masks
+
+    def score_masks(self, sample: Mapping[str, Any], masks: np.ndarray, frames: list[int]) -> SequenceScores:
+        """J and F of every object in every scored frame.
+
+        Raises:
+            ValueError: If an object is given after frame 0, sizes differ, or see :func:`score_sequence`.
+        """
+        later = sorted(set(sample['given_masks']) - {0})
+        if later:
+            raise ValueError(
+                f'objects are given in frame {later[0]} too, but J and F are of DAVIS, where all are given in frame 0: '
+                'write such data with format_only=True and let its server score it'
+            )
+        gt = [self._read_gt(sample['gt_paths'][frame], masks.shape[1:]) for frame in frames]
+        return score_sequence(masks[frames], np.stack(gt))
+
+    def summarise(self, videos: dict[str, SequenceScores]) -> Summary:
+        """Means over the objects of all videos."""
+        per_sequence, per_object = {}, {}
+        for name, scores in videos.items():
+            num_objects, num_frames = scores.region.shape
+            per_sequence[name] = dict(objects=num_objects, frames=num_frames, **_in_percent(scores))
+            for index in range(num_objects):
+                own = SequenceScores(scores.region[[index]], scores.boundary[[index]])
+                per_object[f'{name}/{index + 1}'] = dict(frames=num_frames, **_in_percent(own))
+        return Summary(_in_percent(*videos.values()), dict(per_sequence=per_sequence, per_object=per_object))
+
+    def _read_gt(self, path: str | Path, size: tuple[int, int]) -> np.ndarray:
+        gt = read_id_map(path)
+        if self.gt_size is not None and gt.shape != self.gt_size:
+            gt = np.asarray(Image.fromarray(gt).resize(self.gt_size[::-1], Image.Resampling.NEAREST))
+        if gt.shape != size:
+            raise ValueError(
+                f'predicted masks are {size[0]}x{size[1]}, but ground truth is {gt.shape[0]}x{gt.shape[1]} '
+                f'({path}{", resized" if self.gt_size else ""}): let out_shape of the samples and gt_size of the '
+                'metric be the same, or leave both out to score at the size of the ground truth'
+            )
+        return (gt > 0).astype(np.uint8) if self.merge_objects else gt
+
+
+def _in_percent(*sequences: SequenceScores) -> dict[str, float]:
+    return {name: 100 * value for name, value in summarise_sequences(sequences).items()}
