@@ -26,6 +26,7 @@ CORE = [
     'packaging',
     'pillow',
     'safetensors',
+    'scipy',
     'setuptools<81',
     'tensorboard',
     'torch>=2.1',
@@ -44,14 +45,13 @@ EXTRAS = dict(
         'motmetrics',
         'pycocotools',
         'scikit-learn',
-        'scipy',
         'seaborn',
         'shapely',
         'tabulate',
         'terminaltables',
         'tqdm',
     ],
-    segmentation=['ftfy', 'prettytable', 'regex', 'scipy'],
+    segmentation=['ftfy', 'prettytable', 'regex'],
     test=['pytest', 'pytest-xdist', 'ruff', 'timm'],
 )
 EXTRAS['all'] = sorted(set(EXTRAS['tracking'] + EXTRAS['segmentation']))

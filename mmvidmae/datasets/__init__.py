@@ -1,11 +1,14 @@
 """Frame pairs from videos and folders of frames: datasets, readers, samplers and transforms."""
 
 from .collate import pair_collate
+from .labelled_videos import DAVISDataset, JHMDBDataset, LabelledVideoDataset, VIPDataset, YouTubeVOSDataset
 from .pair_dataset import FramePairDataset, PairDataset, VideoPairDataset
 from .readers import ClipReader, DecordReader, FrameFolderReader, UnreadableClip
 from .samplers import PairSampler, Visit
 from .transforms import (
     LoadFramePairs,
+    LoadVideoFrames,
+    PackLabelledVideo,
     PackPairs,
     PairCenterCrop,
     PairRandomFlip,
@@ -16,10 +19,15 @@ from .transforms import (
 
 __all__ = [
     'ClipReader',
+    'DAVISDataset',
     'DecordReader',
     'FrameFolderReader',
     'FramePairDataset',
+    'JHMDBDataset',
+    'LabelledVideoDataset',
     'LoadFramePairs',
+    'LoadVideoFrames',
+    'PackLabelledVideo',
     'PackPairs',
     'PairCenterCrop',
     'PairDataset',
@@ -29,7 +37,9 @@ __all__ = [
     'PairSampler',
     'SampleFramePairs',
     'UnreadableClip',
+    'VIPDataset',
     'VideoPairDataset',
     'Visit',
+    'YouTubeVOSDataset',
     'pair_collate',
 ]

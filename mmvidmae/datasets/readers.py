@@ -114,7 +114,7 @@ class FrameFolderReader:
         return len(self._names)
 
     def get_batch(self, indices: Sequence[int]) -> np.ndarray:
-        frames = [self._read(self._names[index]) for index in indices]
+        frames = [read_image(self.path, self._names[index]) for index in indices]
         if len({frame.shape for frame in frames}) > 1:
             sizes = ', '.join(
                 f'{self._names[i]} {f.shape[1]}x{f.shape[0]}' for i, f in zip(indices, frames, strict=True)
@@ -122,18 +122,27 @@ class FrameFolderReader:
             raise UnreadableClip(self.path, f'frames differ in size: {sizes}')
         return np.stack(frames)
 
-    def _read(self, name: str) -> np.ndarray:
-        try:
-            data = np.fromfile(os.path.join(self.path, name), np.uint8)
-        except OSError as error:
-            raise UnreadableClip(self.path, f'{name}: {error.strerror or error}') from error
-        raw = data.tobytes()
-        # libjpeg paints what is missing of a cut-off file in grey and OpenCV returns it as if it were whole.
-        cut_off = raw.startswith(b'\xff\xd8') and b'\xff\xd9' not in raw[2:]
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) and not cut_off else None
-        if image is None:
-            raise UnreadableClip(self.path, f'{name} is no readable image')
-        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+def read_image(folder: str, name: str) -> np.ndarray:
+    """Read a frame that is a file.
+
+    Returns:
+        ``(H, W, 3)``, uint8 RGB.
+
+    Raises:
+        UnreadableClip: If the file is missing, damaged, cut off or no image; names the folder and the file.
+    """
+    try:
+        data = np.fromfile(os.path.join(folder, name), np.uint8)
+    except OSError as error:
+        raise UnreadableClip(folder, f'{name}: {error.strerror or error}') from error
+    raw = data.tobytes()
+    # libjpeg paints what is missing of a cut-off file in grey and OpenCV returns it as if it were whole.
+    cut_off = raw.startswith(b'\xff\xd8') and b'\xff\xd9' not in raw[2:]
+    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) and not cut_off else None
+    if image is None:
+        raise UnreadableClip(folder, f'{name} is no readable image')
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
 def _decord_message(error: Exception) -> str:

@@ -41,8 +41,8 @@ def read_id_map(path: str | Path) -> np.ndarray:
         raise OSError(f'{path} cannot be read as a mask: {error}') from error
     if mode not in ('P', 'L', '1'):
         raise ValueError(
-            f'{path} is no id map: it is an image of mode {mode}, and only palette (P) or grey (L) images hold one id a '
-            'pixel'
+            f'{path} is no id map: it is an image of mode {mode}, and only palette (P) or grey (L) images hold one id '
+            'a pixel'
         )
     return ids.astype(np.uint8)
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from .evaluation import check_part_segmentation, check_pose, check_video_segmentation
 from .pretrain import check_asad, check_cropmae, check_dropmae, check_len_keep, check_rsp_block, check_sincos
+from .propagation import check_crw_propagation, check_dino_propagation
 from .report import Difference, Report
 
 __all__ = ['CHECKERS', 'Difference', 'Report', 'check_file']
@@ -22,6 +23,8 @@ CHECKERS: dict[tuple[str, ...], Callable[[Mapping[str, np.ndarray]], Report]] = 
     ('sequences', 'object_names', 'J_M_per_object', 'F_M_per_object'): check_video_segmentation,
     ('vip/gt/*', 'vip/pred/*', 'vip/hist_gt_rows_pred_cols'): check_part_segmentation,
     ('pose/labels/pos_img_1based', 'pck/thresholds'): check_pose,
+    ('video/first_seg_onehot', 'video/soft_predictions'): check_dino_propagation,
+    ('e2e/label0_grid', 'e2e/pred'): check_crw_propagation,
 }
 
 

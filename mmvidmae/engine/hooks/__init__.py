@@ -1,7 +1,15 @@
 from .atomic_checkpoint_hook import AtomicCheckpointHook
 from .non_finite_loss_hook import NonFiniteLossHook
+from .propagation_eval_hook import PropagationEvalHook
 from .reconstruction_vis_hook import ReconstructionVisHook
 from .skipped_video_hook import SkippedVideoHook
 from .step_seed_hook import StepSeedHook
 
-__all__ = ['AtomicCheckpointHook', 'NonFiniteLossHook', 'ReconstructionVisHook', 'SkippedVideoHook', 'StepSeedHook']
+__all__ = [
+    'AtomicCheckpointHook',
+    'NonFiniteLossHook',
+    'PropagationEvalHook',
+    'ReconstructionVisHook',
+    'SkippedVideoHook',
+    'StepSeedHook',
+]

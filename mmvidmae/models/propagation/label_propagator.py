@@ -46,7 +46,8 @@ class LabelPropagator(BaseModel):
     Args:
         backbone: Config of any backbone whose last output is a feature map ``(N, C, h, w)``: ours,
             ``mmpretrain.VisionTransformer`` with ``out_type='featmap'``, a ResNet. It gets its initial weights (or
-            those of its ``init_cfg``) when it is built, since MMEngine initialises only what it trains.
+            those of its ``init_cfg``) when it is built, since MMEngine initialises only what it trains. Or the module
+            itself, which is frozen.
         protocol: How labels are propagated: a name of :data:`PROTOCOLS`, or a dict with ``preset`` and the options of
             :class:`PropagationProtocol` that differ.
         batch_size: Frames that the backbone encodes at a time; the result does not depend on it.
@@ -58,7 +59,7 @@ class LabelPropagator(BaseModel):
 
     def __init__(
         self,
-        backbone: dict,
+        backbone: dict | nn.Module,
         protocol: str | dict = 'cropmae',
         batch_size: int = 4,
         data_preprocessor: dict | None = None,
@@ -77,8 +78,10 @@ class LabelPropagator(BaseModel):
         if batch_size < 1:
             raise ValueError(f'batch_size must be at least 1, got {batch_size}')
         self.batch_size = batch_size
-        self.backbone = MODELS.build(backbone)
-        _init_quietly(self.backbone)
+        if isinstance(backbone, dict):
+            backbone = MODELS.build(backbone)
+            _init_quietly(backbone)
+        self.backbone = backbone
         self.requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> 'LabelPropagator':

@@ -1,0 +1,96 @@
+"""JHMDB's poses."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.io import loadmat
+
+from mmvidmae.registry import DATASETS
+
+from .base import LabelledVideoDataset, VideoProblem, list_frames, pairs_of
+
+
+@DATASETS.register_module()
+class JHMDBDataset(LabelledVideoDataset):
+    """JHMDB as it is distributed: ``Rename_Images/<class>/<video>/00001.png``,
+    ``joint_positions/<class>/<video>/joint_positions.mat``, ``splits/<class>_test_split<n>.txt``.
+
+    The videos are those of a list whose lines name a ``.mat`` file and a folder of frames, in either order, as UVC's
+    and CRW's do (268 videos of split 1), or, without one, the test videos of the data set's own splits. Paths of lists
+    count from ``joint_positions`` and ``Rename_Images`` on, whatever stands before. Frames without joints at the end of
+    a video are predicted and not scored.
+
+    Args:
+        data_root: Folder of the data set.
+        ann_file: A list below ``data_root``, in place of the splits.
+        split: 1, 2 or 3.
+        sequences: Names ``<class>/<video>`` to take in place of a list.
+        **kwargs: See :class:`LabelledVideoDataset`.
+    """
+
+    METAINFO = dict(
+        dataset_type='jhmdb',
+        joint_names=(
+            *('neck', 'belly', 'face', 'right shoulder', 'left shoulder', 'right hip', 'left hip', 'right elbow'),
+            *('left elbow', 'right knee', 'left knee', 'right wrist', 'left wrist', 'right ankle', 'left ankle'),
+        ),
+    )
+
+    def __init__(
+        self,
+        data_root: str,
+        ann_file: str | None = None,
+        split: int = 1,
+        sequences: Sequence[str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self.list_file = ann_file
+        self.split = split
+        super().__init__(data_root, sequences, **kwargs)
+
+    def list_videos(self) -> list[str]:
+        """Names ``<class>/<video>``, in the order of the list."""
+        if self.list_file is not None:
+            path = Path(self.data_root, self.list_file)
+            names = []
+            for number, pair in enumerate(pairs_of(self.read_names(self.list_file), path), 1):
+                mats = [column for column in pair if column.endswith('.mat')]
+                if len(mats) != 1 or len(Path(mats[0]).parts) < 3:
+                    raise ValueError(f'{path}:{number}: expected one .mat file and one folder, got {" ".join(pair)}')
+                names.append('/'.join(Path(mats[0]).parts[-3:-1]))
+            return names
+        lists = sorted(Path(self.data_root, 'splits').glob(f'*_test_split{self.split}.txt'))
+        if not lists:
+            raise FileNotFoundError(f'{self.data_root}/splits has no *_test_split{self.split}.txt')
+        names = []
+        for path in lists:
+            label = path.name.removesuffix(f'_test_split{self.split}.txt')
+            for video, part in pairs_of(self.read_names(path.relative_to(self.data_root)), path):
+                if part == '2':  # 1: training
+                    names.append(f'{label}/{video.removesuffix(".avi")}')
+        return names
+
+    def describe_video(self, name: str) -> dict[str, Any]:
+        """Frames and joints of a video."""
+        frame_paths, frame_names = list_frames(Path(self.data_root, 'Rename_Images', name))
+        path = Path(self.data_root, 'joint_positions', name, 'joint_positions.mat')
+        try:
+            positions = np.asarray(loadmat(str(path), variable_names=['pos_img'])['pos_img'], dtype=np.float64)
+        except FileNotFoundError as error:
+            raise VideoProblem(f'{path}: No such file or directory') from error
+        except Exception as error:  # scipy raises whatever a damaged file leads it to
+            raise VideoProblem(f'{path}: not a readable file of joint positions ({error!r})') from error
+        if positions.ndim == 2:  # MATLAB drops the axis of one frame
+            positions = positions[..., None]
+        if positions.ndim != 3 or len(positions) != 2:
+            raise VideoProblem(f'{path}: pos_img must be 2 x joints x frames, not {positions.shape}')
+        if positions.shape[2] > len(frame_paths):
+            raise VideoProblem(f'{path}: joints of {positions.shape[2]} frames, but {len(frame_paths)} frames')
+        return dict(frame_paths=frame_paths, frame_names=frame_names, gt_joints=positions.transpose(2, 1, 0) - 1)
+
+    def prepare_data(self, idx: int) -> Any:
+        """The item, with the joints of its first frame, through the pipeline."""
+        info = self.get_data_info(idx)
+        return self.pipeline(dict(info, given_joints=info['gt_joints'][0]))

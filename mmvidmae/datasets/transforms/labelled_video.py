@@ -1,0 +1,161 @@
+"""From a labelled video on disk to what the propagator takes."""
+
+import os
+
+import cv2
+import numpy as np
+import torch
+from mmcv.transforms import BaseTransform
+from mmpretrain.structures import DataSample
+
+from mmvidmae.registry import TRANSFORMS
+
+from ..readers import UnreadableClip, read_image
+
+Size = tuple[int, int]
+
+
+def short_side_size(size: Size, short: int, divisor: int = 64) -> Size:
+    """Size with a given short side and the aspect ratio kept, the long side rounded down to a multiple of ``divisor``.
+
+    Args:
+        size: ``(H, W)`` in pixels; of a square, W counts as the long side.
+        short: Short side in pixels.
+        divisor: In pixels.
+
+    Source: ``read_frame`` of DINO's ``eval_video_segmentation.py``: 480 x 854 becomes 480 x 832.
+    """
+    height, width = size
+    if height > width:
+        return int(short * height / width // divisor * divisor), short
+    return short, int(short * width / height // divisor * divisor)
+
+
+def long_side_size(size: Size, long: int, divisor: int = 64) -> Size:
+    """Size with a given long side and the aspect ratio kept, the short side rounded down to a multiple of ``divisor``.
+
+    Args:
+        size: ``(H, W)`` in pixels; of a square, H counts as the long side.
+        long: Long side in pixels.
+        divisor: In pixels.
+
+    Source: CropMAE's evaluation on VIP: 720 x 1280 becomes 448 x 880.
+    """
+    height, width = size
+    if height >= width:
+        return long, int(long * width / height // divisor * divisor)
+    return int(long * height / width // divisor * divisor), long
+
+
+@TRANSFORMS.register_module()
+class LoadVideoFrames(BaseTransform):
+    """Reads the frames of a video and resizes each at once (OpenCV's bilinear), so that only one is held at full size.
+
+    Give one of ``size``, ``short_side`` and ``long_side``, or none for the frames' own size.
+
+    **Required Keys:**
+
+    - frame_paths
+
+    **Added Keys:**
+
+    - frames (torch.Tensor): uint8 RGB ``(T, 3, h, w)``.
+    - ori_shape, img_shape, out_shape (tuple): ``(H, W)`` on disk, of ``frames``, and of predictions.
+    - input_size (str): The rule, for the record.
+
+    Args:
+        size: ``(h, w)``; the aspect ratio is not kept.
+        short_side: Short side in pixels, see :func:`short_side_size`.
+        long_side: Long side in pixels, see :func:`long_side_size`.
+        divisor: What the other side is a multiple of; without a rule, what both sides are rounded down to by resizing.
+        out_size: ``(H, W)`` that predictions are wanted at, to repeat published numbers; by default the size on disk.
+
+    Raises:
+        ValueError: If more than one rule is given.
+        UnreadableClip: If a frame cannot be read, or frames differ in size.
+    """
+
+    def __init__(
+        self,
+        size: Size | None = None,
+        short_side: int | None = None,
+        long_side: int | None = None,
+        divisor: int = 64,
+        out_size: Size | None = None,
+    ) -> None:
+        if sum(rule is not None for rule in (size, short_side, long_side)) > 1:
+            raise ValueError('LoadVideoFrames: give one of size, short_side and long_side')
+        self.size = None if size is None else tuple(size)
+        self.short_side = short_side
+        self.long_side = long_side
+        self.divisor = divisor
+        self.out_size = None if out_size is None else tuple(out_size)
+
+    @property
+    def rule(self) -> str:
+        """How frames are resized, in words."""
+        if self.size is not None:
+            return '{}x{}'.format(*self.size)
+        for name, side in (('short', self.short_side), ('long', self.long_side)):
+            if side is not None:
+                return f'{name} side {side}, the other a multiple of {self.divisor}'
+        return f'native, multiples of {self.divisor}'
+
+    def resized(self, size: Size) -> Size:
+        """``(h, w)`` of the frames of a video whose frames are ``(H, W)`` on disk.
+
+        Raises:
+            ValueError: If nothing is left after rounding down.
+        """
+        if self.size is not None:
+            new = self.size
+        elif self.short_side is not None:
+            new = short_side_size(size, self.short_side, self.divisor)
+        elif self.long_side is not None:
+            new = long_side_size(size, self.long_side, self.divisor)
+        else:
+            new = tuple(side // self.divisor * self.divisor for side in size)
+        if min(new) < 1:
+            raise ValueError(f'frames of {size[0]} x {size[1]} pixels are too small for the input size: {self.rule}')
+        return new
+
+    def transform(self, results: dict) -> dict:
+        """Read the frames."""
+        frames, shape = [], None
+        for path in results['frame_paths']:
+            frame = read_image(*os.path.split(path))
+            if shape is None:
+                shape = frame.shape[:2]
+                height, width = self.resized(shape)
+            if frame.shape[:2] != shape:
+                folder, name = os.path.split(path)
+                raise UnreadableClip(
+                    folder, f'{name} is {frame.shape[1]}x{frame.shape[0]}, the frames before {shape[1]}x{shape[0]}'
+                )
+            frames.append(cv2.resize(frame, (width, height), interpolation=cv2.INTER_LINEAR))
+        results['frames'] = torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2)
+        results.update(ori_shape=shape, img_shape=(height, width), out_shape=self.out_size or shape)
+        results['input_size'] = self.rule
+        return results
+
+
+@TRANSFORMS.register_module()
+class PackLabelledVideo(BaseTransform):
+    """Packs a labelled video into ``inputs`` and a data sample.
+
+    **Required Keys:**
+
+    - frames, video_name, frame_names, frame_paths, ori_shape, img_shape, out_shape, input_size
+    - given_masks and gt_paths, or given_joints and gt_joints
+    """
+
+    META = ('video_name', 'frame_names', 'frame_paths', 'ori_shape', 'img_shape', 'out_shape', 'input_size')
+    LABELS = ('given_masks', 'gt_paths', 'given_joints', 'gt_joints')
+
+    def transform(self, results: dict) -> dict:
+        """Pack the video."""
+        sample = DataSample(metainfo={key: results[key] for key in self.META})
+        for key in self.LABELS:
+            if key in results:
+                sample.set_field(results[key], key)
+        return dict(inputs=results['frames'], data_samples=sample)

@@ -1,0 +1,141 @@
+"""Tells while a model trains what its features are worth."""
+
+import copy
+import time
+from typing import Any
+
+from mmengine.dist import broadcast_object_list, get_rank, get_world_size
+from mmengine.evaluator import Evaluator
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+
+from mmvidmae.registry import DATASETS, HOOKS, MODELS
+
+KEY = 'propagation_eval_videos'
+"""Where checkpoints keep the names of the videos that are scored."""
+
+
+@HOOKS.register_module()
+class PropagationEvalHook(Hook):
+    """Scores the current encoder by label propagation every few epochs.
+
+    The scores go to the log and to all visualisation backends as ``propagation/<name>``, at the iteration that the
+    loss has there. A frozen copy of the encoder is scored: the model in training, its mode and the random state stay
+    as they are.
+
+    What is scored must not change within a run, or the curve means nothing. So the budget decides once: before the
+    first evaluation the first video is timed, and as many videos from the start of the list are taken as their numbers
+    of frames allow, at least one. Checkpoints remember them.
+
+    Args:
+        dataset: Config of a dataset of labelled videos, with its pipeline (``docs/evaluation_data.md``).
+        metric: Config of the metric.
+        protocol: How labels are propagated, as in ``LabelPropagator``.
+        interval: Epochs between evaluations; the last epoch is evaluated in any case.
+        max_seconds: What one evaluation may take, about.
+        spread: Whether all ranks share the videos. Otherwise rank 0 scores them all while the others wait.
+        before_train: Whether to score the encoder before the first epoch as well, to see what training adds.
+        batch_size: Frames that the encoder takes at a time.
+    """
+
+    priority = 'LOW'  # after the loss of the epoch's last iteration is logged
+
+    def __init__(
+        self,
+        dataset: dict,
+        metric: dict,
+        protocol: str | dict = 'cropmae',
+        interval: int = 20,
+        max_seconds: float = 60.0,
+        spread: bool = True,
+        before_train: bool = True,
+        batch_size: int = 4,
+    ) -> None:
+        if interval < 1 or not max_seconds > 0:
+            raise ValueError(
+                f'interval must be at least 1 epoch and max_seconds above 0, got {interval} and {max_seconds}'
+            )
+        self.dataset = DATASETS.build(dataset)
+        self.evaluator = Evaluator(metric)
+        self.evaluator.dataset_meta = self.dataset.metainfo
+        self.protocol = protocol
+        self.interval = interval
+        self.max_seconds = max_seconds
+        self.spread = spread
+        self.at_start = before_train
+        self.batch_size = batch_size
+        self.videos: list[str] | None = None
+
+    def before_train(self, runner: Runner) -> None:
+        """Score the untrained encoder, unless this is a resumed run."""
+        if self.at_start and runner.iter == 0:
+            self._evaluate(runner)
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Score the encoder every ``interval`` epochs and after the last."""
+        if self.every_n_epochs(runner, self.interval) or self.is_last_train_epoch(runner):
+            self._evaluate(runner)
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Remember which videos are scored."""
+        if self.videos is not None:
+            checkpoint[KEY] = self.videos
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Go on with the videos of the run that is resumed, as far as the dataset still has them."""
+        known = {self.dataset.get_data_info(index)['video_name'] for index in range(len(self.dataset))}
+        videos = checkpoint.get(KEY)
+        if videos and known.issuperset(videos):
+            self.videos = videos
+
+    def _evaluate(self, runner: Runner) -> None:
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        propagator = MODELS.build(
+            dict(
+                type='mmvidmae.LabelPropagator',
+                backbone=copy.deepcopy(model.backbone),
+                protocol=self.protocol,
+                batch_size=self.batch_size,
+            )
+        ).to(next(model.backbone.parameters()).device)
+
+        rank, world = (get_rank(), get_world_size()) if self.spread else (0, 1)
+        start = time.perf_counter()
+        if self.videos is None:
+            self.videos = self._choose(propagator, world)
+        indices = [
+            index
+            for index in range(len(self.dataset))
+            if self.dataset.get_data_info(index)['video_name'] in self.videos
+        ]
+        for index in indices[rank::world] if self.spread or get_rank() == 0 else ():
+            batch = self._batch(index)
+            self.evaluator.process(data_samples=propagator.test_step(batch), data_batch=batch)
+        metrics = self.evaluator.evaluate(len(indices))
+        seconds = time.perf_counter() - start
+
+        scores = {f'propagation/{name.rsplit("/", 1)[-1]}': value for name, value in metrics.items()}
+        runner.visualizer.add_scalars(scores, step=runner.iter)
+        shown = ', '.join(f'{name} {value:.4f}' for name, value in scores.items())
+        runner.logger.info(f'Propagation at iteration {runner.iter}, {len(indices)} videos in {seconds:.0f} s: {shown}')
+
+    def _choose(self, propagator: Any, world: int) -> list[str]:
+        """Names of the videos that the budget allows; the same on all ranks."""
+        frames = [len(self.dataset.get_data_info(index)['frame_paths']) for index in range(len(self.dataset))]
+        chosen = [None]
+        if get_rank() == 0:
+            start = time.perf_counter()
+            propagator.test_step(self._batch(0))
+            affordable = self.max_seconds * world * frames[0] / (time.perf_counter() - start)
+            total, count = 0, 0
+            while count < len(frames) and (count == 0 or total + frames[count] <= affordable):
+                total += frames[count]
+                count += 1
+            chosen = [[self.dataset.get_data_info(index)['video_name'] for index in range(count)]]
+        broadcast_object_list(chosen)
+        return chosen[0]
+
+    def _batch(self, index: int) -> dict:
+        item = self.dataset[index]
+        return dict(inputs=[item['inputs']], data_samples=[item['data_samples']])
