@@ -30,7 +30,12 @@ METHODS = ('dropmae', 'siammae')
 RUNNABLE = sorted(path for method in METHODS for path in (CONFIGS / method).rglob('*.py'))
 RECIPES = [path for path in RUNNABLE if not path.stem.endswith('demo')]
 # loaders.py is their base; the demo's held-out pairs are other parts of the same clips, set by its configs
-DATA_SETS = sorted(p for p in (CONFIGS / '_base_/datasets').glob('*.py') if p.stem not in ('loaders', 'demo'))
+DATA_SETS = sorted(
+    p
+    for p in (CONFIGS / '_base_/datasets').glob('*.py')
+    if p.stem not in ('loaders', 'demo') and not p.stem.endswith('_propagation')
+)
+PROPAGATION = sorted((CONFIGS / 'propagation').glob('*.py'))
 
 
 def name(path: Path) -> str:
@@ -267,3 +272,46 @@ def test_readme_shows_configs_that_work(tmp_path):
     assert configs['own'].train_dataloader.dataset.keys() == {'type', 'data_root', 'pipeline'}
     assert configs['own_smaller'].train_dataloader.dataset.pipeline[2].size == 128
     assert build_model(configs['own_smaller']).backbone.patch_resolution == (8, 8)
+
+
+@pytest.mark.parametrize('path', PROPAGATION, ids=name)
+def test_frozen_evaluation_builds(path):
+    config = Config.fromfile(path)
+    parts = re.fullmatch(
+        r'(?P<encoder>[a-z0-9-]+)_(?P<preset>dino|crw|cropmae|siammae_paper)_(?P<data>[a-z0-9-]+)', path.stem
+    )
+    assert parts, f'{path.stem} does not follow the naming convention'
+    assert config.model.protocol.preset == parts['preset']
+    model = MODELS.build(config.model)
+    frames = torch.zeros(1, 3, 64, 96, dtype=torch.uint8)
+    (features,) = model([frames], mode='tensor')
+    stride = int(re.search(r'p(\d+)$', parts['encoder'])[1]) if parts['encoder'] != 'resnet50' else 8
+    assert features.shape[2:] == (64 // stride, 96 // stride)
+
+    dataset = DATASETS.build(config.test_dataloader.dataset, default_args=dict(lazy_init=True))
+    kind = dict(davis='DAVISDataset', youtube='YouTubeVOSDataset', vip='VIPDataset', jhmdb='JHMDBDataset')
+    assert type(dataset).__name__ == kind[parts['data'].split('-')[0].rstrip('0123456789')]
+    load = dataset.pipeline.transforms[0]
+    for size in ((480, 854), (720, 1280), (640, 360)):
+        assert not any(side % stride for side in load.resized(size)), 'the input must divide into patches'
+    metric = METRICS.build(config.test_evaluator)
+    assert str(metric.out_dir) == f'work_dirs/{path.stem}/predictions'
+    assert DATA_SAMPLERS.build(config.test_dataloader.sampler, default_args=dict(dataset=range(6)))
+    for hook in (*config.default_hooks.values(), *config.custom_hooks):
+        assert HOOKS.build(hook)
+
+
+def test_protocols_are_those_of_their_sources():
+    protocols = {
+        path.stem: MODELS.build(Config.fromfile(path).model).protocol
+        for path in PROPAGATION
+        if path.stem.startswith('vit-small-p16')
+    }
+    for data in ('davis2017', 'vip', 'jhmdb'):
+        for preset, temperature in (('cropmae', 0.7), ('siammae_paper', 0.07)):
+            protocol = protocols[f'vit-small-p16_{preset}_{data}']
+            radius = 8 if (preset, data) == ('siammae_paper', 'vip') else 20
+            assert (protocol.topk, protocol.queue, protocol.radius) == (10 if data == 'vip' else 7, 20, radius)
+            assert protocol.temperature == temperature
+    dino = protocols['vit-small-p16_dino_davis2017']
+    assert (dino.topk, dino.queue, dino.radius, dino.window, dino.temperature) == (5, 7, 12, 'square', 0.1)

@@ -52,9 +52,14 @@ def test_colour_images_and_broken_files_are_named(tmp_path):
 def test_a_failed_write_leaves_the_file_that_was_there(tmp_path):
     path = tmp_path / 'scores.json'
     path.write_text('old')
-    with pytest.raises(KeyError), whole_file(path) as part:
-        part.write_text('half')
-        raise KeyError
+
+    def fail() -> None:
+        with whole_file(path) as part:
+            part.write_text('half')
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
     assert path.read_text() == 'old'
     with whole_file(path) as part:
         part.write_text('new')

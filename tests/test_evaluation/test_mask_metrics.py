@@ -140,7 +140,7 @@ class TestVideoSegmentation:
 
     def test_too_short_a_video_is_named(self, tmp_path):
         sample = mask_sample('a', moving_objects(2), write_masks(tmp_path / 'gt', moving_objects(2)))
-        with pytest.raises(ValueError, match='video a: .*at least 3 frames'):
+        with pytest.raises(ValueError, match=r'video a: .*at least 3 frames'):
             evaluate([sample], vos())
 
     def test_frames_without_ground_truth_do_not_count(self, tmp_path):
@@ -278,7 +278,7 @@ class TestOneRun:
     def test_mixed_protocols_are_refused(self, videos, change):
         for key, value in change.items():
             videos[2].set_field(value, key, field_type='metainfo')
-        with pytest.raises(ValueError, match='not made in the same way.*video0 with .*video2 with'):
+        with pytest.raises(ValueError, match=r'not made in the same way.*video0 with .*video2 with'):
             evaluate(videos, vos())
 
     def test_every_video_once(self, videos):
@@ -357,7 +357,7 @@ class TestPartSegmentation:
         pred = moving_objects(3)
         pred[1, 0, 0] = 20
         sample = mask_sample('v', pred, write_masks(tmp_path / 'gt', moving_objects(3), mode='L'))
-        with pytest.raises(ValueError, match='video v: frame 00001: .*20'):
+        with pytest.raises(ValueError, match=r'video v: frame 00001: .*20'):
             evaluate([sample], parts())
 
     def test_a_video_of_ignored_pixels_has_no_score(self, tmp_path):

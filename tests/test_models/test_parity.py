@@ -22,7 +22,7 @@ def test_matches_the_authors(path: Path):
 def test_all_kinds_are_covered():
     names = {path.stem for path in DATA.glob('*.npz')}
     pretrain = {'asad', 'dropmae_forward', 'len_keep', 'siammae_cropmae', 'siammae_rsp_block', 'sincos'}
-    assert names == pretrain | {'jhmdb_pck', 'vip_miou'}
+    assert names == pretrain | {'jhmdb_pck', 'labelprop_crw', 'labelprop_dino', 'vip_miou'}
 
 
 @pytest.mark.parametrize(
@@ -40,6 +40,8 @@ def test_all_kinds_are_covered():
         ('asad', 'W', 1e-4, {'W'}),
         ('jhmdb_pck', 'pck/1/pred_grid_xy', 1e-6, {'pck/dist_joint00', 'pck/dist_joint14'}),
         ('vip_miou', 'vip/miou', 1e-6, {'vip/miou'}),
+        ('labelprop_dino', 'a/segs', 1e-3, {'a/out'}),
+        ('labelprop_crw', 'a/label0', 1e-3, {'a/pred'}),
     ],
 )
 def test_a_small_change_is_caught(tmp_path: Path, name: str, array: str, change: float, caught: set):

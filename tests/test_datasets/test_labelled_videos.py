@@ -1,0 +1,306 @@
+"""Labelled videos: official layouts, what is given, what is checked, sizes."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.dataset import pseudo_collate
+from PIL import Image
+from scipy.io import savemat
+
+from mmvidmae.datasets import (
+    DAVISDataset,
+    JHMDBDataset,
+    LoadVideoFrames,
+    PackLabelledVideo,
+    UnreadableClip,
+    VIPDataset,
+    YouTubeVOSDataset,
+)
+from mmvidmae.evaluation.id_maps import write_id_map
+from mmvidmae.registry import DATASETS
+
+PIPELINE = [dict(type='mmvidmae.LoadVideoFrames', size=(32, 48)), dict(type='mmvidmae.PackLabelledVideo')]
+
+
+def write_frames(folder: Path, num: int, size=(60, 90), first: int = 0, suffix: str = '.jpg') -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for index in range(num):
+        image = np.full((*size, 3), (200, 100, 20 + 10 * index), np.uint8)
+        Image.fromarray(image).save(folder / f'{first + index:05d}{suffix}', quality=95)
+
+
+def mask_with(ids, size=(60, 90)) -> np.ndarray:
+    mask = np.zeros(size, np.uint8)
+    for index, value in enumerate(ids):
+        mask[10 * index : 10 * index + 10, 20:50] = value
+    return mask
+
+
+@pytest.fixture
+def davis(tmp_path):
+    """Two sequences of 3 and 1 frames, with void in the first masks."""
+    for name, num in (('bear', 3), ('camel', 1)):
+        write_frames(tmp_path / 'JPEGImages/480p' / name, num)
+        for index in range(num):
+            write_id_map(tmp_path / f'Annotations/480p/{name}/{index:05d}.png', mask_with([1, 2, 255]))
+    for year in ('2016', '2017'):
+        (tmp_path / 'ImageSets' / year).mkdir(parents=True)
+        (tmp_path / 'ImageSets' / year / 'val.txt').write_text('bear\ncamel\n')
+    return tmp_path
+
+
+def test_davis_2017(davis):
+    dataset = DATASETS.build(dict(type='mmvidmae.DAVISDataset', data_root=str(davis), pipeline=PIPELINE))
+    assert len(dataset) == 2
+    item = dataset[0]
+    sample = item['data_samples']
+    assert item['inputs'].shape == (3, 3, 32, 48)
+    assert item['inputs'].dtype == torch.uint8
+    # RGB, in the order of the frames
+    np.testing.assert_allclose(item['inputs'].float().mean((2, 3))[:, :2], [[200, 100]] * 3, atol=3)
+    assert (item['inputs'][:, 2].float().mean((1, 2)).diff() > 0).all()
+    assert (sample.video_name, sample.frame_names) == ('bear', ['00000', '00001', '00002'])
+    assert (sample.ori_shape, sample.img_shape, sample.out_shape) == ((60, 90), (32, 48), (60, 90))
+    assert sample.input_size == '32x48'
+    assert list(sample.given_masks) == [0]
+    assert np.array_equal(sample.given_masks[0], mask_with([1, 2])), 'void is background'
+    assert [Path(path).name for path in sample.gt_paths] == ['00000.png', '00001.png', '00002.png']
+    assert len(dataset[1]['data_samples'].frame_names) == 1
+    assert set(pseudo_collate([item])) == {'inputs', 'data_samples'}
+
+
+def test_davis_2016_has_one_object(davis):
+    dataset = DAVISDataset(str(davis), year='2016', pipeline=PIPELINE)
+    assert np.array_equal(dataset[0]['data_samples'].given_masks[0], mask_with([1, 1, 1]))
+
+
+def test_the_list_of_the_2016_release(davis):
+    (davis / 'ImageSets/2016/val.txt').unlink()
+    (davis / 'ImageSets/480p').mkdir()
+    lines = [
+        f'/JPEGImages/480p/{name}/{index:05d}.jpg /Annotations/480p/{name}/{index:05d}.png '
+        for name, num in (('camel', 1), ('bear', 3))
+        for index in range(num)
+    ]
+    (davis / 'ImageSets/480p/val.txt').write_text('\n'.join(lines))
+    dataset = DAVISDataset(str(davis), year='2016')
+    assert [dataset.get_data_info(index)['video_name'] for index in range(2)] == ['camel', 'bear']
+
+
+def test_test_dev_has_first_masks_only(davis):
+    (davis / 'ImageSets/2017/test-dev.txt').write_text('bear\n')
+    for index in (1, 2):
+        (davis / f'Annotations/480p/bear/{index:05d}.png').unlink()
+    sample = DAVISDataset(str(davis), split='test-dev', pipeline=PIPELINE)[0]['data_samples']
+    assert sample.gt_paths == [None, None, None]
+    assert list(sample.given_masks) == [0]
+
+
+def test_all_that_is_wrong_is_told_at_once(davis):
+    (davis / 'ImageSets/2017/val.txt').write_text('bear\ncamel\nghost\n')
+    (davis / 'Annotations/480p/bear/00001.png').unlink()
+    (davis / 'JPEGImages/480p/camel/00000.jpg').write_bytes(b'')
+    with pytest.raises(ValueError, match='3 problems with 3 videos') as caught:
+        DAVISDataset(str(davis))
+    for part in ('bear: 00001.png is missing', 'camel/00000.jpg: the file is empty', 'ghost: No such file'):
+        assert part in str(caught.value)
+    assert len(DAVISDataset(str(davis), sequences=['bear'], split='test')) == 1, 'one may leave videos out'
+
+
+@pytest.mark.parametrize(
+    ('break_it', 'message'),
+    [
+        (lambda root: (root / 'ImageSets/2017/val.txt').unlink(), 'val.txt is missing'),
+        (lambda root: (root / 'ImageSets/2017/val.txt').write_text('\n'), 'no video is listed'),
+        (lambda root: (root / 'ImageSets/2017/val.txt').write_text('bear\nbear\n'), 'listed twice: bear'),
+        (lambda root: (root / 'JPEGImages/480p/bear/00002.jpg').unlink(), 'bear: 00002.png has no frame'),
+        (
+            lambda root: write_id_map(root / 'Annotations/480p/bear/00000.png', mask_with([1], (30, 90))),
+            '90 x 30 pixels, but its frame has 90 x 60',
+        ),
+        (lambda root: (root / 'Annotations/480p/bear/00000.png').write_bytes(b'no'), '00000.png: not a readable image'),
+    ],
+)
+def test_what_is_checked_before_anything_runs(davis, break_it, message):
+    break_it(davis)
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        DAVISDataset(str(davis))
+
+
+def test_other_mistakes(davis, tmp_path):
+    with pytest.raises(FileNotFoundError, match='is no folder'):
+        DAVISDataset(str(tmp_path / 'nowhere'))
+    with pytest.raises(ValueError, match='year must be'):
+        DAVISDataset(str(davis), year='2018')
+    write_id_map(davis / 'Annotations/480p/bear/00000.png', mask_with([255]))
+    with pytest.raises(ValueError, match=r'video bear: no object is given in .*00000\.png'):
+        DAVISDataset(str(davis), pipeline=PIPELINE)[0]
+    Image.fromarray(np.zeros((60, 90, 3), np.uint8)).save(davis / 'Annotations/480p/bear/00000.png')
+    with pytest.raises(ValueError, match='is no id map'):
+        DAVISDataset(str(davis), pipeline=PIPELINE)[0]
+
+
+def test_damaged_frames_are_named(davis):
+    path = davis / 'JPEGImages/480p/bear/00001.jpg'
+    path.write_bytes(path.read_bytes()[:300])
+    with pytest.raises(UnreadableClip, match=r'00001\.jpg is no readable image'):
+        DAVISDataset(str(davis), pipeline=PIPELINE)[0]
+    write_frames(path.parent, 1, (30, 90), first=1)
+    with pytest.raises(UnreadableClip, match=r'00001\.jpg is 90x30, the frames before 90x60'):
+        DAVISDataset(str(davis), pipeline=PIPELINE)[0]
+
+
+@pytest.fixture
+def youtube(tmp_path):
+    """A video of 4 frames: object 1 from the first on, 2 and 5 from the third on, whose mask shows all three."""
+    root = tmp_path / 'valid'
+    for index in range(4):
+        write_frames(root / 'JPEGImages/v1', 1, first=5 * index)
+    write_id_map(root / 'Annotations/v1/00000.png', mask_with([1]))
+    write_id_map(root / 'Annotations/v1/00010.png', mask_with([1, 2, 5]))
+    objects = {'1': ['00000', '00005'], '2': ['00010', '00015'], '5': ['00010']}
+    meta = dict(v1=dict(objects={key: dict(category='cat', frames=frames) for key, frames in objects.items()}))
+    (root / 'meta.json').write_text(json.dumps(dict(videos=meta)))
+    return tmp_path
+
+
+def test_youtube_vos_gives_objects_where_they_appear(youtube):
+    sample = YouTubeVOSDataset(str(youtube), pipeline=PIPELINE)[0]['data_samples']
+    assert sample.frame_names == ['00000', '00005', '00010', '00015']
+    assert list(sample.given_masks) == [0, 2]
+    assert np.array_equal(sample.given_masks[0], mask_with([1]))
+    assert np.array_equal(sample.given_masks[2], mask_with([0, 2, 5])), 'only what is new'
+    assert sample.gt_paths == [None] * 4
+
+
+def test_youtube_vos_training_split_has_ground_truth(youtube):
+    (youtube / 'valid').rename(youtube / 'train')
+    sample = YouTubeVOSDataset(str(youtube), split='train', pipeline=PIPELINE)[0]['data_samples']
+    assert [path is not None for path in sample.gt_paths] == [True, False, True, False]
+
+
+@pytest.mark.parametrize(
+    ('break_it', 'message'),
+    [
+        (lambda root: (root / 'meta.json').unlink(), 'meta.json is missing'),
+        (lambda root: (root / 'meta.json').write_text('[]'), "is not YouTube-VOS's list"),
+        (lambda root: (root / 'Annotations/v1/00010.png').unlink(), '00010.png, where object 2 is given, is missing'),
+        (lambda root: (root / 'JPEGImages/v1/00000.jpg').unlink(), '00000.png has no frame'),
+    ],
+)
+def test_youtube_vos_mistakes(youtube, break_it, message):
+    break_it(youtube / 'valid')
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        YouTubeVOSDataset(str(youtube))
+
+
+def test_vip(tmp_path):
+    write_frames(tmp_path / 'Images/videos1', 2)
+    for index in range(2):
+        path = tmp_path / f'Annotations/Category_ids/videos1/{index:05d}.png'
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(mask_with([13, 19])).save(path)  # grey
+    (tmp_path / 'lists').mkdir()
+    (tmp_path / 'lists/val_videos.txt').write_text('videos1\n')
+    dataset = VIPDataset(str(tmp_path), pipeline=PIPELINE)
+    assert len(dataset.metainfo['classes']) == 20
+    sample = dataset[0]['data_samples']
+    assert np.array_equal(sample.given_masks[0], mask_with([13, 19]))
+    assert all(sample.gt_paths)
+
+
+@pytest.fixture
+def jhmdb(tmp_path):
+    """Two videos of class clap, of 4 frames of which 3 have joints."""
+    for seed, name in enumerate(('a_clap', 'b_clap')):
+        write_frames(tmp_path / 'Rename_Images/clap' / name, 4, first=1, suffix='.png')
+        folder = tmp_path / 'joint_positions/clap' / name
+        folder.mkdir(parents=True)
+        points = np.random.default_rng(seed).uniform(1, 60, (2, 15, 3))
+        savemat(folder / 'joint_positions.mat', dict(pos_img=points))
+    (tmp_path / 'splits').mkdir()
+    (tmp_path / 'splits/clap_test_split1.txt').write_text('a_clap.avi 1\nb_clap.avi 2\n')
+    return tmp_path
+
+
+def names_of(dataset) -> list[str]:
+    return [dataset.get_data_info(index)['video_name'] for index in range(len(dataset))]
+
+
+def test_jhmdb(jhmdb):
+    dataset = JHMDBDataset(str(jhmdb), pipeline=PIPELINE)
+    assert names_of(dataset) == ['clap/b_clap'], 'the test part of the split'
+    sample = dataset[0]['data_samples']
+    points = np.random.default_rng(1).uniform(1, 60, (2, 15, 3))
+    assert sample.gt_joints.shape == (3, 15, 2)
+    np.testing.assert_allclose(sample.gt_joints[2, 4], points[:, 4, 2] - 1)
+    assert np.array_equal(sample.given_joints, sample.gt_joints[0])
+    assert len(sample.frame_names) == 4
+    assert len(dataset.metainfo['joint_names']) == 15
+
+
+@pytest.mark.parametrize('reverse', [False, True])
+def test_jhmdb_lists_of_uvc_and_crw(jhmdb, reverse):
+    lines = []
+    for name in ('b_clap', 'a_clap'):
+        pair = (f'JHMDB/joint_positions/clap/{name}/joint_positions.mat', f'/somewhere/Rename_Images/clap/{name}')
+        lines.append(' '.join(pair[::-1] if reverse else pair))
+    (jhmdb / 'list.txt').write_text('\n'.join(lines) + '\n')
+    assert names_of(JHMDBDataset(str(jhmdb), ann_file='list.txt')) == ['clap/b_clap', 'clap/a_clap']
+
+
+@pytest.mark.parametrize(
+    ('break_it', 'message'),
+    [
+        (lambda root: (root / 'splits/clap_test_split1.txt').write_text('b_clap\n'), 'split1.txt:1: expected two'),
+        (lambda root: (root / 'joint_positions/clap/b_clap/joint_positions.mat').unlink(), 'No such file'),
+        (
+            lambda root: (root / 'joint_positions/clap/b_clap/joint_positions.mat').write_bytes(b'x' * 200),
+            'not a readable file of joint positions',
+        ),
+        (lambda root: (root / 'Rename_Images/clap/b_clap/00004.png').rename(root / 'x'), None),
+        (
+            lambda root: [(root / f'Rename_Images/clap/b_clap/0000{i}.png').unlink() for i in (3, 4)],
+            'joints of 3 frames, but 2 frames',
+        ),
+    ],
+)
+def test_jhmdb_mistakes(jhmdb, break_it, message):
+    break_it(jhmdb)
+    if message is None:
+        assert len(JHMDBDataset(str(jhmdb))) == 1
+        return
+    with pytest.raises(ValueError, match=message):
+        JHMDBDataset(str(jhmdb))
+
+
+@pytest.mark.parametrize(
+    ('options', 'size', 'expected'),
+    [
+        (dict(size=(480, 880)), (480, 854), (480, 880)),
+        (dict(short_side=480), (480, 854), (480, 832)),
+        (dict(short_side=480), (1000, 563), (832, 480)),
+        (dict(long_side=880), (720, 1280), (448, 880)),
+        (dict(long_side=880), (1080, 810), (880, 640)),
+        (dict(divisor=16), (480, 854), (480, 848)),
+        (dict(divisor=8), (7, 854), None),
+    ],
+)
+def test_input_sizes(options, size, expected):
+    load = LoadVideoFrames(**options)
+    if expected is None:
+        with pytest.raises(ValueError, match='too small'):
+            load.resized(size)
+    else:
+        assert load.resized(size) == expected
+
+
+def test_sizes_of_predictions(davis):
+    pipeline = [LoadVideoFrames(short_side=64, divisor=32, out_size=(48, 88)), PackLabelledVideo()]
+    sample = DAVISDataset(str(davis), pipeline=pipeline)[0]['data_samples']
+    assert (sample.img_shape, sample.out_shape) == ((64, 96), (48, 88))
+    with pytest.raises(ValueError, match='give one of'):
+        LoadVideoFrames(size=(32, 32), short_side=480)

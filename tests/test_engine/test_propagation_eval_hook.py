@@ -1,0 +1,91 @@
+"""The score of frozen features while a model trains."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tiny_runs import build, read_trace, tiny_config
+
+from mmvidmae.evaluation.id_maps import write_id_map
+from mmvidmae.registry import HOOKS
+
+SCORES = {'propagation/J&F-Mean', 'propagation/J-Mean', 'propagation/F-Mean'}
+
+
+@pytest.fixture(scope='module')
+def davis(tmp_path_factory) -> Path:
+    """Three sequences of 4 frames with a moving square."""
+    root = tmp_path_factory.mktemp('davis')
+    (root / 'ImageSets/2017').mkdir(parents=True)
+    (root / 'ImageSets/2017/val.txt').write_text('a\nb\nc\n')
+    rng = np.random.default_rng(0)
+    for name in 'abc':
+        texture = rng.integers(120, 256, (24, 24, 3), dtype=np.uint8)
+        for index in range(4):
+            frame, mask = np.full((64, 96, 3), 40, np.uint8), np.zeros((64, 96), np.uint8)
+            frame[16:40, 8 + 8 * index : 32 + 8 * index], mask[16:40, 8 + 8 * index : 32 + 8 * index] = texture, 1
+            path = root / f'JPEGImages/480p/{name}/{index:05d}.jpg'
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(frame).save(path)
+            write_id_map(root / f'Annotations/480p/{name}/{index:05d}.png', mask)
+    return root
+
+
+def hook(davis: Path, **options) -> dict:
+    pipeline = [dict(type='mmvidmae.LoadVideoFrames', divisor=8), dict(type='mmvidmae.PackLabelledVideo')]
+    return dict(
+        type='mmvidmae.PropagationEvalHook',
+        dataset=dict(type='mmvidmae.DAVISDataset', data_root=str(davis), pipeline=pipeline),
+        metric=dict(type='mmvidmae.VideoSegmentationMetric'),
+        protocol='dino',
+        **options,
+    )
+
+
+def scored(work_dir: Path) -> dict[int, dict]:
+    """What the backends were told, by iteration."""
+    lines = [json.loads(line) for path in sorted(work_dir.glob('*/vis_data/scalars.json')) for line in path.open()]
+    return {line['step']: line for line in lines if 'propagation/J&F-Mean' in line}
+
+
+def test_scores_are_logged_and_training_is_left_alone(davis, video_dir, tmp_path):
+    traces = []
+    for name, hooks in (('without', []), ('with', [hook(davis, interval=2)])):
+        (tmp_path / name).mkdir()
+        cfg = tiny_config(video_dir, tmp_path / name / 'work', 'SiamMAE')
+        cfg.custom_hooks += [dict(type='TraceHook'), *hooks]
+        runner = build(cfg)
+        runner.train()
+        traces.append(read_trace(tmp_path / name / 'work'))
+    assert traces[0] == traces[1], 'the evaluation changed the training'
+    assert any(p.requires_grad for p in runner.model.backbone.parameters())
+
+    scores = scored(tmp_path / 'with' / 'work')
+    assert list(scores) == [0, 8, 12], 'before the first epoch, after two, and after the last'
+    assert all(line.keys() >= SCORES for line in scores.values())
+    assert scores[0]['propagation/J&F-Mean'] != scores[12]['propagation/J&F-Mean']
+    checkpoint = torch.load(tmp_path / 'with/work/epoch_3.pth')
+    assert checkpoint['propagation_eval_videos'] == ['a', 'b', 'c']
+
+
+def test_a_budget_chooses_once_and_a_resumed_run_keeps_it(davis, video_dir, tmp_path):
+    cfg = tiny_config(video_dir, tmp_path / 'work', 'DropMAE', train_cfg__max_epochs=1)
+    cfg.custom_hooks.append(hook(davis, interval=1, max_seconds=1e-6, before_train=False))
+    build(cfg).train()
+    checkpoint = torch.load(tmp_path / 'work/epoch_1.pth')
+    assert checkpoint['propagation_eval_videos'] == ['a'], 'never less than one'
+
+    cfg = tiny_config(video_dir, tmp_path / 'work', 'DropMAE', train_cfg__max_epochs=2, resume=True)
+    cfg.custom_hooks.append(hook(davis, interval=1, max_seconds=1e6))
+    build(cfg).train()
+    assert torch.load(tmp_path / 'work/epoch_2.pth')['propagation_eval_videos'] == ['a']
+    assert list(scored(tmp_path / 'work')) == [4, 8]
+
+
+def test_options_are_checked(davis):
+    for options in (dict(interval=0), dict(max_seconds=0)):
+        with pytest.raises(ValueError, match='interval must be at least 1 epoch and max_seconds above 0'):
+            HOOKS.build(hook(davis, **options))
