@@ -25,7 +25,7 @@ from mmvidmae.models.propagation import (
     transfer_labels,
 )
 from mmvidmae.models.propagation.labels import resize_nearest
-from mmvidmae.models.selfsup import SiamMAE
+from mmvidmae.models.selfsup import DropMAE, SiamMAE
 from mmvidmae.registry import MODELS
 
 ARCH = dict(embed_dims=24, num_layers=2, num_heads=2, feedforward_channels=48)
@@ -267,10 +267,20 @@ def test_takes_the_encoder_of_a_pretraining_checkpoint(tmp_path):
         assert torch.equal(model.backbone.state_dict()[name], value), name
 
 
-def test_refuses_a_checkpoint_without_its_backbone(tmp_path):
+def test_refuses_a_checkpoint_that_does_not_fit(tmp_path):
     torch.save(dict(model={'blocks.0.attn.qkv.weight': torch.zeros(3)}), tmp_path / 'author.pth')
     with pytest.raises(ValueError, match=r'no parameter of the backbone.*convert\.py'):
         load_checkpoint(LabelPropagator(BACKBONE), str(tmp_path / 'author.pth'))
+
+    drop = DropMAE(backbone=dict(BACKBONE), neck=dict(decoder_dims=32, depth=1, num_heads=4))
+    torch.save(dict(state_dict=drop.state_dict()), tmp_path / 'dropmae.pth')
+    with pytest.raises(
+        ValueError, match=r"missing \['backbone.cls_token'.*unknown \['backbone.frame_embed'.*frame_embed=True"
+    ):
+        load_checkpoint(LabelPropagator(BACKBONE), str(tmp_path / 'dropmae.pth'))
+    model = LabelPropagator(dict(BACKBONE, frame_embed=True, with_cls_token=False))
+    load_checkpoint(model, str(tmp_path / 'dropmae.pth'))
+    assert torch.equal(model.backbone.frame_embed, drop.backbone.frame_embed)
 
 
 def test_untrained_backbones_are_initialised_as_for_training():

@@ -52,7 +52,11 @@ def top_affinities(
     num_near = sum(map(len, keys[num_free:]))
     reach = size_a if radius is None else int(radius) if window == 'square' else math.ceil(radius) - 1
     budget = BUDGET.get(query.device.type, BUDGET['cuda'])
-    all_rows = torch.arange(slots * size_a).unflatten(0, (slots, size_a)).split([len(group) for group in keys])
+    all_rows = (
+        torch.arange(slots * size_a, device=query.device)
+        .unflatten(0, (slots, size_a))
+        .split([len(group) for group in keys])
+    )
     found = []
     start = 0
     while start < size_a:
@@ -61,9 +65,8 @@ def top_affinities(
         groups, rows = ([*part[:num_free], *(x[:, first:last] for x in part[num_free:])] for part in (keys, all_rows))
         scores = _scores(query[start:stop].flatten(0, 1), groups)  # (rows of keys, B, queries)
         if num_near:
-            outside = _outside(torch.arange(start, stop), torch.arange(first, last), size_b, radius, window)
             near = scores[(slots - num_near) * size_a :].unflatten(0, (num_near, last - first))
-            near.masked_fill_(outside.to(query.device, non_blocking=True), -math.inf)
+            near.masked_fill_(_outside((start, stop), (first, last), size_b, radius, window, query.device), -math.inf)
 
         if small:
             values, index = scores.flatten(0, 1).topk(topk, dim=0)
@@ -74,7 +77,7 @@ def top_affinities(
             values, order = candidates.topk(topk, dim=0)
             index = row.gather(0, order // size_b) * size_b + order % size_b
         # from the rows at hand to those of the frames
-        rows = torch.cat([part.flatten() for part in rows]).to(query.device, non_blocking=True)
+        rows = torch.cat([part.flatten() for part in rows])
         found.append((values, rows[index // size_b] * size_b + index % size_b))
         start = stop
     values, index = (torch.cat(parts, dim=1).T for parts in zip(*found))
@@ -119,11 +122,13 @@ def _scores(band: Tensor, groups: Sequence[Tensor]) -> Tensor:
     return scores
 
 
-def _outside(rows: Tensor, key_rows: Tensor, size_b: int, radius: float, window: str) -> Tensor:
-    """Which keys are out of reach: bool ``(key rows, B, rows * B)``."""
-    columns = torch.arange(size_b)
-    offset_a = (key_rows[:, None] - rows).abs()[:, None, :, None]
-    offset_b = (columns[:, None] - columns).abs()[None, :, None, :]
+def _outside(
+    rows: tuple[int, int], key_rows: tuple[int, int], size_b: int, radius: float, window: str, device: torch.device
+) -> Tensor:
+    """Which keys are out of reach, for ranges of rows: bool ``(key rows, B, rows * B)``."""
+    a, key_a, b = (torch.arange(*ends, device=device) for ends in (rows, key_rows, (0, size_b)))
+    offset_a = (key_a[:, None] - a).abs()[:, None, :, None]
+    offset_b = (b[:, None] - b).abs()[None, :, None, :]
     if window == 'square':
         outside = (offset_a > radius) | (offset_b > radius)
     else:

@@ -162,19 +162,32 @@ class LabelPropagator(BaseModel):
             yield from batch
 
     def _load_from_state_dict(self, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, errors):
-        """Take the encoder of a pre-training checkpoint; refuse one without, which would leave random weights."""
-        own = {name for name in self.state_dict() if name.startswith('backbone.')}
-        if own and not any(prefix + name in state_dict for name in own):
+        """Take the encoder of a checkpoint and leave the rest.
+
+        What does not fit is an error: MMEngine would only warn, and score weights that are random in part.
+        """
+        ours = f'{prefix}backbone.'
+        own = {ours + name for name in self.backbone.state_dict()}
+        given = {name for name in state_dict if name.startswith(ours)}
+        if not given:
             found = ', '.join(sorted(state_dict)[:3]) or 'nothing'
             raise ValueError(
                 f'the checkpoint has no parameter of the backbone (it has {found}, ...): convert the weights of other '
                 'code with tools/model_converters/convert.py'
             )
-        others = {name.split('.')[0] for name in state_dict if not name.startswith(f'{prefix}backbone.')}
+        missing = sorted(name for name in own - given if not name.endswith('num_batches_tracked'))
+        unknown = sorted(given - own)
+        if missing or unknown:
+            raise ValueError(
+                f'the checkpoint does not fit the backbone: missing {missing[:5] or "nothing"}, unknown '
+                f'{unknown[:5] or "nothing"}. DropMAE and TwinMAE need model.backbone.frame_embed=True and '
+                'model.backbone.with_cls_token=False, as in configs/propagation/dropmae-*; other sizes another arch'
+            )
+        others = {name.split('.')[0] for name in state_dict if not name.startswith(ours)}
         if others:
             print_log(f'Only the backbone is loaded, and not {", ".join(sorted(others))}', 'current')
-            for name in [name for name in state_dict if not name.startswith(f'{prefix}backbone.')]:
-                del state_dict[name]
+        for name in [name for name in state_dict if not name.startswith(ours)]:
+            del state_dict[name]
         super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, errors)
 
 

@@ -1,0 +1,14 @@
+_base_ = [
+    '../_base_/propagation/dropmae-vit-base-p16.py',
+    '../_base_/propagation/cropmae.py',
+    '../_base_/datasets/davis2017_propagation.py',
+    '../_base_/propagation/runtime.py',
+]
+
+model = dict(protocol=_base_.protocol, data_preprocessor=_base_.data_preprocessor)
+test_pipeline = [
+    dict(type='mmvidmae.LoadVideoFrames', size=(480, 880)),
+    dict(type='mmvidmae.PackLabelledVideo'),
+]
+test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+test_evaluator = dict(out_dir='work_dirs/{{ fileBasenameNoExtension }}/predictions')
