@@ -1,7 +1,18 @@
 """Models by name, features and reconstructions in a few lines; importing it lists our models in mmpretrain too."""
 
+from .attention import AttentionMass, attention_mass
 from .features import extract_features
 from .model_zoo import get_model, list_models
+from .pairs import PairBatches, open_clip
 from .reconstructor import PairReconstructor
 
-__all__ = ['PairReconstructor', 'extract_features', 'get_model', 'list_models']
+__all__ = [
+    'AttentionMass',
+    'PairBatches',
+    'PairReconstructor',
+    'attention_mass',
+    'extract_features',
+    'get_model',
+    'list_models',
+    'open_clip',
+]

@@ -67,7 +67,10 @@ def get_model(
     """
     if isinstance(name_or_config, str):
         name_or_config = _CONFIGS.get(name_or_config, name_or_config)
-    model = mmpretrain.apis.get_model(name_or_config)
+    config = name_or_config if isinstance(name_or_config, Config) else Config.fromfile(name_or_config)
+    if not (config.get('test_dataloader') or {}).get('dataset'):  # mmpretrain looks for class names there
+        config = Config({key: value for key, value in config.items() if key != 'test_dataloader'})
+    model = mmpretrain.apis.get_model(config)
     if checkpoint is not None:
         _load(model, checkpoint)
     return model.to(get_device() if device is None else device)

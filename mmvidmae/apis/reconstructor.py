@@ -1,33 +1,20 @@
 """What a model makes of the hidden parts of a video."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from imageio_ffmpeg import write_frames
-from mmengine.dataset import Compose
 from mmpretrain.structures import DataSample
 from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
-from mmvidmae.datasets import (
-    ClipReader,
-    DecordReader,
-    FrameFolderReader,
-    LoadFramePairs,
-    PackPairs,
-    PairCenterCrop,
-    PairResize,
-    SampleFramePairs,
-    pair_collate,
-)
+from mmvidmae.datasets import ClipReader
 from mmvidmae.datasets.sources import VIDEO_SUFFIXES
 from mmvidmae.models import PairMAE
-from mmvidmae.visualization import draw_reconstructions
+from mmvidmae.visualization import draw_reconstructions, write_video
 
-Pairs = int | Sequence[tuple[int, int]]
+from .pairs import PairBatches, Pairs, open_clip
 
 
 class PairReconstructor:
@@ -64,7 +51,7 @@ class PairReconstructor:
             UnreadableClip: If the video cannot be read.
             ValueError: If it does not have these frames.
         """
-        return list(self._reconstruct(video, _open(video), pairs, gap))
+        return list(self._reconstruct(video, open_clip(video), pairs, gap))
 
     def write_picture(
         self, video: str | Path, path: str | Path, pairs: Pairs = 4, gap: tuple[int, int] = (4, 48)
@@ -98,57 +85,30 @@ class PairReconstructor:
             UnreadableClip: If the video cannot be read.
             ValueError: If it has no frames this far apart, or ``path`` is not the name of a video.
         """
-        path, reader = Path(path), _open(video)
+        path, reader = Path(path), open_clip(video)
         if path.suffix.lower() not in VIDEO_SUFFIXES:
             raise ValueError(f'{path}: not the name of a video, as {path.stem}.mp4 would be')
         if len(reader) <= gap:
             raise ValueError(f'gap: no two frames are {gap} apart in the {len(reader)} frames of {video}')
         pairs = [(past, past + gap) for past in range(len(reader) - gap)]
 
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f'{path.stem}.partial{path.suffix}')
         errors = []
-        try:
-            with ExitStack() as opened:
-                for sample in self._reconstruct(video, reader, pairs):
-                    picture = draw_reconstructions([sample])
-                    if not errors:
-                        height, width = picture.shape[:2]
-                        writer = write_frames(partial, (width, height), fps=fps, macro_block_size=2)
-                        opened.enter_context(closing(writer)).send(None)
-                    writer.send(picture)
-                    errors.append(float(sample.error))
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+
+        def pictures() -> Iterator[np.ndarray]:
+            for sample in self._reconstruct(video, reader, pairs):
+                errors.append(float(sample.error))
+                yield draw_reconstructions([sample])
+
+        write_video(path, pictures(), fps)
         return errors
 
     def _reconstruct(
         self, video: str | Path, reader: ClipReader, pairs: Pairs, gap: tuple[int, int] = (0, 0)
     ) -> Iterator[DataSample]:
-        rng = np.random.default_rng(self.seed)
-        if isinstance(pairs, int):
-            draw = SampleFramePairs(gap, draw_first='gap')
-            frame_ids = draw(dict(reader=reader, num_pairs=pairs, rng=rng))['frame_ids']
-        else:
-            frame_ids = np.array(pairs)
-        if not len(frame_ids):
-            raise ValueError(f'pairs: expected at least one, got {pairs}')
-        past, future = frame_ids.T
-        if not ((past >= 0) & (past <= future) & (future < len(reader))).all():
-            raise ValueError(
-                f'pairs: expected 0 <= past <= future < {len(reader)}, the number of frames of {video}, got {pairs}'
-            )
         backbone = self.model.backbone
         size = tuple(side * backbone.patch_size for side in backbone.patch_resolution)
-        load = Compose([LoadFramePairs(), PairResize(size), PairCenterCrop(size), PackPairs()])
-        batches = np.split(frame_ids, range(self.batch_size, len(frame_ids), self.batch_size))
+        batches = PairBatches(video, reader, pairs, gap, size, self.batch_size, self.seed)
         console = Console(stderr=True)
-        for batch in track(batches, Path(video).name, console=console, disable=not self.progress):
-            item = load(dict(reader=reader, frame_ids=batch, rng=rng, video_path=str(video)))
-            for sample in self.model.test_step(pair_collate([item])):
+        for batch in track(batches, Path(video).name, len(batches), console=console, disable=not self.progress):
+            for sample in self.model.test_step(batch):
                 yield sample.cpu()
-
-
-def _open(video: str | Path) -> ClipReader:
-    return (FrameFolderReader if Path(video).is_dir() else DecordReader)(str(video))

@@ -1,4 +1,4 @@
-# ViT-B/16 of DropMAE and TwinMAE: identity embeddings, of which a single frame gets that of frame 0, and no class token.
+# ViT-B/16 of DropMAE and TwinMAE: identity embeddings, of which a single frame gets that of frame 0, no class token.
 model = dict(
     type='mmvidmae.LabelPropagator',
     backbone=dict(

@@ -1,6 +1,7 @@
 from .atomic_checkpoint_hook import AtomicCheckpointHook
 from .non_finite_loss_hook import NonFiniteLossHook
 from .propagation_eval_hook import PropagationEvalHook
+from .propagation_vis_hook import PropagationVisHook
 from .reconstruction_vis_hook import ReconstructionVisHook
 from .skipped_video_hook import SkippedVideoHook
 from .step_seed_hook import StepSeedHook
@@ -9,6 +10,7 @@ __all__ = [
     'AtomicCheckpointHook',
     'NonFiniteLossHook',
     'PropagationEvalHook',
+    'PropagationVisHook',
     'ReconstructionVisHook',
     'SkippedVideoHook',
     'StepSeedHook',

@@ -1,3 +1,4 @@
+from .attention_weights import attention_weights
 from .blocks import CrossAttention, CrossBlock, SpatialDropBlock
 from .initialization import init_mae_weights
 from .position_embedding import build_2d_sincos_pos_embed, interpolate_pos_embed_dino
@@ -8,6 +9,7 @@ __all__ = [
     'CrossBlock',
     'SpatialDropAttention',
     'SpatialDropBlock',
+    'attention_weights',
     'build_2d_sincos_pos_embed',
     'init_mae_weights',
     'interpolate_pos_embed_dino',

@@ -47,7 +47,7 @@ class LabelPropagator(BaseModel):
         backbone: Config of any backbone whose last output is a feature map ``(N, C, h, w)``: ours,
             ``mmpretrain.VisionTransformer`` with ``out_type='featmap'``, a ResNet. It gets its initial weights (or
             those of its ``init_cfg``) when it is built, since MMEngine initialises only what it trains. Or the module
-            itself, which is frozen.
+            itself, which is put into evaluation mode.
         protocol: How labels are propagated: a name of :data:`PROTOCOLS`, or a dict with ``preset`` and the options of
             :class:`PropagationProtocol` that differ.
         batch_size: Frames that the backbone encodes at a time; the result does not depend on it.
@@ -82,7 +82,7 @@ class LabelPropagator(BaseModel):
             backbone = MODELS.build(backbone)
             _init_quietly(backbone)
         self.backbone = backbone
-        self.requires_grad_(False).eval()
+        self.eval()
 
     def train(self, mode: bool = True) -> 'LabelPropagator':
         """A frozen model has one mode, evaluation; returns itself."""

@@ -1,0 +1,172 @@
+"""tools/test.py with the configs of frozen evaluation, and the tools that look into an encoder."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from PIL import Image
+from tiny_runs import build, tiny_config
+
+from mmvidmae.evaluation.id_maps import read_id_map, write_id_map
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope='module')
+def davis(tmp_path_factory) -> Path:
+    """Three sequences of 3 to 5 frames with a moving square."""
+    root = tmp_path_factory.mktemp('davis')
+    (root / 'ImageSets/2017').mkdir(parents=True)
+    (root / 'ImageSets/2017/val.txt').write_text('a\nb\nc\n')
+    rng = np.random.default_rng(0)
+    for number, name in enumerate('abc'):
+        texture = rng.integers(120, 256, (24, 24, 3), dtype=np.uint8)
+        for index in range(3 + number):
+            frame, mask = np.full((64, 96, 3), 40, np.uint8), np.zeros((64, 96), np.uint8)
+            frame[16:40, 8 + 8 * index : 32 + 8 * index], mask[16:40, 8 + 8 * index : 32 + 8 * index] = texture, 1
+            path = root / f'JPEGImages/480p/{name}/{index:05d}.jpg'
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(frame).save(path)
+            write_id_map(root / f'Annotations/480p/{name}/{index:05d}.png', mask)
+    return root
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory, video_dir) -> Path:
+    """Folders ``DropMAE`` and ``SiamMAE`` with ``run.py`` and ``epoch_1.pth``."""
+    root = tmp_path_factory.mktemp('trained')
+    for model in ('DropMAE', 'SiamMAE'):
+        cfg = tiny_config(video_dir, root / model, model, train_cfg__max_epochs=1)
+        cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
+        build(cfg).train()
+        cfg.dump(str(root / model / 'run.py'))
+    return root
+
+
+def evaluation(davis: Path, folder: Path) -> Path:
+    """A copy of a config, for the tiny encoder and small frames."""
+    cfg = Config.fromfile(ROOT / 'configs/propagation/vit-small-p16_cropmae_davis2017.py')
+    arch = dict(embed_dims=48, num_layers=2, num_heads=3, feedforward_channels=96)
+    cfg.model.backbone.update(arch=arch, img_size=32, patch_size=8)
+    cfg.test_dataloader.dataset.update(data_root=str(davis))
+    cfg.test_dataloader.update(num_workers=0)
+    cfg.test_dataloader.dataset.pipeline[0].size = (64, 96)
+    cfg.test_evaluator.out_dir = str(folder / 'predictions')
+    folder.mkdir()
+    cfg.dump(str(folder / 'eval.py'))
+    return folder / 'eval.py'
+
+
+def test_two_processes_give_the_numbers_of_one(davis, trained, tmp_path, call_tool, start_tool):
+    checkpoint = trained / 'SiamMAE' / 'epoch_1.pth'
+    one, two = (evaluation(davis, tmp_path / name) for name in ('one', 'two'))
+    launch = [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2', '--rdzv-backend=c10d']
+    test = [ROOT / 'tools/test.py', two, checkpoint, '--launcher', 'pytorch', '--out', two.with_suffix('.json')]
+    wait = start_tool(*launch, '--rdzv-endpoint=127.0.0.1:0', *test, '--work-dir', tmp_path / 'two/work')
+    call_tool('test.py', one, checkpoint, '--out', one.with_suffix('.json'), '--work-dir', tmp_path / 'one/work')
+    code, output = wait()
+    assert code == 0, output
+    scores = [json.loads(path.with_suffix('.json').read_text()) for path in (one, two)]
+    assert scores[0] == scores[1]
+    assert 0 < scores[0]['vos/J&F-Mean'] <= 100
+
+    told = [json.loads((path.parent / 'predictions/vos_scores.json').read_text()) for path in (one, two)]
+    assert told[0] == told[1]
+    assert told[0]['protocol']['preset'] == 'cropmae'
+    assert told[0]['input_size'] == '64x96'
+    for name in 'abc':
+        assert (tmp_path / f'one/work/propagation/{name}.jpg').exists()
+        for path in sorted((tmp_path / f'one/predictions/{name}').iterdir()):
+            assert np.array_equal(read_id_map(path), read_id_map(tmp_path / f'two/predictions/{name}' / path.name))
+
+
+def test_a_checkpoint_that_does_not_fit_ends_the_test(davis, trained, tmp_path, call_tool):
+    with pytest.raises(ValueError, match='does not fit the backbone'):
+        call_tool(
+            'test.py',
+            evaluation(davis, tmp_path / 'x'),
+            trained / 'DropMAE' / 'epoch_1.pth',
+            '--work-dir',
+            tmp_path / 'w',
+        )
+
+
+def test_correspondence(trained, davis, video_dir, tmp_path, call_tool, capsys):
+    tool = 'analysis_tools/visualize_correspondence.py'
+    model = [trained / 'SiamMAE' / 'run.py', trained / 'SiamMAE' / 'epoch_1.pth']
+    frame = davis / 'JPEGImages/480p/a/00001.jpg'
+    call_tool(tool, *model, frame, frame, '--point', '30', '20', '--short-side', '64', '-o', 'same.png')
+    assert 'same.png: most similar at 28 20 (cosine 1.000)' in capsys.readouterr().out, 'the same cell, its centre'
+    call_tool(tool, model[0], 'none', f'{video_dir / "a.mp4"}:0', f'{video_dir / "a.mp4"}:5', '--point', '3', '4')
+    assert (tmp_path / 'correspondence.png').read_bytes().startswith(b'\x89PNG')
+    for arguments, message in [
+        ([frame, frame, '--point', '96', '5'], 'lies outside frame a, which is 96 x 64'),
+        ([f'{video_dir / "a.mp4"}:99', frame, '--point', '1', '1'], 'the video has frames 0 to 11'),
+        ([tmp_path / 'none.jpg', frame, '--point', '1', '1'], 'none.jpg: No such file'),
+    ]:
+        with pytest.raises(SystemExit):
+            call_tool(tool, *model, *arguments)
+        assert message in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_attention_maps(trained, davis, tmp_path, call_tool, capsys):
+    tool, frame = 'analysis_tools/visualize_attention.py', davis / 'JPEGImages/480p/a/00001.jpg'
+    call_tool(tool, trained / 'SiamMAE/run.py', trained / 'SiamMAE/epoch_1.pth', frame, '-o', 'a.png')
+    assert 'a.png: 3 heads' in capsys.readouterr().out
+    drop = [trained / 'DropMAE/run.py', trained / 'DropMAE/epoch_1.pth', frame]
+    call_tool(tool, *drop, '--point', '5', '5', '-o', 'b.png')
+    for arguments, message in [
+        (drop, 'no class token: choose a query'),
+        ([*drop, '--point', '5', '64'], 'lies outside'),
+    ]:
+        with pytest.raises(SystemExit):
+            call_tool(tool, *arguments)
+        assert message in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_attention_mass(trained, video_dir, tmp_path, call_tool, capsys):
+    tool = 'analysis_tools/attention_mass.py'
+    drop = [trained / 'DropMAE/run.py', trained / 'DropMAE/epoch_1.pth']
+    videos = [video_dir / 'b.mp4', video_dir / 'c.avi']
+    call_tool(tool, *drop, *videos, '--pairs', '2', '--gap', '1', '5', '--csv', 'mass.csv', '--plot', 'mass.png')
+    header, row = (tmp_path / 'mass.csv').read_text().split()
+    assert header == 'layer,own,itself,other'
+    assert sum(map(float, row.split(',')[1:])) == pytest.approx(1)
+    assert (tmp_path / 'mass.png').read_bytes().startswith(b'\x89PNG')
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        call_tool(tool, trained / 'SiamMAE/run.py', trained / 'SiamMAE/epoch_1.pth', *videos)
+    assert 'attention mass is for DropMAE and TwinMAE' in capsys.readouterr().err
+
+
+def test_poses_from_the_command_line(trained, tmp_path, call_tool):
+    """JHMDB's layout with two frames that are the same: the joints stay where they are, up to a cell."""
+    from scipy.io import savemat
+
+    folder = tmp_path / 'jhmdb'
+    rng = np.random.default_rng(0)
+    picture = rng.integers(0, 256, (40, 60, 3), dtype=np.uint8).repeat(2, 0).repeat(2, 1)
+    for index in (1, 2, 3):
+        path = folder / f'Rename_Images/clap/v/{index:05d}.png'
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(path)
+    (folder / 'joint_positions/clap/v').mkdir(parents=True)
+    joints = np.repeat(rng.uniform(20, 75, (2, 15, 1)), 3, axis=2)
+    savemat(folder / 'joint_positions/clap/v/joint_positions.mat', dict(pos_img=joints))
+    cfg = Config.fromfile(ROOT / 'configs/propagation/vit-small-p16_cropmae_jhmdb.py')
+    arch = dict(embed_dims=48, num_layers=2, num_heads=3, feedforward_channels=96)
+    cfg.model.backbone.update(arch=arch, img_size=32, patch_size=8)
+    cfg.model.protocol.temperature = 0.01
+    cfg.test_dataloader.update(num_workers=0)
+    cfg.test_dataloader.dataset.update(data_root=str(folder), sequences=['clap/v'])
+    cfg.test_evaluator.out_dir = str(tmp_path / 'predictions')
+    cfg.dump(str(tmp_path / 'pose.py'))
+    torch.manual_seed(0)
+    call_tool('test.py', tmp_path / 'pose.py', '--out', 'pose.json', '--work-dir', tmp_path / 'work')
+    scores = json.loads((tmp_path / 'pose.json').read_text())
+    assert max(value for name, value in scores.items() if 'PCK' in name) > 90, scores
+    assert (tmp_path / 'work/propagation/clap/v.jpg').exists()
