@@ -7,6 +7,9 @@ from PIL import Image
 
 from mmvidmae.utils.files import whole_file
 
+ID_MODES = ('P', 'L', '1')
+"""Pillow's modes of images that hold one id a pixel."""
+
 
 def id_palette() -> np.ndarray:
     """Colours of the ids as in PASCAL VOC and DAVIS: uint8 RGB ``(256, 3)``, id 0 black, 1 dark red, 2 green.
@@ -39,7 +42,7 @@ def read_id_map(path: str | Path) -> np.ndarray:
             mode, ids = image.mode, np.array(image)
     except OSError as error:
         raise OSError(f'{path} cannot be read as a mask: {error}') from error
-    if mode not in ('P', 'L', '1'):
+    if mode not in ID_MODES:
         raise ValueError(
             f'{path} is no id map: it is an image of mode {mode}, and only palette (P) or grey (L) images hold one id '
             'a pixel'

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -37,6 +38,10 @@ def mask_with(ids, size=(60, 90)) -> np.ndarray:
     for index, value in enumerate(ids):
         mask[10 * index : 10 * index + 10, 20:50] = value
     return mask
+
+
+def names_of(dataset) -> list[str]:
+    return [dataset.get_data_info(index)['video_name'] for index in range(len(dataset))]
 
 
 @pytest.fixture
@@ -87,7 +92,7 @@ def test_the_list_of_the_2016_release(davis):
     ]
     (davis / 'ImageSets/480p/val.txt').write_text('\n'.join(lines))
     dataset = DAVISDataset(str(davis), year='2016')
-    assert [dataset.get_data_info(index)['video_name'] for index in range(2)] == ['camel', 'bear']
+    assert names_of(dataset) == ['camel', 'bear']
 
 
 def test_test_dev_has_first_masks_only(davis):
@@ -122,6 +127,23 @@ def test_all_that_is_wrong_is_told_at_once(davis):
             '90 x 30 pixels, but its frame has 90 x 60',
         ),
         (lambda root: (root / 'Annotations/480p/bear/00000.png').write_bytes(b'no'), '00000.png: not a readable image'),
+        (lambda root: (root / 'Annotations/480p/bear/00002.png').write_bytes(b''), '00002.png: not a readable image'),
+        (
+            lambda root: write_id_map(root / 'Annotations/480p/bear/00002.png', mask_with([1], (30, 90))),
+            '00002.png: 90 x 30 pixels, but its frame has 90 x 60',
+        ),
+        (
+            lambda root: Image.new('RGB', (90, 60)).save(root / 'Annotations/480p/bear/00001.png'),
+            '00001.png: an image of mode RGB, not ids',
+        ),
+        (
+            lambda root: [
+                (root / 'JPEGImages/480p/bear/00001.jpg').unlink(),
+                (root / 'JPEGImages/480p/bear/00001.jpg').symlink_to(root / 'moved.jpg'),
+            ],
+            '00001.jpg: No such file',
+        ),
+        (lambda root: [path.unlink() for path in (root / 'JPEGImages/480p/camel').iterdir()], 'camel: no images'),
     ],
 )
 def test_what_is_checked_before_anything_runs(davis, break_it, message):
@@ -138,9 +160,36 @@ def test_other_mistakes(davis, tmp_path):
     write_id_map(davis / 'Annotations/480p/bear/00000.png', mask_with([255]))
     with pytest.raises(ValueError, match=r'video bear: no object is given in .*00000\.png'):
         DAVISDataset(str(davis), pipeline=PIPELINE)[0]
-    Image.fromarray(np.zeros((60, 90, 3), np.uint8)).save(davis / 'Annotations/480p/bear/00000.png')
-    with pytest.raises(ValueError, match='is no id map'):
-        DAVISDataset(str(davis), pipeline=PIPELINE)[0]
+    with pytest.raises(TypeError, match="must be a list of names, got 'bear'"):
+        DAVISDataset(str(davis), sequences='bear')
+
+
+def test_own_list_and_own_sequences(davis):
+    (davis / 'few.txt').write_text('\ncamel\n')
+    assert names_of(DAVISDataset(str(davis), ann_file='few.txt')) == ['camel']
+    assert names_of(DAVISDataset(str(davis), ann_file=str(davis / 'few.txt'))) == ['camel']
+    assert names_of(DAVISDataset(str(davis), ann_file='few.txt', sequences=['camel', 'bear'])) == ['camel', 'bear']
+    with pytest.raises(FileNotFoundError, match=r'fewer\.txt is missing'):
+        DAVISDataset(str(davis), ann_file='fewer.txt')
+
+
+def test_nothing_is_read_before_a_lazy_dataset_is_needed(tmp_path):
+    dataset = DAVISDataset(str(tmp_path / 'nowhere'), lazy_init=True)
+    with pytest.raises(FileNotFoundError, match='is no folder'):
+        dataset.full_init()
+
+
+def test_twenty_problems_are_listed(davis):
+    (davis / 'ImageSets/2017/val.txt').write_text(''.join(f'ghost{index}\n' for index in range(25)))
+    with pytest.raises(ValueError, match='25 problems with 25 videos') as caught:
+        DAVISDataset(str(davis))
+    assert str(caught.value).count('ghost') == 20
+    assert str(caught.value).endswith('and 5 more')
+
+
+def test_hidden_files_beside_masks_do_not_matter(davis):
+    (davis / 'Annotations/480p/bear/._00000.png').write_bytes(b'left by a Mac')
+    assert len(DAVISDataset(str(davis))) == 2
 
 
 def test_damaged_frames_are_named(davis):
@@ -182,6 +231,9 @@ def test_youtube_vos_training_split_has_ground_truth(youtube):
     assert [path is not None for path in sample.gt_paths] == [True, False, True, False]
 
 
+FILES = (('JPEGImages', 'jpg'), ('Annotations', 'png'))
+
+
 @pytest.mark.parametrize(
     ('break_it', 'message'),
     [
@@ -189,6 +241,14 @@ def test_youtube_vos_training_split_has_ground_truth(youtube):
         (lambda root: (root / 'meta.json').write_text('[]'), "is not YouTube-VOS's list"),
         (lambda root: (root / 'Annotations/v1/00010.png').unlink(), '00010.png, where object 2 is given, is missing'),
         (lambda root: (root / 'JPEGImages/v1/00000.jpg').unlink(), '00000.png has no frame'),
+        (
+            lambda root: [(root / f'{part}/v1/00010.{end}').unlink() for part, end in FILES],
+            '00010.jpg, in which object 5 appears, is missing',
+        ),
+        (
+            lambda root: (root / 'meta.json').write_text('{"videos": {"v1": {"objects": {}}}}'),
+            'no objects with frames for video v1',
+        ),
     ],
 )
 def test_youtube_vos_mistakes(youtube, break_it, message):
@@ -197,19 +257,45 @@ def test_youtube_vos_mistakes(youtube, break_it, message):
         YouTubeVOSDataset(str(youtube))
 
 
-def test_vip(tmp_path):
-    write_frames(tmp_path / 'Images/videos1', 2)
-    for index in range(2):
-        path = tmp_path / f'Annotations/Category_ids/videos1/{index:05d}.png'
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(mask_with([13, 19])).save(path)  # grey
+@pytest.fixture
+def vip(tmp_path):
+    """Two videos of two frames, of different sizes."""
     (tmp_path / 'lists').mkdir()
-    (tmp_path / 'lists/val_videos.txt').write_text('videos1\n')
-    dataset = VIPDataset(str(tmp_path), pipeline=PIPELINE)
+    (tmp_path / 'lists/val_videos.txt').write_text('videos1\nvideos2\n')
+    for name, size in (('videos1', (60, 90)), ('videos2', (101, 53))):
+        write_frames(tmp_path / 'Images' / name, 2, size)
+        for index in range(2):
+            path = tmp_path / f'Annotations/Category_ids/{name}/{index:05d}.png'
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(mask_with([13, 19], size)).save(path)  # grey
+    return tmp_path
+
+
+def test_vip(vip):
+    dataset = VIPDataset(str(vip), pipeline=[LoadVideoFrames(long_side=80, divisor=16), PackLabelledVideo()])
     assert len(dataset.metainfo['classes']) == 20
-    sample = dataset[0]['data_samples']
-    assert np.array_equal(sample.given_masks[0], mask_with([13, 19]))
-    assert all(sample.gt_paths)
+    samples = [dataset[index]['data_samples'] for index in range(2)]
+    assert np.array_equal(samples[0].given_masks[0], mask_with([13, 19]))
+    assert all(samples[0].gt_paths)
+    assert [sample.ori_shape for sample in samples] == [(60, 90), (101, 53)]
+    assert [sample.img_shape for sample in samples] == [(48, 80), (80, 32)]
+
+
+@pytest.mark.parametrize(
+    ('break_it', 'message'),
+    [
+        (lambda root: (root / 'lists/val_videos.txt').unlink(), 'val_videos.txt is missing'),
+        (lambda root: (root / 'Annotations/Category_ids/videos2/00001.png').unlink(), 'videos2: 00001.png is missing'),
+        (
+            lambda root: Image.new('RGB', (53, 101)).save(root / 'Annotations/Category_ids/videos2/00001.png'),
+            '00001.png: an image of mode RGB, not ids',
+        ),
+    ],
+)
+def test_vip_mistakes(vip, break_it, message):
+    break_it(vip)
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        VIPDataset(str(vip))
 
 
 @pytest.fixture
@@ -224,10 +310,6 @@ def jhmdb(tmp_path):
     (tmp_path / 'splits').mkdir()
     (tmp_path / 'splits/clap_test_split1.txt').write_text('a_clap.avi 1\nb_clap.avi 2\n')
     return tmp_path
-
-
-def names_of(dataset) -> list[str]:
-    return [dataset.get_data_info(index)['video_name'] for index in range(len(dataset))]
 
 
 def test_jhmdb(jhmdb):
@@ -253,6 +335,30 @@ def test_jhmdb_lists_of_uvc_and_crw(jhmdb, reverse):
 
 
 @pytest.mark.parametrize(
+    ('line', 'message'),
+    [
+        ('x/clap/a_clap/joint_positions.mat', 'expected two columns'),
+        ('x/clap/a_clap x/clap/a_clap', 'expected one .mat file and one folder'),
+        ('x/clap/a_clap/joint_positions.mat x/clap/b_clap', 'joints and frames of different videos'),
+    ],
+)
+def test_jhmdb_list_mistakes(jhmdb, line, message):
+    (jhmdb / 'list.txt').write_text(f'\n{line}\n')
+    with pytest.raises(ValueError, match=rf'list\.txt:2: {message}'):
+        JHMDBDataset(str(jhmdb), ann_file='list.txt')
+
+
+def test_jhmdb_video_of_one_frame(jhmdb):
+    folder = jhmdb / 'joint_positions/clap/b_clap'
+    savemat(folder / 'joint_positions.mat', dict(pos_img=np.full((2, 15), 7.0)))  # as MATLAB stores one frame
+    for index in (2, 3, 4):
+        (jhmdb / f'Rename_Images/clap/b_clap/0000{index}.png').unlink()
+    item = JHMDBDataset(str(jhmdb), pipeline=PIPELINE)[0]
+    assert len(item['inputs']) == 1
+    assert np.array_equal(item['data_samples'].gt_joints, np.full((1, 15, 2), 6.0))
+
+
+@pytest.mark.parametrize(
     ('break_it', 'message'),
     [
         (lambda root: (root / 'splits/clap_test_split1.txt').write_text('b_clap\n'), 'split1.txt:1: expected two'),
@@ -265,6 +371,16 @@ def test_jhmdb_lists_of_uvc_and_crw(jhmdb, reverse):
         (
             lambda root: [(root / f'Rename_Images/clap/b_clap/0000{i}.png').unlink() for i in (3, 4)],
             'joints of 3 frames, but 2 frames',
+        ),
+        (
+            lambda root: (root / 'Rename_Images/clap/b_clap/00002.png').unlink(),
+            '00003 is frame 2 of the folder',
+        ),
+        (
+            lambda root: savemat(
+                root / 'joint_positions/clap/b_clap/joint_positions.mat', dict(pos_img=np.zeros((2, 15, 0)))
+            ),
+            r'must be 2 x joints x frames, not \(2, 15, 0\)',
         ),
     ],
 )
@@ -296,6 +412,23 @@ def test_input_sizes(options, size, expected):
             load.resized(size)
     else:
         assert load.resized(size) == expected
+
+
+def test_frames_are_resized_bilinearly(davis):
+    rng = np.random.default_rng(0)
+    folder = davis / 'JPEGImages/480p/bear'
+    frames = rng.integers(0, 256, (3, 60, 90, 3), dtype=np.uint8)
+    for index, frame in enumerate(frames):
+        (folder / f'{index:05d}.jpg').unlink()
+        Image.fromarray(frame).save(folder / f'{index:05d}.png')
+
+    def inputs(**options) -> np.ndarray:
+        pipeline = [LoadVideoFrames(**options), PackLabelledVideo()]
+        return DAVISDataset(str(davis), pipeline=pipeline)[0]['inputs'].permute(0, 2, 3, 1).numpy()
+
+    assert np.array_equal(inputs(divisor=30), frames), 'untouched at their own size'
+    expected = [cv2.resize(frame, (48, 32), interpolation=cv2.INTER_LINEAR) for frame in frames]
+    assert np.array_equal(inputs(size=(32, 48)), expected)
 
 
 def test_sizes_of_predictions(davis):

@@ -2,7 +2,7 @@
 
 import os
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 from mmengine.dataset import BaseDataset
 from PIL import Image
 
-from mmvidmae.evaluation.id_maps import read_id_map
+from mmvidmae.evaluation.id_maps import ID_MODES, read_id_map
 
 from ..sources import image_names
 
@@ -21,33 +21,47 @@ MOST_PROBLEMS = 20
 class LabelledVideoDataset(BaseDataset):
     """Base of datasets whose items are whole videos, for frozen evaluation.
 
-    The whole list is checked when the dataset is built: folders, files, sizes of given masks. All problems are
-    collected into one error, so that nothing is found out after hours of work. An image that turns out to be damaged
-    raises :class:`UnreadableClip` when its video is loaded.
+    The whole list is checked when the dataset is built: folders, files, headers of masks. All problems are collected
+    into one error, so that little is left to be found out after hours of work. Images are not decoded for that: a frame
+    that turns out to be damaged raises :class:`UnreadableClip` when its video is loaded.
 
     What an item holds, before the pipeline: ``video_name``, ``frame_paths``, ``frame_names`` and the labels, see
     ``docs/evaluation_data.md``.
 
     Args:
         data_root: Folder of the data set.
-        sequences: Names of the videos to take, in this order, in place of the official list.
+        ann_file: A list below ``data_root`` with the name of a video a line, in place of the official list.
+        sequences: Names of the videos to take, in this order, in place of any list.
         pipeline: Transforms, the first of them :class:`LoadVideoFrames`.
         **kwargs: Of MMEngine's ``BaseDataset``.
 
     Raises:
         FileNotFoundError: If there is no such folder or list.
+        TypeError: If ``sequences`` is a string.
         ValueError: If the list is empty, or anything in it is missing or does not fit; names up to 20 problems.
     """
 
     def __init__(
-        self, data_root: str, sequences: Sequence[str] | None = None, pipeline: Sequence[dict] = (), **kwargs: Any
+        self,
+        data_root: str,
+        ann_file: str | None = None,
+        sequences: Sequence[str] | None = None,
+        pipeline: Sequence[dict] = (),
+        **kwargs: Any,
     ) -> None:
+        if isinstance(sequences, str):
+            raise TypeError(f'{type(self).__name__}: sequences must be a list of names, got {sequences!r}')
+        self.list_file = ann_file
         self.sequences = sequences
         super().__init__(data_root=data_root, pipeline=list(pipeline), test_mode=True, **kwargs)
 
     @abstractmethod
     def list_videos(self) -> list[str]:
-        """Names of the videos of the official list."""
+        """Names of the videos of the official list, in its order."""
+
+    def read_list(self, path: str) -> list[str]:
+        """Names of the videos of the list that the user gave, in its order."""
+        return [line for _, line in self.read_lines(path)]
 
     @abstractmethod
     def describe_video(self, name: str) -> dict[str, Any]:
@@ -62,7 +76,10 @@ class LabelledVideoDataset(BaseDataset):
         root = Path(self.data_root)
         if not root.is_dir():
             raise FileNotFoundError(f'{type(self).__name__}: data_root {root} is no folder')
-        names = list(self.sequences) if self.sequences is not None else self.list_videos()
+        if self.sequences is not None:
+            names = list(self.sequences)
+        else:
+            names = self.list_videos() if self.list_file is None else self.read_list(self.list_file)
         if not names:
             raise ValueError(f'{type(self).__name__}: no video is listed in {root}')
         if len(set(names)) < len(names):
@@ -82,8 +99,8 @@ class LabelledVideoDataset(BaseDataset):
             )
         return videos
 
-    def read_names(self, path: str | Path) -> list[str]:
-        """Lines of a list below ``data_root``, without blank ones.
+    def read_lines(self, path: str | Path) -> list[tuple[str, str]]:
+        """Where each line of a list below ``data_root`` is, ``<file>:<number>``, and what it says; no blank ones.
 
         Raises:
             FileNotFoundError: If there is no such file.
@@ -91,7 +108,23 @@ class LabelledVideoDataset(BaseDataset):
         path = Path(self.data_root, path)
         if not path.is_file():
             raise FileNotFoundError(f'{type(self).__name__}: the list {path} is missing; sequences=[...] does without')
-        return [line.strip() for line in path.read_text(encoding='utf-8-sig').splitlines() if line.strip()]
+        lines = enumerate(path.read_text(encoding='utf-8-sig').splitlines(), 1)
+        return [(f'{path}:{number}', line.strip()) for number, line in lines if line.strip()]
+
+    def read_pairs(self, path: str | Path) -> list[tuple[str, str, str]]:
+        """As :meth:`read_lines`, of a list of two columns.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: For a line with more or fewer columns; says where it is and what it holds.
+        """
+        pairs = []
+        for where, line in self.read_lines(path):
+            columns = line.split()
+            if len(columns) != 2:
+                raise ValueError(f'{where}: expected two columns, got {line!r}')
+            pairs.append((where, *columns))
+        return pairs
 
 
 class MaskVideoDataset(LabelledVideoDataset):
@@ -127,7 +160,7 @@ def list_frames(folder: str | Path) -> tuple[list[str], list[str]]:
     """Paths and stems of the images of a folder, in natural order.
 
     Raises:
-        VideoProblem: If the folder is missing, has no images or empty files.
+        VideoProblem: If the folder is missing, has no images, empty files or links to nowhere.
     """
     try:
         names = image_names(str(folder))
@@ -136,23 +169,38 @@ def list_frames(folder: str | Path) -> tuple[list[str], list[str]]:
     if not names:
         raise VideoProblem(f'{folder}: no images')
     paths = [os.path.join(folder, name) for name in names]
-    empty = [f'{path}: the file is empty' for path in paths if os.path.getsize(path) == 0]
-    if empty:
-        raise VideoProblem(*empty)
+    problems = []
+    for path in paths:
+        try:
+            if os.path.getsize(path) == 0:
+                problems.append(f'{path}: the file is empty')
+        except OSError as error:
+            problems.append(f'{path}: {error.strerror or error}')
+    if problems:
+        raise VideoProblem(*problems)
     return paths, [os.path.splitext(name)[0] for name in names]
 
 
-def check_masks(paths: Sequence[str], frame_path: str) -> None:
-    """Check that masks are there and as large as a frame, by their headers alone.
+def check_masks(sized: Sequence[str], frame_path: str, others: Sequence[str] = ()) -> None:
+    """Check that masks are readable id maps, by their headers alone: about 0.05 ms a file.
+
+    Args:
+        sized: Masks that must be as large as the frame.
+        frame_path: A frame.
+        others: Masks whose size does not matter.
 
     Raises:
         VideoProblem: With all that is wrong.
     """
-    problems = []
-    size = _size(frame_path, problems)
-    for path in paths:
-        mask_size = _size(path, problems)
-        if size and mask_size and size != mask_size:
+    problems: list[str] = []
+    size, _ = _header(frame_path, problems)
+    for path in (*sized, *others):
+        mask_size, mode = _header(path, problems)
+        if mask_size is None:
+            continue
+        if mode not in ID_MODES:
+            problems.append(f'{path}: an image of mode {mode}, not ids in palette (P) or grey (L) values')
+        if path in sized and size is not None and size != mask_size:
             problems.append(f'{path}: {mask_size[0]} x {mask_size[1]} pixels, but its frame has {size[0]} x {size[1]}')
     if problems:
         raise VideoProblem(*problems)
@@ -170,9 +218,10 @@ def match_masks(folder: str | Path, frame_names: Sequence[str], complete: bool) 
         VideoProblem: If masks are missing, or frames for masks that there are.
     """
     try:
-        stems = {os.path.splitext(name)[0] for name in os.listdir(folder) if name.endswith('.png')}
+        names = [name for name in os.listdir(folder) if name.endswith('.png') and not name.startswith('.')]
     except OSError as error:
         raise VideoProblem(f'{folder}: {error.strerror or error}') from error
+    stems = {os.path.splitext(name)[0] for name in names}
     problems = [f'{folder}: {stem}.png has no frame' for stem in sorted(stems - set(frame_names))]
     if complete:
         problems += [f'{folder}: {stem}.png is missing' for stem in frame_names if stem not in stems]
@@ -181,25 +230,11 @@ def match_masks(folder: str | Path, frame_names: Sequence[str], complete: bool) 
     return [os.path.join(folder, f'{stem}.png') if stem in stems else None for stem in frame_names]
 
 
-def _size(path: str, problems: list[str]) -> tuple[int, int] | None:
+def _header(path: str, problems: list[str]) -> tuple[tuple[int, int] | None, str]:
+    """Size ``(W, H)`` and Pillow's mode of an image; no size, and a problem more, if it has none."""
     try:
         with Image.open(path) as image:
-            return image.size
+            return image.size, image.mode
     except OSError as error:
         problems.append(f'{path}: {error.strerror or "not a readable image"}')
-        return None
-
-
-def pairs_of(lines: Iterator[str] | Sequence[str], path: str | Path) -> list[tuple[str, str]]:
-    """Two columns of a list.
-
-    Raises:
-        ValueError: Naming the file, the line and what it holds.
-    """
-    pairs = []
-    for number, line in enumerate(lines, 1):
-        columns = line.split()
-        if len(columns) != 2:
-            raise ValueError(f'{path}:{number}: expected two paths, got {line!r}')
-        pairs.append((columns[0], columns[1]))
-    return pairs
+        return None, ''

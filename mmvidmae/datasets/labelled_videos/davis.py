@@ -1,6 +1,5 @@
 """DAVIS 2016 and 2017."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,7 +25,6 @@ class DAVISDataset(MaskVideoDataset):
         split: Name of a list, ``ImageSets/<year>/<split>.txt``; for 2016 that year's own
             ``ImageSets/480p/<split>.txt`` with its paths will do too.
         resolution: ``'480p'`` or ``'Full-Resolution'``.
-        sequences: Names of the videos to take in place of the list.
         **kwargs: See :class:`LabelledVideoDataset`.
     """
 
@@ -38,7 +36,6 @@ class DAVISDataset(MaskVideoDataset):
         year: Literal['2016', '2017'] = '2017',
         split: str = 'val',
         resolution: str = '480p',
-        sequences: Sequence[str] | None = None,
         **kwargs: Any,
     ) -> None:
         if str(year) not in ('2016', '2017'):
@@ -46,7 +43,7 @@ class DAVISDataset(MaskVideoDataset):
         self.year = str(year)
         self.split = split
         self.resolution = resolution
-        super().__init__(data_root, sequences, **kwargs)
+        super().__init__(data_root, **kwargs)
 
     def list_videos(self) -> list[str]:
         """Names in the list of the split."""
@@ -54,8 +51,8 @@ class DAVISDataset(MaskVideoDataset):
         own = Path('ImageSets', '480p', f'{self.split}.txt')
         if self.year == '2016' and not Path(self.data_root, path).exists() and Path(self.data_root, own).exists():
             # lines of a frame's and a mask's path: the sequences in the order of their first frames
-            return list(dict.fromkeys(Path(line.split()[0]).parent.name for line in self.read_names(own)))
-        return self.read_names(path)
+            return list(dict.fromkeys(Path(line.split()[0]).parent.name for line in self.read_list(own)))
+        return self.read_list(path)
 
     def describe_video(self, name: str) -> dict[str, Any]:
         """Frames and masks of a sequence."""
@@ -64,7 +61,7 @@ class DAVISDataset(MaskVideoDataset):
         folder = Path(self.data_root, 'Annotations', self.resolution, name)
         masks = match_masks(folder, frame_names, complete=public)
         first = masks[0] or str(folder / f'{frame_names[0]}.png')
-        check_masks([first], frame_paths[0])
+        check_masks(masks if public else [first], frame_paths[0])
         return dict(
             frame_paths=frame_paths,
             frame_names=frame_names,

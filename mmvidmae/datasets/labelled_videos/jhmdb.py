@@ -1,6 +1,5 @@
 """JHMDB's poses."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ from scipy.io import loadmat
 
 from mmvidmae.registry import DATASETS
 
-from .base import LabelledVideoDataset, VideoProblem, list_frames, pairs_of
+from .base import LabelledVideoDataset, VideoProblem, list_frames
 
 
 @DATASETS.register_module()
@@ -20,13 +19,12 @@ class JHMDBDataset(LabelledVideoDataset):
     The videos are those of a list whose lines name a ``.mat`` file and a folder of frames, in either order, as UVC's
     and CRW's do (268 videos of split 1), or, without one, the test videos of the data set's own splits. Paths of lists
     count from ``joint_positions`` and ``Rename_Images`` on, whatever stands before. Frames without joints at the end of
-    a video are predicted and not scored.
+    a video are predicted and not scored. Frames must be numbered without a gap, or joints would belong to others.
 
     Args:
         data_root: Folder of the data set.
         ann_file: A list below ``data_root``, in place of the splits.
         split: 1, 2 or 3.
-        sequences: Names ``<class>/<video>`` to take in place of a list.
         **kwargs: See :class:`LabelledVideoDataset`.
     """
 
@@ -38,43 +36,42 @@ class JHMDBDataset(LabelledVideoDataset):
         ),
     )
 
-    def __init__(
-        self,
-        data_root: str,
-        ann_file: str | None = None,
-        split: int = 1,
-        sequences: Sequence[str] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        self.list_file = ann_file
+    def __init__(self, data_root: str, ann_file: str | None = None, split: int = 1, **kwargs: Any) -> None:
         self.split = split
-        super().__init__(data_root, sequences, **kwargs)
+        super().__init__(data_root, ann_file, **kwargs)
 
     def list_videos(self) -> list[str]:
-        """Names ``<class>/<video>``, in the order of the list."""
-        if self.list_file is not None:
-            path = Path(self.data_root, self.list_file)
-            names = []
-            for number, pair in enumerate(pairs_of(self.read_names(self.list_file), path), 1):
-                mats = [column for column in pair if column.endswith('.mat')]
-                if len(mats) != 1 or len(Path(mats[0]).parts) < 3:
-                    raise ValueError(f'{path}:{number}: expected one .mat file and one folder, got {" ".join(pair)}')
-                names.append('/'.join(Path(mats[0]).parts[-3:-1]))
-            return names
+        """Names ``<class>/<video>`` of the split, class by class."""
         lists = sorted(Path(self.data_root, 'splits').glob(f'*_test_split{self.split}.txt'))
         if not lists:
             raise FileNotFoundError(f'{self.data_root}/splits has no *_test_split{self.split}.txt')
         names = []
         for path in lists:
             label = path.name.removesuffix(f'_test_split{self.split}.txt')
-            for video, part in pairs_of(self.read_names(path.relative_to(self.data_root)), path):
+            for _, video, part in self.read_pairs(path.relative_to(self.data_root)):
                 if part == '2':  # 1: training
                     names.append(f'{label}/{video.removesuffix(".avi")}')
         return names
 
+    def read_list(self, path: str) -> list[str]:
+        """Names ``<class>/<video>``, in the order of the list."""
+        names = []
+        for where, *pair in self.read_pairs(path):
+            mat, folder = sorted(map(Path, pair), key=lambda column: column.suffix != '.mat')
+            if mat.suffix != '.mat' or folder.suffix == '.mat' or len(mat.parts) < 3:
+                raise ValueError(f'{where}: expected one .mat file and one folder, got {" ".join(pair)}')
+            if mat.parts[-3:-1] != folder.parts[-2:]:
+                raise ValueError(f'{where}: joints and frames of different videos: {" ".join(pair)}')
+            names.append('/'.join(folder.parts[-2:]))
+        return names
+
     def describe_video(self, name: str) -> dict[str, Any]:
         """Frames and joints of a video."""
-        frame_paths, frame_names = list_frames(Path(self.data_root, 'Rename_Images', name))
+        folder = Path(self.data_root, 'Rename_Images', name)
+        frame_paths, frame_names = list_frames(folder)
+        for number, stem in enumerate(frame_names, 1):
+            if not stem.isdecimal() or int(stem) != number:
+                raise VideoProblem(f'{folder}: {stem} is frame {number} of the folder; 00001, 00002, ... are expected')
         path = Path(self.data_root, 'joint_positions', name, 'joint_positions.mat')
         try:
             positions = np.asarray(loadmat(str(path), variable_names=['pos_img'])['pos_img'], dtype=np.float64)
@@ -84,7 +81,7 @@ class JHMDBDataset(LabelledVideoDataset):
             raise VideoProblem(f'{path}: not a readable file of joint positions ({error!r})') from error
         if positions.ndim == 2:  # MATLAB drops the axis of one frame
             positions = positions[..., None]
-        if positions.ndim != 3 or len(positions) != 2:
+        if positions.ndim != 3 or len(positions) != 2 or positions.size == 0:
             raise VideoProblem(f'{path}: pos_img must be 2 x joints x frames, not {positions.shape}')
         if positions.shape[2] > len(frame_paths):
             raise VideoProblem(f'{path}: joints of {positions.shape[2]} frames, but {len(frame_paths)} frames')

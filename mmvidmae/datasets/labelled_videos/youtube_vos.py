@@ -1,7 +1,6 @@
 """YouTube-VOS."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +58,7 @@ class YouTubeVOSDataset(MaskVideoDataset):
             firsts = {int(number): entry['frames'][0] for number, entry in self._meta[name]['objects'].items()}
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise VideoProblem(f'{root}/meta.json: no objects with frames for video {name}') from error
-        problems = []
+        problems = [] if firsts else [f'{root}/meta.json: no objects with frames for video {name}']
         for number, stem in sorted(firsts.items()):
             if stem not in frame_names:
                 problems.append(f'{root}/JPEGImages/{name}: {stem}.jpg, in which object {number} appears, is missing')
@@ -70,10 +69,11 @@ class YouTubeVOSDataset(MaskVideoDataset):
             given.setdefault(frame, (masks[frame], []))[1].append(number)
         if problems:
             raise VideoProblem(*problems)
-        check_masks([path for path, _ in given.values()], frame_paths[0])
+        given_paths = [path for path, _ in given.values()]
+        check_masks([path for path in masks if path] if public else given_paths, frame_paths[0])
         return dict(
             frame_paths=frame_paths,
             frame_names=frame_names,
             given=dict(sorted(given.items())),
-            gt_paths=[os.fspath(path) if public and path else None for path in masks],
+            gt_paths=masks if public else [None] * len(masks),
         )

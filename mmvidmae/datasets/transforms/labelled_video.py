@@ -59,7 +59,7 @@ class LoadVideoFrames(BaseTransform):
 
     **Added Keys:**
 
-    - frames (torch.Tensor): uint8 RGB ``(T, 3, h, w)``.
+    - frames (torch.Tensor): uint8 RGB ``(T, 3, h, w)``, 0 to 255, channels last in memory.
     - ori_shape, img_shape, out_shape (tuple): ``(H, W)`` on disk, of ``frames``, and of predictions.
     - input_size (str): The rule, for the record.
 
@@ -121,22 +121,27 @@ class LoadVideoFrames(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Read the frames."""
-        frames, shape = [], None
-        for path in results['frame_paths']:
+        paths = results['frame_paths']
+        shape = frames = None
+        for index, path in enumerate(paths):
             frame = read_image(*os.path.split(path))
             if shape is None:
                 shape = frame.shape[:2]
                 height, width = self.resized(shape)
+                frames = np.empty((len(paths), height, width, 3), np.uint8)
             if frame.shape[:2] != shape:
                 folder, name = os.path.split(path)
                 raise UnreadableClip(
                     folder, f'{name} is {frame.shape[1]}x{frame.shape[0]}, the frames before {shape[1]}x{shape[0]}'
                 )
-            frames.append(cv2.resize(frame, (width, height), interpolation=cv2.INTER_LINEAR))
-        results['frames'] = torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2)
+            cv2.resize(frame, (width, height), dst=frames[index], interpolation=cv2.INTER_LINEAR)
+        results['frames'] = torch.from_numpy(frames).permute(0, 3, 1, 2)
         results.update(ori_shape=shape, img_shape=(height, width), out_shape=self.out_size or shape)
         results['input_size'] = self.rule
         return results
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}({self.rule}, out_size={self.out_size})'
 
 
 @TRANSFORMS.register_module()
@@ -147,6 +152,11 @@ class PackLabelledVideo(BaseTransform):
 
     - frames, video_name, frame_names, frame_paths, ori_shape, img_shape, out_shape, input_size
     - given_masks and gt_paths, or given_joints and gt_joints
+
+    **Returned Keys:**
+
+    - inputs (torch.Tensor): ``frames``.
+    - data_samples (DataSample): the labels as fields, everything else as metainfo.
     """
 
     META = ('video_name', 'frame_names', 'frame_paths', 'ori_shape', 'img_shape', 'out_shape', 'input_size')
@@ -159,3 +169,6 @@ class PackLabelledVideo(BaseTransform):
             if key in results:
                 sample.set_field(results[key], key)
         return dict(inputs=results['frames'], data_samples=sample)
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}()'
