@@ -6,12 +6,14 @@ Importing :mod:`mmvidmae.registry`, as every use of our types does, applies thos
 
 from .checkpoint_globals import allow_checkpoint_globals
 from .mmcv_lite import ignore_missing_ops
+from .multimodal import leave_out_broken_multimodal
 
 
 def apply() -> None:
     """Apply the bridges of the training core; any number of calls has the effect of one."""
     allow_checkpoint_globals()
     ignore_missing_ops()
+    leave_out_broken_multimodal()
 
 
 apply()
