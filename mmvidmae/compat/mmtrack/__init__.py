@@ -1,0 +1,68 @@
+"""mmtrack 1.0.0rc1 on mmcv 2.1, mmdet 3.3, mmpretrain and any NumPy.
+
+What: ``import mmtrack`` ends with ``AssertionError: MMCV==2.1.0 is used but incompatible``, and behind that wait more
+causes: one file each in this folder (mmtracking issues 871, 897, 922, 924, 931).
+
+Why: mmtrack's last release (October 2022) came before mmcv 2.0 and mmdet 3.0, and was not followed by another.
+
+Until: a mmtrack that imports by itself; where one is found, nothing is done.
+"""
+
+import importlib
+import logging
+import os
+import sys
+from contextlib import ExitStack
+
+from mmengine.logging import print_log
+
+from .detr_transformer import old_transformer
+from .numpy_names import restore_numpy_names
+from .optional_packages import stand_ins
+from .renamed_toolbox import mmcls_is_mmpretrain
+from .versions import accepted_versions
+
+SWITCH = 'MMVIDMAE_MMTRACK_BRIDGE'
+"""Environment variable; ``0`` turns the bridge off."""
+
+MODULES = ('structures', 'utils', 'datasets', 'models', 'evaluation', 'visualization', 'apis', 'engine', 'testing')
+
+
+def enable() -> None:
+    """Make ``import mmtrack`` and all its modules work; any number of calls has the effect of one.
+
+    What is done to other packages lasts only while mmtrack is imported: afterwards the versions of mmcv and mmdet, and
+    what they contain, are what they were. Packages that only multi-object tracking needs may be missing. A warning says
+    once that the bridge is in use.
+
+    Raises:
+        ImportError: If mmtrack, or a package that it cannot do without, is missing; names the pip line.
+    """
+    if 'mmtrack' in sys.modules or os.environ.get(SWITCH) == '0':
+        return
+    try:
+        importlib.import_module('mmtrack')
+    except AssertionError:  # it refuses these versions
+        pass
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            f'tracking needs {error.name}: python -m mmvidmae.utils.check_env prints the pip line for what is missing'
+        ) from error
+    else:
+        return
+    with ExitStack() as stack:
+        for bridge in (accepted_versions, old_transformer, mmcls_is_mmpretrain, stand_ins):
+            stack.enter_context(bridge())
+        for name in MODULES:
+            try:
+                importlib.import_module(f'mmtrack.{name}')
+            except ModuleNotFoundError as error:
+                if error.name != f'mmtrack.{name}':  # a folder that this release does not have
+                    raise
+    restore_numpy_names()
+    print_log(
+        f'mmtrack runs through the bridge of mmvidmae.compat.mmtrack, which it was not tested with by its authors; '
+        f'{SWITCH}=0 turns it off',
+        'current',
+        logging.WARNING,
+    )

@@ -1,0 +1,30 @@
+"""mmtrack uses ``np.bool``, ``np.float`` and ``np.int``.
+
+Why: NumPy removed these names of Python's own types in 1.24 (``np.bool`` is back in 2.0, as NumPy's own). ``np.bool``
+stands in ``LoadTrackAnnotations``, a part of every tracking pipeline; the others in video instance segmentation and in
+mmtrack's tests.
+"""
+
+import sys
+from types import ModuleType
+from typing import Any
+
+import numpy
+
+OLD_NAMES = dict(bool=bool, float=float, int=int)
+USERS = ('mmtrack.datasets.transforms.loading', 'mmtrack.evaluation.functional.ytviseval', 'mmtrack.testing._utils')
+
+
+class _NumPy(ModuleType):
+    """NumPy with the old names, for single modules; NumPy itself is left alone."""
+
+    def __getattr__(self, name: str) -> Any:
+        return OLD_NAMES[name] if name in OLD_NAMES else getattr(numpy, name)
+
+
+def restore_numpy_names() -> None:
+    """Give mmtrack's users of old names a NumPy that has them."""
+    for name in USERS:
+        module = sys.modules.get(name)
+        if module is not None:
+            module.np = _NumPy('numpy')
