@@ -19,6 +19,7 @@ from mmengine.logging import print_log
 from .detr_transformer import old_transformer
 from .numpy_names import restore_numpy_names
 from .optional_packages import stand_ins
+from .prroi_pool import cpu_prroi_pool
 from .renamed_toolbox import mmcls_is_mmpretrain
 from .versions import accepted_versions
 
@@ -51,7 +52,7 @@ def enable() -> None:
     else:
         return
     with ExitStack() as stack:
-        for bridge in (accepted_versions, old_transformer, mmcls_is_mmpretrain, stand_ins):
+        for bridge in (accepted_versions, old_transformer, mmcls_is_mmpretrain, cpu_prroi_pool, stand_ins):
             stack.enter_context(bridge())
         for name in MODULES:
             try:

@@ -1,7 +1,7 @@
 """Run a tool of mmtrack through the bridge: ``python -m mmvidmae.compat.mmtrack TOOL ARGUMENTS``.
 
-TOOL is ``train``, ``test`` or the path of a script that imports mmtrack. Both spellings of the launcher's local rank are
-taken, which mmtrack's own tools do not do.
+TOOL is ``train``, ``test`` or the path of a script that imports mmtrack. Both spellings of the launcher's local rank
+are taken, which mmtrack's own tools do not do.
 """
 
 import importlib.util
