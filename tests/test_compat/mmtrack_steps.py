@@ -51,13 +51,14 @@ for name, (path, templates, searches, template, search) in SHIPPED.items():
     model = MODELS.build(cfg)
     model.init_weights()
     model.train()
+    batch_size = 2  # PrDiMP normalises a batch of single values
     packed = demo_mm_inputs(
-        batch_size=1,
+        batch_size=batch_size,
         frame_id=0,
         num_template_imgs=templates,
         num_search_imgs=searches,
-        image_shapes=[[(3, template, template), (3, search, search)]],
-        num_items=[templates if name == 'prdimp' else 1],
+        image_shapes=[[(3, template, template), (3, search, search)]] * batch_size,
+        num_items=[templates if name == 'prdimp' else 1] * batch_size,
         num_classes=2,
         ref_prefix='search',
     )

@@ -13,11 +13,11 @@ from types import ModuleType
 
 PACKAGES = {
     'lap': (),
-    'motmetrics': (),
+    'motmetrics': ('motmetrics.lap',),
     'seaborn': (),
     'sklearn': ('sklearn.gaussian_process', 'sklearn.gaussian_process.kernels'),
     'tabulate': (),
-    'trackeval': ('trackeval.metrics', 'trackeval.datasets'),
+    'trackeval': (),
 }
 
 
