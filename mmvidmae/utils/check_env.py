@@ -38,7 +38,15 @@ CAPABILITIES = {
         *('mmpretrain.models', 'mmvidmae.models', 'mmvidmae.datasets', 'mmvidmae.engine'),
     ),
     'segment': ('torch', 'pkg_resources', 'mmengine', 'mmcv.ops', 'mmseg.models'),
-    'track': ('torch', 'pkg_resources', 'mmengine', 'mmcv.ops', 'mmdet.models', 'mmtrack', 'mmtrack.models'),
+    'track': (
+        'torch',
+        'pkg_resources',
+        'mmengine',
+        'mmcv.ops',
+        'mmdet.models',
+        'mmvidmae.compat.mmtrack.enabled',
+        'mmtrack.models',
+    ),
 }
 
 #: What pip installs for a module that is missing; any other module is named like its distribution.

@@ -61,7 +61,7 @@ def load_config(parser: argparse.ArgumentParser, args: argparse.Namespace) -> Co
     """Load ``args.config`` and merge the shared arguments; a mistake of the user ends the program with one message.
 
     For configs with mmpretrain's default scope the loaders get the defaults of mmpretrain's own tools
-    (``default_collate``, pinned memory, persistent workers).
+    (``default_collate``, pinned memory, persistent workers). For those with mmtrack's, mmtrack is made to work.
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     require_file(parser, args.config, 'config')
@@ -69,6 +69,13 @@ def load_config(parser: argparse.ArgumentParser, args: argparse.Namespace) -> Co
         cfg = Config.fromfile(args.config)
     except (SyntaxError, FileNotFoundError) as error:
         parser.error(f'{args.config}: {error}')
+    if cfg.get('default_scope') == 'mmtrack':
+        try:
+            from mmvidmae.compat.mmtrack import enable
+
+            enable()
+        except ImportError as error:
+            parser.error(f'{args.config} is a config of mmtrack: {error}')
 
     for key in args.cfg_options or {}:
         top = key.split('.')[0]

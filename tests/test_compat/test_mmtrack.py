@@ -88,8 +88,11 @@ except ImportError as error:
     assert 'REFUSED lap is not installed' in done.stdout
 
 
-def test_stark_tracks_through_mmtracks_own_tool(tmp_path):
-    """mmtrack's test.py with its shipped config, shrunk, on a sequence in LaSOT's layout."""
+@pytest.mark.parametrize(
+    'tool', [('-m', 'mmvidmae.compat.mmtrack', 'test'), (ROOT / 'tools/test.py',)], ids=['its own tool', 'our tool']
+)
+def test_stark_tracks(tmp_path, tool):
+    """mmtrack's shipped config, shrunk, on a sequence in LaSOT's layout."""
     folder = tmp_path / 'data/lasot/dog/dog-1'
     (folder / 'img').mkdir(parents=True)
     rng = np.random.default_rng(0)
@@ -122,7 +125,7 @@ test_dataloader = dict(
         data_root='{tmp_path}/data/', ann_file='{tmp_path}/list.txt', data_prefix=dict(img_path='lasot')),
 )
 """)
-    done = run('-m', 'mmvidmae.compat.mmtrack', 'test', tmp_path / 'stark.py', '--work-dir', tmp_path / 'work')
+    done = run(*tool, tmp_path / 'stark.py', '--work-dir', tmp_path / 'work')
     output = done.stdout + done.stderr
     assert done.returncode == 0, output[-3000:]
     assert 'sot/success' in output
