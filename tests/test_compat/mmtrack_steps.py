@@ -36,10 +36,14 @@ found['failed'] = failed
 init_default_scope('mmtrack')
 
 CONFIGS = Path(mmtrack.__file__).parent / '.mim/configs/sot'
+OURS = Path(__file__).resolve().parents[2] / 'configs'
+TINY = dict(embed_dims=48, num_layers=1, num_heads=3, feedforward_channels=96)
 SHIPPED = {
     'stark1': ('stark/stark-st1_r50_8xb16-500e_got10k.py', 2, 1, 128, 320),
     'stark2': ('stark/stark-st2_r50_8xb16-50e_got10k.py', 2, 1, 128, 320),
     'siamrpn': ('siamese_rpn/siamese-rpn_r50_8xb28-20e_imagenetvid-imagenetdet-coco_test-lasot.py', 1, 1, 127, 255),
+    'dropmae': (OURS / 'stark/stark-st1_dropmae-vit-base-p16_8xb16-500e_got10k.py', 2, 1, 128, 320),
+    'siammae': (OURS / 'stark/stark-st1_siammae-vit-small-p16_8xb16-500e_got10k.py', 2, 1, 128, 320),
     'prdimp': ('prdimp/prdimp_r50_8xb10-50e_got10k.py', 2, 2, 288, 288),
 }
 found['losses'] = {}
@@ -48,6 +52,10 @@ for name, (path, templates, searches, template, search) in SHIPPED.items():
     cfg = Config.fromfile(CONFIGS / path).model
     cfg.backbone.init_cfg = None
     cfg.init_cfg = None
+    if name in ('dropmae', 'siammae'):  # first at full size
+        width = MODELS.build(cfg.backbone).embed_dims
+        assert cfg.neck.in_channels == [width]
+        cfg.backbone.arch, cfg.neck.in_channels = TINY, [48]
     model = MODELS.build(cfg)
     model.init_weights()
     model.train()
@@ -63,7 +71,7 @@ for name, (path, templates, searches, template, search) in SHIPPED.items():
         ref_prefix='search',
     )
     data = model.data_preprocessor(packed, True)
-    if name.startswith('stark'):
+    if cfg.type == 'Stark':
         for sample in data['data_samples']:
             sample.padding_mask = torch.zeros(templates, template, template, dtype=torch.bool)
             sample.search_padding_mask = torch.zeros(searches, search, search, dtype=torch.bool)

@@ -38,12 +38,12 @@ def test_every_module_imports_and_nothing_else_changes(found):
     assert found['warnings'] == 1
 
 
-@pytest.mark.parametrize('tracker', ['stark1', 'stark2', 'siamrpn', 'prdimp'])
-def test_shipped_trackers_do_a_training_step(found, tracker):
+@pytest.mark.parametrize('tracker', ['stark1', 'stark2', 'siamrpn', 'prdimp', 'dropmae', 'siammae'])
+def test_trackers_do_a_training_step(found, tracker):
     loss, moved = found['losses'][tracker]
     assert np.isfinite(loss)
     assert loss > 0
-    assert moved > 0, 'no parameter has a gradient'
+    assert moved > 5, 'parameters have no gradient'
 
 
 def test_can_be_turned_off():

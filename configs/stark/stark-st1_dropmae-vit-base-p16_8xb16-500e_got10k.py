@@ -1,0 +1,18 @@
+# STARK, stage 1, with DropMAE's encoder in the place of its ResNet-50: an existing tracker with another backbone.
+# Template (128 px) and search (320 px) images are encoded apart, each as a single frame, at the stride of 16 that STARK
+# expects. Set the checkpoint: --cfg-options model.backbone.init_cfg.checkpoint=CHECKPOINT
+_base_ = 'mmtrack::sot/stark/stark-st1_r50_8xb16-500e_got10k.py'
+
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type='mmvidmae.PairMAEViT',
+        arch='base',
+        img_size=224,
+        patch_size=16,
+        frame_embed=True,
+        with_cls_token=False,
+        init_cfg=dict(type='Pretrained', checkpoint='CHECKPOINT', prefix='backbone.'),
+    ),
+    neck=dict(in_channels=[768]),
+)
