@@ -12,6 +12,7 @@ from pathlib import Path
 import imageio_ffmpeg
 import numpy as np
 import pytest
+from PIL import Image
 
 FRAME_STEP = 6
 """Grey levels between the corners of neighbouring frames: codecs blur a few levels, never this many."""
@@ -94,4 +95,25 @@ def video_dir(tmp_path_factory: pytest.TempPathFactory, write_video) -> Path:
         [('a.mp4', 12), ('b.mp4', 18), ('c.avi', 24), ('d.mkv', 30), ('e.mp4', 36), ('f f.mp4', 40)]
     ):
         write_video(root / name, num_frames, seed=seed)
+    return root
+
+
+@pytest.fixture(scope='session')
+def davis(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """DAVIS' layout: sequences a, b and c of 3, 4 and 5 frames (96 x 64), each a textured square that moves by 8 pixels
+    a frame, with its masks. Read only: tests share it."""
+    root = tmp_path_factory.mktemp('davis')
+    (root / 'ImageSets/2017').mkdir(parents=True)
+    (root / 'ImageSets/2017/val.txt').write_text('a\nb\nc\n')
+    rng = np.random.default_rng(0)
+    for num_frames, name in enumerate('abc', 3):
+        texture = rng.integers(120, 256, (24, 24, 3), dtype=np.uint8)
+        for index in range(num_frames):
+            square = np.s_[16:40, 8 + 8 * index : 32 + 8 * index]
+            frame, mask = np.full((64, 96, 3), 40, np.uint8), np.zeros((64, 96), np.uint8)
+            frame[square], mask[square] = texture, 1
+            for folder, suffix, image in (('JPEGImages', 'jpg', frame), ('Annotations', 'png', mask)):
+                path = root / folder / '480p' / name / f'{index:05d}.{suffix}'
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(image).save(path)
     return root

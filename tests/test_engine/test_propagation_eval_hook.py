@@ -3,37 +3,15 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from mmengine.runner import load_checkpoint
-from PIL import Image
 from tiny_runs import build, read_trace, tiny_config
 
-from mmvidmae.evaluation.id_maps import write_id_map
 from mmvidmae.models.propagation import LabelPropagator
 from mmvidmae.registry import DATASETS, HOOKS, METRICS
 
 SCORES = {'propagation/J&F-Mean', 'propagation/J-Mean', 'propagation/F-Mean'}
-
-
-@pytest.fixture(scope='module')
-def davis(tmp_path_factory) -> Path:
-    """Three sequences of 4 frames with a moving square."""
-    root = tmp_path_factory.mktemp('davis')
-    (root / 'ImageSets/2017').mkdir(parents=True)
-    (root / 'ImageSets/2017/val.txt').write_text('a\nb\nc\n')
-    rng = np.random.default_rng(0)
-    for name in 'abc':
-        texture = rng.integers(120, 256, (24, 24, 3), dtype=np.uint8)
-        for index in range(4):
-            frame, mask = np.full((64, 96, 3), 40, np.uint8), np.zeros((64, 96), np.uint8)
-            frame[16:40, 8 + 8 * index : 32 + 8 * index], mask[16:40, 8 + 8 * index : 32 + 8 * index] = texture, 1
-            path = root / f'JPEGImages/480p/{name}/{index:05d}.jpg'
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(frame).save(path)
-            write_id_map(root / f'Annotations/480p/{name}/{index:05d}.png', mask)
-    return root
 
 
 def hook(davis: Path, **options) -> dict:
