@@ -5,14 +5,47 @@ A config names our types with their prefix (``type='mmvidmae.DropMAE'``); MMEngi
 extend.
 """
 
+from collections.abc import Mapping
+from importlib import import_module
+
 from mmengine import registry as root
 
 from . import compat  # noqa: F401 (bridges defects of the libraries below, before anything is built)
 
-DATASETS = root.Registry('dataset', parent=root.DATASETS, locations=['mmvidmae.datasets'])
-DATA_SAMPLERS = root.Registry('data sampler', parent=root.DATA_SAMPLERS, locations=['mmvidmae.datasets'])
-FUNCTIONS = root.Registry('function', parent=root.FUNCTIONS, locations=['mmvidmae.datasets'])
-HOOKS = root.Registry('hook', parent=root.HOOKS, locations=['mmvidmae.engine'])
-METRICS = root.Registry('metric', parent=root.METRICS, locations=['mmvidmae.evaluation'])
-MODELS = root.Registry('model', parent=root.MODELS, locations=['mmvidmae.models'])
-TRANSFORMS = root.Registry('transform', parent=root.TRANSFORMS, locations=['mmvidmae.datasets'])
+
+class Registry(root.Registry):
+    """A registry some of whose types extend mmtrack, which is imported when one of them is asked for, and not before.
+
+    Args:
+        name: As in MMEngine, like all others.
+        on_mmtrack: The module that registers a type, by the type's name.
+    """
+
+    def __init__(self, name: str, on_mmtrack: Mapping[str, str] | None = None, **kwargs) -> None:
+        super().__init__(name, **kwargs)
+        self._on_mmtrack = dict(on_mmtrack or {})
+
+    def get(self, key: str) -> type | None:
+        """Type of a name.
+
+        Raises:
+            ImportError: If it needs mmtrack and that is not installed; names the pip line.
+        """
+        name = key.removeprefix(f'{self.scope}.')
+        if name in self._on_mmtrack:
+            import_module(self._on_mmtrack[name])
+        return super().get(key)
+
+
+DATASETS = Registry('dataset', parent=root.DATASETS, locations=['mmvidmae.datasets'])
+DATA_SAMPLERS = Registry('data sampler', parent=root.DATA_SAMPLERS, locations=['mmvidmae.datasets'])
+FUNCTIONS = Registry('function', parent=root.FUNCTIONS, locations=['mmvidmae.datasets'])
+HOOKS = Registry('hook', parent=root.HOOKS, locations=['mmvidmae.engine'])
+METRICS = Registry('metric', parent=root.METRICS, locations=['mmvidmae.evaluation'])
+MODELS = Registry(
+    'model',
+    parent=root.MODELS,
+    locations=['mmvidmae.models'],
+    on_mmtrack={'DropTrack': 'mmvidmae.models.trackers.drop_track'},
+)
+TRANSFORMS = Registry('transform', parent=root.TRANSFORMS, locations=['mmvidmae.datasets'])
