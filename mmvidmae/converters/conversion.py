@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from mmvidmae.models.layers import square_grid
+
 from .architecture import Architecture, infer_architecture
 from .formats import SOURCES, TARGETS, Source, Target, recognise
 from .key_maps import StateDict
 from .position_embedding import fold_identity as fold
-from .position_embedding import interpolate_pos_embed, square_grid
+from .position_embedding import interpolate_pos_embed
 
 
 class ConversionError(ValueError):

@@ -1,7 +1,5 @@
 """Position embeddings for another input size, and frame identities for code that has none."""
 
-import math
-
 import torch
 import torch.nn.functional as F
 from mmpretrain.models.utils import resize_pos_embed
@@ -42,12 +40,6 @@ def interpolate_pos_embed(
     image = patches.unflatten(1, grid).permute(0, 3, 1, 2).float()
     image = F.interpolate(image, scale_factor=factors, mode='bicubic')
     return torch.cat((extra, image.flatten(2).transpose(1, 2).to(pos_embed.dtype)), dim=1)
-
-
-def square_grid(num_patches: int) -> tuple[int, int] | None:
-    """The square grid of a number of patches, or None if there is none."""
-    side = math.isqrt(num_patches)
-    return (side, side) if side * side == num_patches else None
 
 
 def fold_identity(state: StateDict, frame: int) -> StateDict:

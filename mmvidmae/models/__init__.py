@@ -6,3 +6,4 @@ from .masking import *  # noqa: F403
 from .necks import *  # noqa: F403
 from .propagation import *  # noqa: F403
 from .selfsup import *  # noqa: F403
+from .trackers import *  # noqa: F403

@@ -1,7 +1,7 @@
 from .attention_weights import attention_weights
 from .blocks import CrossAttention, CrossBlock, SpatialDropBlock
 from .initialization import init_mae_weights
-from .position_embedding import build_2d_sincos_pos_embed, interpolate_pos_embed_dino
+from .position_embedding import build_2d_sincos_pos_embed, interpolate_pos_embed_dino, square_grid
 from .spatial_dropout import SpatialDropAttention, num_spatial_drops, sample_spatial_drops, spatial_drop_weights
 
 __all__ = [
@@ -16,4 +16,5 @@ __all__ = [
     'num_spatial_drops',
     'sample_spatial_drops',
     'spatial_drop_weights',
+    'square_grid',
 ]

@@ -1,5 +1,7 @@
 """Fixed 2-D sine-cosine position embedding of MAE and its descendants."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -57,3 +59,9 @@ def interpolate_pos_embed_dino(pos_embed: Tensor, grid: tuple[int, int], new_gri
     scale = [(new + 0.1) / old for new, old in zip(new_grid, grid)]
     maps = pos_embed.mT.unflatten(2, tuple(grid))
     return F.interpolate(maps, scale_factor=scale, mode='bicubic').flatten(2).mT
+
+
+def square_grid(num_patches: int) -> tuple[int, int] | None:
+    """The square grid of a number of patches, or None if there is none."""
+    side = math.isqrt(num_patches)
+    return (side, side) if side * side == num_patches else None

@@ -1,9 +1,8 @@
-"""Between frames, crops and boxes: the geometry of OSTrack, which DropTrack shares (``sample_target`` and what belongs to
-it).
+"""Between frames, crops and boxes: the geometry of OSTrack, which DropTrack shares.
 
-Boxes are (x, y, w, h) with the upper-left corner, or (cx, cy, w, h), in pixels. A crop is a square around a box, cut from
-the frame with zeros outside, and resized. Its side is :func:`crop_side`, its corner is rounded half to even, and a crop
-that reaches the frame's last column or row loses it to the padding; all this as published.
+Boxes are (x, y, w, h) with the upper-left corner, or (cx, cy, w, h), in pixels. A crop is a square around a box, cut
+from the frame with zeros outside, and resized. Its corner is rounded half to even, and a crop that reaches the frame's
+last column or row loses it to the padding, as in the published code, whose functions are named in brackets.
 """
 
 import math

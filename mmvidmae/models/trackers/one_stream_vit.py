@@ -1,0 +1,180 @@
+"""The encoder of DropTrack and OSTrack: template and search region in one sequence."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from mmpretrain.models.utils import resize_pos_embed
+from torch import Tensor, nn
+
+from mmvidmae.registry import MODELS
+
+from ..backbones import PairMAEViT
+from ..layers import square_grid
+from .candidate_elimination import eliminating_layer
+
+
+class OneStreamFeatures(NamedTuple):
+    """What :class:`OneStreamViT` gives.
+
+    Attributes:
+        template: Template tokens ``(N, L_z, D)``, row by row.
+        search: Search features ``(N, D, h, w)``, zero where tokens were eliminated.
+        kept: The search tokens left after each elimination, ``(N, K)`` each, best first.
+    """
+
+    template: Tensor
+    search: Tensor
+    kept: list[Tensor]
+
+
+@MODELS.register_module()
+class OneStreamViT(PairMAEViT):
+    """Vision transformer over the tokens of a template and a search region, with candidate elimination.
+
+    As in DropTrack, the template takes the frame identity of pre-training's later frame and the search region that of
+    the earlier one (``temporal_pos_embed_z`` and ``_x``). Each has its own learned position embedding. Without
+    ``frame_embed`` this is OSTrack's encoder.
+
+    It loads itself, and any plain or pair encoder with mmpretrain's names (DropMAE, SiamMAE, MAE, a ViT classifier):
+    position embeddings are then interpolated to both grids (bicubic), a class token is left behind, and frame
+    identities that the checkpoint does not have start at zero.
+
+    Args:
+        arch: As in :class:`PairMAEViT`.
+        template_size: Template (height, width) in pixels, one number for a square.
+        search_size: Search region, likewise.
+        patch_size: Patch side in pixels.
+        frame_embed: Whether there are frame identity embeddings.
+        eliminate_at: Layers (from 0) at which search tokens are eliminated.
+        keep_rates: Share of the search tokens that each of them keeps.
+        drop_path_rate: Stochastic depth of the last layer, growing linearly from 0.
+        **kwargs: Further arguments of :class:`PairMAEViT`.
+    """
+
+    def __init__(
+        self,
+        arch: str | dict = 'base',
+        template_size: int | tuple[int, int] = 192,
+        search_size: int | tuple[int, int] = 384,
+        patch_size: int = 16,
+        frame_embed: bool = True,
+        eliminate_at: Sequence[int] = (3, 6, 9),
+        keep_rates: Sequence[float] = (0.7, 0.7, 0.7),
+        drop_path_rate: float = 0.0,
+        **kwargs,
+    ) -> None:
+        super().__init__(
+            arch,
+            search_size,
+            patch_size,
+            frame_embed=frame_embed,
+            with_cls_token=False,
+            drop_path_rate=drop_path_rate,
+            **kwargs,
+        )
+        if len(eliminate_at) != len(keep_rates) or not all(0 <= i < self.num_layers for i in eliminate_at):
+            raise ValueError(
+                f'eliminate_at {tuple(eliminate_at)} must name layers below {self.num_layers}, each with one of '
+                f'keep_rates {tuple(keep_rates)}'
+            )
+        if not all(0 < rate <= 1 for rate in keep_rates):
+            raise ValueError(f'keep_rates must be in (0, 1], got {tuple(keep_rates)}')
+        self.keep_rates = dict(zip(eliminate_at, keep_rates))
+        self.grids = tuple(_grid(size, patch_size) for size in (template_size, search_size))
+        for name, grid in zip(_POS_EMBEDS, self.grids):
+            pos_embed = resize_pos_embed(self.pos_embed, self.patch_resolution, grid, 'bicubic', 0)
+            self.register_parameter(name, nn.Parameter(pos_embed.detach().clone()))
+        self.pos_embed = None
+
+    def forward(
+        self, template: Tensor, search: Tensor, cells: Tensor | None = None, keep_rate: float | None = None
+    ) -> OneStreamFeatures:
+        """Encode templates and search regions.
+
+        Args:
+            template: Normalised ``(N, 3, H_z, W_z)``, of the size given at construction.
+            search: Normalised ``(N, 3, H_x, W_x)``, likewise.
+            cells: Template cells ``(M,)`` or ``(N, M)`` that judge the search tokens; None for all.
+            keep_rate: Replaces the keep rates of all layers; 1 eliminates nothing.
+
+        Raises:
+            ValueError: If an input is of another size than the encoder was made for.
+        """
+        z, x = (self.embed_role(image, role) for role, image in enumerate((template, search)))
+        num_template, num_search = z.shape[1], x.shape[1]
+        tokens = self.pre_norm(self.drop_after_pos(torch.cat((z, x), dim=1)))
+        ids = torch.arange(num_search, device=x.device).expand(len(x), -1)
+        kept = []
+        for i, layer in enumerate(self.layers):
+            if i in self.keep_rates:
+                rate = self.keep_rates[i] if keep_rate is None else keep_rate
+                tokens, ids = eliminating_layer(layer, tokens, ids, rate, cells)
+                kept.append(ids)
+            else:
+                tokens = layer(tokens)
+        z, x = self.ln1(tokens).split((num_template, ids.shape[1]), dim=1)
+        if ids.shape[1] < num_search:
+            full = x.new_zeros(len(x), num_search, self.embed_dims)
+            x = full.scatter(1, ids[..., None].expand_as(x), x)
+        return OneStreamFeatures(z, x.transpose(1, 2).unflatten(2, self.grids[1]), kept)
+
+    def embed_role(self, image: Tensor, role: int) -> Tensor:
+        """Tokens ``(N, L, D)`` of templates (role 0) or search regions (role 1), with positions and identity."""
+        tokens, grid = self.patch_embed(image)
+        if tuple(grid) != self.grids[role]:
+            height, width = (n * self.patch_size for n in self.grids[role])
+            raise ValueError(
+                f'the {("template", "search region")[role]} is {image.shape[2]} x {image.shape[3]} pixels, but the '
+                f'encoder was made for {height} x {width}: set {("template_size", "search_size")[role]}'
+            )
+        tokens = tokens + getattr(self, _POS_EMBEDS[role])
+        if self.frame_embed is not None:
+            tokens = tokens + self.frame_embed[:, 1 - role]
+        return tokens
+
+    def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
+        """Depth of a parameter for layer-wise learning-rate decay; position embeddings belong to the stem."""
+        if param_name.removeprefix(prefix) in _POS_EMBEDS:
+            param_name = f'{prefix}pos_embed'
+        return super().get_layer_depth(param_name, prefix)
+
+    def _prepare_pos_embed(self, state_dict: dict[str, Tensor], prefix: str, *args, **kwargs) -> None:
+        """Before loading (hook of mmpretrain's VisionTransformer): make an encoder's parameters those of this one.
+
+        What does not fit is an error: MMEngine would only warn, and train from weights that are random in part.
+        """
+        pos_embed = state_dict.pop(f'{prefix}pos_embed', None)
+        num_extra = int(state_dict.pop(f'{prefix}cls_token', None) is not None)
+        if pos_embed is not None:
+            grid = square_grid(pos_embed.shape[1] - num_extra)
+            if grid is None:
+                raise ValueError(
+                    f'the position embedding has {pos_embed.shape[1] - num_extra} patches, which are no square'
+                )
+            for name, own_grid in zip(_POS_EMBEDS, self.grids):
+                state_dict[prefix + name] = resize_pos_embed(pos_embed[:, num_extra:], grid, own_grid, 'bicubic', 0)
+            if self.frame_embed is None:
+                state_dict.pop(f'{prefix}frame_embed', None)
+            else:
+                state_dict.setdefault(f'{prefix}frame_embed', torch.zeros_like(self.frame_embed))
+        own = {prefix + name: tuple(value.shape) for name, value in self.state_dict().items()}
+        given = {name: tuple(value.shape) for name, value in state_dict.items() if name.startswith(prefix)}
+        wrong = sorted(name for name in own.keys() | given.keys() if own.get(name) != given.get(name))
+        if wrong:
+            lines = [f'{name}: {given.get(name, "missing")}, expected {own.get(name, "none")}' for name in wrong[:5]]
+            raise ValueError(
+                f'the checkpoint does not fit the encoder in {len(wrong)} parameters: {"; ".join(lines)}. Set the arch '
+                'and patch_size that it was trained with; convert the weights of other code with '
+                'tools/model_converters/convert.py'
+            )
+
+
+_POS_EMBEDS = ('pos_embed_z', 'pos_embed_x')
+
+
+def _grid(size: int | tuple[int, int], patch_size: int) -> tuple[int, int]:
+    height, width = (size, size) if isinstance(size, int) else size
+    if height % patch_size or width % patch_size:
+        raise ValueError(f'{height} x {width} pixels do not divide into patches of {patch_size} pixels')
+    return height // patch_size, width // patch_size
