@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from mmvidmae.models.backbones import PairMAEViT
 from mmvidmae.models.necks import CrossPairDecoder, JointPairDecoder
+from mmvidmae.models.trackers import CenterHead, OneStreamViT
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,8 @@ class Architecture:
         cls_token: Whether there is a class token.
         frame_embed: Whether there are frame identity embeddings.
         decoder: ``'mae'`` (joint self-attention), ``'dropmae'`` (with frame identities), ``'cropmae'`` (cross-self,
-            post-norm), ``'cross'`` (any other that reads a memory), or None without a decoder.
+            post-norm), ``'cross'`` (any other that reads a memory), ``'tracking'`` (DropTrack's head and two position
+            embeddings in the place of one), or None without a decoder.
         shapes: Shape of every parameter that such a model has, by name.
     """
 
@@ -62,31 +64,42 @@ def infer_architecture(state: Mapping[str, Tensor]) -> Architecture:
     dims, channels, patch_size, _ = _shape(state, 'backbone.patch_embed.projection.weight', 4)
     hidden, _ = _shape(state, 'backbone.layers.0.ffn.layers.0.0.weight', 2)
     num_layers = _count(state, 'backbone.layers')
+    tracker = 'backbone.pos_embed_x' in state
     cls_token = 'backbone.cls_token' in state
     frame_embed = 'backbone.frame_embed' in state
-    num_patches = _shape(state, 'backbone.pos_embed', 3)[1] - int(cls_token)
+    num_patches = _shape(state, f'backbone.pos_embed{"_x" if tracker else ""}', 3)[1] - int(cls_token)
     if dims % 4 or num_patches < 1 or channels != 3:
         raise ValueError(
             f'an encoder of width {dims} for {num_patches} patches of {channels} channels: the width must be divisible '
             'by 4, and there must be patches and 3 channels'
         )
     # The shapes are the same for one row of patches and one head as for the true ones.
+    arch = dict(embed_dims=dims, num_layers=num_layers, num_heads=1, feedforward_channels=hidden)
+    size = (patch_size, patch_size * num_patches)
     with torch.device('meta'):
-        encoder = PairMAEViT(
-            dict(embed_dims=dims, num_layers=num_layers, num_heads=1, feedforward_channels=hidden),
-            img_size=(patch_size, patch_size * num_patches),
-            patch_size=patch_size,
-            frame_embed=frame_embed,
-            with_cls_token=cls_token,
-        )
-        decoder, kind = _decoder(state, encoder)
-    modules = {'backbone': encoder, 'neck': decoder} if decoder else {'backbone': encoder}
+        if tracker:
+            modules, kind = _tracker(state, arch, size, patch_size, frame_embed), 'tracking'
+        else:
+            encoder = PairMAEViT(arch, size, patch_size, frame_embed=frame_embed, with_cls_token=cls_token)
+            decoder, kind = _decoder(state, encoder)
+            modules = {'backbone': encoder, 'neck': decoder} if decoder else {'backbone': encoder}
     shapes = {
         f'{prefix}.{name}': tuple(value.shape)
         for prefix, module in modules.items()
         for name, value in module.state_dict().items()
     }
     return Architecture(dims, num_layers, hidden, patch_size, num_patches, cls_token, frame_embed, kind, shapes)
+
+
+def _tracker(
+    state: Mapping[str, Tensor], arch: dict, search_size: tuple[int, int], patch_size: int, frame_embed: bool
+) -> dict[str, nn.Module]:
+    template_size = (patch_size, patch_size * _shape(state, 'backbone.pos_embed_z', 3)[1])
+    channels = _shape(state, 'head.score.0.conv.weight', 4)[0]
+    return {
+        'backbone': OneStreamViT(arch, template_size, search_size, patch_size, frame_embed, (), ()),
+        'head': CenterHead(arch['embed_dims'], channels),
+    }
 
 
 def _decoder(state: Mapping[str, Tensor], encoder: PairMAEViT) -> tuple[nn.Module | None, str | None]:

@@ -162,6 +162,8 @@ def _resize(
     state: StateDict, architecture: Architecture, size: tuple[int, int], mode: str, grid: tuple[int, int] | None
 ) -> StateDict:
     patch = architecture.patch_size
+    if architecture.decoder == 'tracking':
+        raise ConversionError("a tracker's position embeddings are interpolated when it is loaded at another size")
     if min(size) < patch or size[0] % patch or size[1] % patch:
         raise ConversionError(f'{size[0]} x {size[1]} pixels do not divide into patches of {patch} pixels')
     grid = grid or square_grid(architecture.num_patches)

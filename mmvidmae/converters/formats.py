@@ -69,11 +69,10 @@ class Target:
 # In the order in which they are tried: the special ones first.
 SOURCES: dict[str, Source] = {
     'droptrack': Source(
-        marks=(r'backbone\.temporal_pos_embed_x', r'backbone\.pos_embed_x'),
+        marks=(r'backbone\.pos_embed_x', r'box_head\..*'),
         convert=droptrack_to_mmvidmae,
         outside=r'box_head\..*|backbone\.pos_embed_z',
         unused=(r'backbone\.(cls_token|pos_embed)', 'DropTrack keeps, but never uses them'),
-        encoder_only_because="DropTrack's box head and template position embedding have no counterpart here",
     ),
     'dropseg': Source(
         marks=(r'temporal_pos_embed_x', r'stcn_decoder\..*'),
@@ -106,7 +105,7 @@ SOURCES: dict[str, Source] = {
         encoder_only_because='the classification head has no counterpart here',
     ),
     'mmvidmae': Source(
-        marks=(r'(backbone|neck)\.frame_embed|neck\.decoder_blocks\.\d+\.ln_ffn\.weight',),
+        marks=(r'(backbone|neck)\.frame_embed|backbone\.pos_embed_x|neck\.decoder_blocks\.\d+\.ln_ffn\.weight',),
         convert=dict,
         outside=r'(neck|head)\..*',
         unused=_OPENMMLAB_UNUSED,

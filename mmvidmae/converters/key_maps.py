@@ -61,6 +61,22 @@ _CROPMAE = (
     *_DECODER,
     *((f'decoder_blocks.#.{theirs}', f'neck.decoder_blocks.#.{ours}') for theirs, ours in _CROPMAE_BLOCK),
 )
+_DROPTRACK = (
+    *_ENCODER[2:],
+    ('temporal_pos_embed', 'backbone.frame_embed'),
+    ('pos_embed_z', 'backbone.pos_embed_z'),
+    ('pos_embed_x', 'backbone.pos_embed_x'),
+    *(
+        (f'box_head.conv{i + 1}_{theirs}.{j}', f'head.{ours}.{i}.{part}')
+        for theirs, ours in (('ctr', 'score'), ('size', 'size'), ('offset', 'offset'))
+        for i in range(4)
+        for j, part in enumerate(('conv', 'bn'))
+    ),
+    *(
+        (f'box_head.conv5_{theirs}', f'head.{ours}.4')
+        for theirs, ours in (('ctr', 'score'), ('size', 'size'), ('offset', 'offset'))
+    ),
+)
 _RSP_BLOCK = (
     ('norm1', 'ln_cross'),
     ('norm_kv1', 'ln_memory'),
@@ -77,8 +93,9 @@ _RSP_BLOCK = (
 
 
 def _rename(state: Mapping[str, Tensor], pairs: list[tuple[str, str]]) -> StateDict:
-    """Rename by the pair whose first name, with ``#`` any layer number, is the key up to ``.weight`` or ``.bias``."""
-    rules = {re.escape(old).replace(r'\#', r'(\d+)') + r'((?:\.(?:weight|bias))?)': new for old, new in pairs}
+    """Rename by the pair whose first name, with ``#`` any layer number, is the key up to ``.weight`` and the like."""
+    suffixes = r'((?:\.(?:weight|bias|running_mean|running_var|num_batches_tracked))?)'
+    rules = {re.escape(old).replace(r'\#', r'(\d+)') + suffixes: new for old, new in pairs}
     renamed, unknown = {}, []
     for key, value in state.items():
         for pattern, new in rules.items():
@@ -163,17 +180,29 @@ def mmvidmae_to_dropmae(state: Mapping[str, Tensor]) -> StateDict:
 
 
 def droptrack_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
-    """Convert the encoder of a DropTrack state dict, without the parameters that its search region does not use.
+    """Convert a DropTrack or OSTrack state dict, without the ``cls_token`` and ``pos_embed`` that it keeps and never
+    uses.
 
-    The learned position embedding of the search region becomes that of the encoder.
+    Without box head and template position embedding, the rest becomes a plain encoder, whose position embedding is the
+    learned one of the search region.
 
     Raises:
-        KeyError: Listing the names that the encoder does not have.
+        KeyError: Listing the names that the tracker does not have.
     """
-    state = _without_prefix(state, 'backbone.')
+    state = _stack_identities(_without_prefix(state, 'backbone.'))
+    if 'pos_embed_z' in state:
+        return _to_ours(state, _DROPTRACK)
     if 'pos_embed_x' in state:
         state['pos_embed'] = state.pop('pos_embed_x')
-    return _to_ours(_stack_identities(state), _DROPMAE)
+    return _to_ours(state, _DROPMAE)
+
+
+def mmvidmae_to_droptrack(state: Mapping[str, Tensor]) -> StateDict:
+    """Inverse of :func:`droptrack_to_mmvidmae` for whole trackers."""
+    state = _to_theirs(state, _DROPTRACK)
+    if 'temporal_pos_embed' in state:
+        state['temporal_pos_embed_x'], state['temporal_pos_embed_z'] = state.pop('temporal_pos_embed').unbind(1)
+    return {key if key.startswith('box_head.') else f'backbone.{key}': value for key, value in state.items()}
 
 
 def cropmae_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:

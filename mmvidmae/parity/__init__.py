@@ -9,6 +9,7 @@ from .evaluation import check_part_segmentation, check_pose, check_video_segment
 from .pretrain import check_asad, check_cropmae, check_dropmae, check_len_keep, check_rsp_block, check_sincos
 from .propagation import check_crw_propagation, check_dino_propagation
 from .report import Difference, Report
+from .tracking import check_droptrack, check_droptrack_geometry, check_droptrack_track
 
 __all__ = ['CHECKERS', 'Difference', 'Report', 'check_file']
 
@@ -24,6 +25,9 @@ CHECKERS: dict[tuple[str, ...], Callable[[Mapping[str, np.ndarray]], Report]] = 
     ('vip/gt/*', 'vip/pred/*', 'vip/hist_gt_rows_pred_cols'): check_part_segmentation,
     ('pose/labels/pos_img_1based', 'pck/thresholds'): check_pose,
     ('video/first_seg_onehot', 'video/soft_predictions'): check_dino_propagation,
+    ('eval_keep1/score_map', 'loss_train/grad_l2', 'state/backbone.*'): check_droptrack,
+    ('to_crop/box_in', 'keep_rate/epoch', 'loss/focal_target'): check_droptrack_geometry,
+    ('frames_rgb', 'init_box_xywh', 'f1/response'): check_droptrack_track,
     ('e2e/label0_grid', 'e2e/pred'): check_crw_propagation,
 }
 

@@ -1,11 +1,11 @@
 """OSTrack's centre head: where the target is, in one forward pass."""
 
+from collections import OrderedDict
 from itertools import pairwise
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from mmcv.cnn import ConvModule
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
@@ -178,7 +178,10 @@ def cxcywh_to_xyxy(boxes: Tensor) -> Tensor:
 
 
 def _tower(widths: tuple[int, ...], outputs: int) -> nn.Sequential:
-    convs = [
-        ConvModule(inner, outer, 3, padding=1, bias=True, norm_cfg=dict(type='BN')) for inner, outer in pairwise(widths)
+    blocks = [
+        nn.Sequential(
+            OrderedDict(conv=nn.Conv2d(inner, outer, 3, padding=1), bn=nn.BatchNorm2d(outer), act=nn.ReLU(inplace=True))
+        )
+        for inner, outer in pairwise(widths)
     ]
-    return nn.Sequential(*convs, nn.Conv2d(widths[-1], outputs, 1))
+    return nn.Sequential(*blocks, nn.Conv2d(widths[-1], outputs, 1))

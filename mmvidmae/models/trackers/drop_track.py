@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from mmengine.model import BaseDataPreprocessor
 from mmengine.structures import InstanceData
-from mmtrack.models.sot import BaseSingleObjectTracker
+from mmtrack.models.sot.base import BaseSingleObjectTracker
 from torch import Tensor
 
 from mmvidmae.registry import MODELS

@@ -36,9 +36,9 @@ class OneStreamViT(PairMAEViT):
     the earlier one (``temporal_pos_embed_z`` and ``_x``). Each has its own learned position embedding. Without
     ``frame_embed`` this is OSTrack's encoder.
 
-    It loads itself, and any plain or pair encoder with mmpretrain's names (DropMAE, SiamMAE, MAE, a ViT classifier):
-    position embeddings are then interpolated to both grids (bicubic), a class token is left behind, and frame
-    identities that the checkpoint does not have start at zero.
+    It loads checkpoints of itself, and any plain or pair encoder with mmpretrain's names (DropMAE, SiamMAE, MAE, a ViT
+    classifier): a class token is then left behind, and frame identities that the checkpoint does not have start at
+    zero. Position embeddings of other sizes are interpolated (bicubic).
 
     Args:
         arch: As in :class:`PairMAEViT`.
@@ -158,6 +158,10 @@ class OneStreamViT(PairMAEViT):
                 state_dict.pop(f'{prefix}frame_embed', None)
             else:
                 state_dict.setdefault(f'{prefix}frame_embed', torch.zeros_like(self.frame_embed))
+        for name, own_grid in zip(_POS_EMBEDS, self.grids):
+            own_embed = state_dict.get(prefix + name)
+            if own_embed is not None and (grid := square_grid(own_embed.shape[1])):  # trained at another size
+                state_dict[prefix + name] = resize_pos_embed(own_embed, grid, own_grid, 'bicubic', 0)
         own = {prefix + name: tuple(value.shape) for name, value in self.state_dict().items()}
         given = {name: tuple(value.shape) for name, value in state_dict.items() if name.startswith(prefix)}
         wrong = sorted(name for name in own.keys() | given.keys() if own.get(name) != given.get(name))
