@@ -8,6 +8,7 @@ from mmengine.registry import DefaultScope
 
 from mmvidmae import converters
 from mmvidmae.models.selfsup import DropMAE, PairMAE, SiamMAE
+from mmvidmae.models.trackers import CenterHead
 
 ARCH = dict(embed_dims=32, num_layers=3, num_heads=2, feedforward_channels=64)
 BACKBONE = dict(arch=ARCH, img_size=32, patch_size=8)
@@ -47,9 +48,9 @@ def foreign(name: str) -> dict[str, torch.Tensor]:
         if name == 'dropseg':
             extra = ('mask_patch_embed.proj.weight', 'fpn1.0.weight', 'stcn_decoder.pred.weight', 'cls_token')
             return {**encoder, **dict.fromkeys(extra, filler)}
-        encoder['pos_embed_x'] = encoder['pos_embed'][:, 1:]
-        extra = ('backbone.cls_token', 'backbone.pos_embed_z', 'box_head.conv1_ctr.0.weight')
-        return {**{f'backbone.{key}': value for key, value in encoder.items()}, **dict.fromkeys(extra, filler)}
+        encoder.update(pos_embed_x=encoder['pos_embed'][:, 1:], pos_embed_z=torch.ones(1, 4, 32), cls_token=filler)
+        head = {f'head.{key}': value for key, value in CenterHead(32, 16).state_dict().items()}
+        return {f'backbone.{key}': value for key, value in encoder.items()} | converters.mmvidmae_to_droptrack(head)
     encoder = converters.mmvidmae_to_mae(encoder_of(ours('mae')))
     if name == 'dino':
         encoder = {f'backbone.{key}': value for key, value in encoder.items()}

@@ -12,16 +12,19 @@ import pytest
 import torch
 from mmengine.registry import DefaultScope
 from mmpretrain.registry import MODELS
+from torch import nn
 
 from mmvidmae.converters import (
     SOURCES,
     ConversionError,
     convert_state_dict,
     interpolate_pos_embed,
+    mmvidmae_to_droptrack,
     read_state_dict,
     recognise,
 )
 from mmvidmae.models.selfsup import PairMAE
+from mmvidmae.models.trackers import CenterHead, OneStreamViT
 
 DOCS = Path(__file__).parents[2] / 'docs' / 'weights.md'
 TOOL = Path(__file__).parents[2] / 'tools' / 'model_converters' / 'convert.py'
@@ -101,7 +104,6 @@ def test_mae_of_mmpretrain_loads_in_ours_and_the_other_way_round(our_state):
 @pytest.mark.parametrize(
     ('name', 'message'),
     [
-        ('droptrack', r"DropTrack's box head .* 2 parameters \(backbone\.pos_embed_z, box_head\..*encoder_only"),
         ('dropseg', "DropSeg's mask embedding"),
         ('rsp', r"RSP's with a stochastic part"),
         ('dino', 'projection head'),
@@ -111,6 +113,28 @@ def test_mae_of_mmpretrain_loads_in_ours_and_the_other_way_round(our_state):
 def test_what_has_no_counterpart_is_left_behind_only_on_demand(foreign_state, name, message):
     with pytest.raises(ConversionError, match=message):
         convert_state_dict(foreign_state(name))
+
+
+def test_whole_tracker_loads_strictly_and_goes_back(foreign_state):
+    state = foreign_state('droptrack')
+    conversion = convert_state_dict(state)
+    assert str(conversion.architecture).endswith(
+        'patch 8, 16 patches, no class token, frame identities, tracking decoder'
+    )
+    arch = dict(embed_dims=32, num_layers=3, num_heads=2, feedforward_channels=64)
+    model = nn.ModuleDict(
+        dict(backbone=OneStreamViT(arch, 16, 32, 8, eliminate_at=(), keep_rates=()), head=CenterHead(32, 16))
+    )
+    model.load_state_dict(conversion.state_dict)
+    unused = {'backbone.cls_token', 'backbone.pos_embed'}
+    assert equal(mmvidmae_to_droptrack(model.state_dict()), {key: state[key] for key in state.keys() - unused})
+    with pytest.raises(ConversionError, match='timm has no frame identity embeddings'):
+        convert_state_dict(state, target='timm')
+    with pytest.raises(ConversionError, match='interpolated when it is loaded'):
+        convert_state_dict(state, resize_to=(64, 64))
+    del state['box_head.conv2_size.1.running_var']
+    with pytest.raises(ConversionError, match=r'missing: 1\n  head\.size\.1\.bn\.running_var'):
+        convert_state_dict(state)
 
 
 def test_missing_unexpected_and_misshaped_parameters_are_listed(our_state):
@@ -281,7 +305,7 @@ def test_command_converts_and_counts(tmp_path, convert, our_state, foreign_state
     assert 'source: droptrack, ViT 32 wide, 3 layers, patch 8, 16 patches, no class token, frame identities' in out
     assert 'mapped: 43 parameters to 42 of mmvidmae' in out
     assert 'dropped: 2 (backbone.pos_embed, backbone.cls_token): DropTrack keeps, but never uses them' in out
-    assert 'dropped: 2 (backbone.pos_embed_z, box_head.conv1_ctr.0.weight): not of the encoder' in out
+    assert 'dropped: 91 (backbone.pos_embed_z, box_head.conv1_ctr.0.weight, ' in out
     assert equal(read_state_dict(tmp_path / 'encoder.safetensors'), encoder_of(our_state('dropmae')))
 
     args = ('--to', 'timm', '--fold-identity', '--resize-to', '48x64', '--pos-interp', 'dino')
@@ -299,10 +323,10 @@ def test_command_puts_parameters_where_their_code_looks(tmp_path, convert, our_s
 
 
 def test_command_refuses_and_writes_nothing(tmp_path, convert, foreign_state):
-    torch.save(dict(net=foreign_state('droptrack')), tmp_path / 'DropTrack.pth.tar')
-    code, out, err = convert(tmp_path / 'DropTrack.pth.tar', tmp_path / 'out.pth')
+    torch.save(dict(model=foreign_state('rsp')), tmp_path / 'rsp.pth')
+    code, out, err = convert(tmp_path / 'rsp.pth', tmp_path / 'out.pth')
     assert (code, out) == (1, '')
-    assert 'DropTrack.pth.tar: droptrack: ' in err
+    assert 'rsp.pth: rsp: ' in err
     assert '(--encoder-only)' in err
     assert convert(tmp_path / 'none.pth', tmp_path / 'out.pth')[0] == 1
     (tmp_path / 'folder').mkdir()
@@ -312,7 +336,7 @@ def test_command_refuses_and_writes_nothing(tmp_path, convert, foreign_state):
     assert 'folder' in err
     with pytest.raises(SystemExit):
         convert(tmp_path / 'mae.pth', tmp_path / 'out.pth', '--resize-to', '224')
-    assert sorted(path.name for path in tmp_path.iterdir()) == ['DropTrack.pth.tar', 'folder', 'mae.pth']
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['folder', 'mae.pth', 'rsp.pth']
 
 
 def test_commands_of_the_documentation(tmp_path, monkeypatch, convert, our_state, foreign_state):
@@ -323,7 +347,7 @@ def test_commands_of_the_documentation(tmp_path, monkeypatch, convert, our_state
     torch.save(dict(model=foreign_state('rsp')), 'rsp_vits16.pth')
     torch.save(dict(state_dict=our_state('dropmae')), 'work_dirs/my_dropmae/epoch_400.pth')
     commands = [shlex.split(line) for line in re.findall(r'^python \S+/convert\.py \S+\..*$', DOCS.read_text(), re.M)]
-    assert len(commands) == 8
+    assert len(commands) == 9
     for _, tool, *args in commands:
         assert TOOL.samefile(TOOL.parents[2] / tool)
         code, _, err = convert(*args)

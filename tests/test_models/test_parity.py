@@ -44,7 +44,12 @@ def test_all_kinds_are_covered():
         ('vip_miou', 'vip/miou', 1e-6, {'vip/miou'}),
         ('labelprop_dino', 'a/segs', 1e-3, {'a/out'}),
         ('labelprop_crw', 'a/label0', 1e-3, {'a/pred'}),
-        ('droptrack_forward_p8', 'state/backbone.pos_embed_z', 1e-3, {'eval/score_map', 'loss_train/grad_l2'}),
+        (
+            'droptrack_forward_p8',
+            'state/backbone.pos_embed_z',
+            1e-3,
+            {'eval/size_map', 'eval_float64/backbone_feat', 'loss_eval/size_map'},
+        ),
         ('droptrack_geometry', 'loss/pred_cxcywh', 1e-3, {'loss/giou', 'loss/l1'}),
     ],
 )
