@@ -5,11 +5,14 @@ from .features import extract_features
 from .model_zoo import get_model, list_models
 from .pairs import PairBatches, open_clip
 from .reconstructor import PairReconstructor
+from .tracker import TrackedFrame, Tracker
 
 __all__ = [
     'AttentionMass',
     'PairBatches',
     'PairReconstructor',
+    'TrackedFrame',
+    'Tracker',
     'attention_mass',
     'extract_features',
     'get_model',

@@ -1,4 +1,4 @@
-"""Pictures of propagated labels."""
+"""Pictures of labels: masks, poses, boxes."""
 
 from collections.abc import Sequence
 
@@ -74,6 +74,28 @@ def draw_pose(frame: np.ndarray, joints: np.ndarray) -> np.ndarray:
         if point is not None:
             cv2.circle(drawn, point, size, palette[number + 1].tolist(), -1, cv2.LINE_AA)
             cv2.circle(drawn, point, size, (255, 255, 255), 1, cv2.LINE_AA)
+    return drawn
+
+
+def draw_box(frame: np.ndarray, box: Sequence[float], caption: str = '', color: int = 2) -> np.ndarray:
+    """Draw a box.
+
+    Args:
+        frame: uint8 RGB ``(H, W, 3)``.
+        box: (x, y, w, h) in pixels; what lies outside the frame is not drawn.
+        caption: Words above it.
+        color: Number of its colour in the DAVIS palette.
+
+    Returns:
+        uint8 RGB ``(H, W, 3)``.
+    """
+    drawn = np.ascontiguousarray(frame.copy())
+    color = id_palette()[color].tolist()
+    thickness = max(1, round(min(frame.shape[:2]) / 160))
+    x1, y1, x2, y2 = (round(float(value)) for value in (*box[:2], box[0] + box[2], box[1] + box[3]))
+    cv2.rectangle(drawn, (x1, y1), (x2, y2), color, thickness, cv2.LINE_AA)
+    place = (max(x1, 0), max(y1 - 2 * thickness, 12))
+    cv2.putText(drawn, caption, place, cv2.FONT_HERSHEY_SIMPLEX, 0.4, color, 1, cv2.LINE_AA)
     return drawn
 
 
