@@ -5,6 +5,7 @@ it.
 """
 
 import copy
+import math
 from collections.abc import Mapping
 from functools import partial
 
@@ -228,15 +229,19 @@ def _from_pretrained(arrays: Arrays, model: nn.Module, name: str) -> Tensor:
 def _check_forward(
     report: Report, run: str, arrays: Arrays, model: nn.Module, inputs: tuple, atol: float, feat_atol: float
 ) -> None:
-    features = model.backbone(*inputs)
+    backbone, last = model.backbone, {}
+    with backbone.layers[-1].ln1.register_forward_pre_hook(lambda _, args: last.update(tokens=args[0])):
+        features = backbone(*inputs)
     maps = model.head(features.search)
     _compare_maps(report, run, arrays, maps, atol)
     report.compare(f'{run}pred_boxes', decode(maps)[0][:, None], arrays[f'{run}pred_boxes'], atol=atol)
     if f'{run}backbone_feat' in arrays:
-        tokens = torch.cat((features.template, features.search.flatten(2).mT), dim=1)
+        # our last layer leaves out the template's tokens, which nothing reads
+        template = backbone.ln1(backbone.layers[-1](last['tokens']))[:, : math.prod(backbone.grids[0])]
+        tokens = torch.cat((template, features.search.flatten(2).mT), dim=1)
         report.compare(f'{run}backbone_feat', tokens, arrays[f'{run}backbone_feat'], atol=feat_atol)
     before = torch.arange(features.search[0, 0].numel()).expand(len(features.search), -1)
-    for layer, kept in zip(model.backbone.keep_rates, features.kept):
+    for layer, kept in zip(backbone.keep_rates, features.kept):
         removed = [sorted(set(b.tolist()) - set(k.tolist())) for b, k in zip(before, kept)]
         before = kept
         for what, ids in (('kept', kept.sort(1).values), ('removed', torch.tensor(removed))):

@@ -13,12 +13,8 @@ Example:
 
 import argparse
 import copy
-import platform
-import resource
-import statistics
 import sys
 import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -28,6 +24,7 @@ if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its 
 
 import torch  # noqa: E402
 import torch.nn.functional as F  # noqa: E402
+from side_by_side import describe_memory, machine, take_turns  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
 from mmvidmae.models.propagation import LabelPropagator, MaskLabels, PropagationContext  # noqa: E402
@@ -81,25 +78,6 @@ class PlainPropagation:
         return min_max(F.interpolate(soft[None], size, mode='bilinear')[0], dim=(1, 2)).argmax(0)
 
 
-def synchronise(device: torch.device) -> None:
-    if device.type == 'cuda':
-        torch.cuda.synchronize(device)
-
-
-def take_turns(candidates: dict[str, Callable[[], object]], repeats: int, device: torch.device) -> dict[str, float]:
-    """Median seconds of each function, called in turn; the first round only warms up."""
-    seconds = {name: [] for name in candidates}
-    for repeat in range(repeats + 1):
-        for name, function in candidates.items():
-            synchronise(device)
-            start = time.perf_counter()
-            function()
-            synchronise(device)
-            if repeat:
-                seconds[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in seconds.items()}
-
-
 @torch.no_grad()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -136,20 +114,13 @@ def main() -> None:
     def ours() -> list[Tensor]:
         return [labels.decode(frame, soft) for frame, soft in model.propagate(frames, labels)]
 
-    def describe_memory() -> None:
-        if device.type == 'cuda':
-            print(f'peak memory of the device       {torch.cuda.max_memory_allocated(device) / 2**30:8.2f} GiB')
-        else:
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-            print(f'peak memory of the process      {peak:8.2f} GiB')
-
-    where = torch.cuda.get_device_name(device) if device.type == 'cuda' else f'{args.threads} threads'
     print(f'ViT {args.arch}/{args.patch_size}, {size[0]} x {size[1]}, {args.frames} frames, {args.objects} objects, ')
-    print(f'{where}, torch {torch.__version__}, {platform.platform()}')
+    print(machine(device))
     if args.no_plain:
         times = take_turns(dict(ours=ours), 1, device)
         print(f'ours, whole                     {times["ours"] / args.frames:8.3f} s a frame')
-        return describe_memory()
+        print(describe_memory(device))
+        return
 
     plain = PlainPropagation(model)
     start = time.perf_counter()
@@ -219,7 +190,7 @@ def main() -> None:
         print(f'{name:<32}{times["plain"]:9.4f}{times["ours"]:9.4f}{times["plain"] / times["ours"]:8.2f}')
     print(f'{"window mask, once":<32}{window_seconds:9.4f}{"none":>9}')
     print(f'ours, whole above features      {100 * (whole["ours"] / features["ours"] - 1):8.1f} %')
-    describe_memory()
+    print(describe_memory(device))
 
 
 if __name__ == '__main__':

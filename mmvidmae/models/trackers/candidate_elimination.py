@@ -65,6 +65,9 @@ def eliminating_layer(
 ) -> tuple[Tensor, Tensor]:
     """Run a layer that drops search tokens between its attention and its feed-forward part.
 
+    Which ones is known from the keys and the template's queries alone, so the attention is only computed for the tokens
+    that stay; all of them are attended to.
+
     Args:
         layer: An encoder layer.
         x: Template and search tokens ``(N, L_z + K, D)``.
@@ -76,27 +79,57 @@ def eliminating_layer(
     Returns:
         The tokens ``(N, L_z + ceil(keep_rate * K), D)`` and the ids left, best first.
     """
-    attn, num_search = layer.attn, ids.shape[1]
-    num_template = x.shape[1] - num_search
-    q, k, v = attn.qkv(layer.ln1(x)).unflatten(2, (3, attn.num_heads, attn.head_dims)).permute(2, 0, 3, 1, 4)
-    out = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
-    x = x + attn.out_drop(attn.gamma1(attn.proj(out)))
-
-    keep = math.ceil(keep_rate * num_search)
-    if keep < num_search:
-        best = _scores(q[:, :, :num_template], k, cells)[:, num_template:].topk(keep, dim=1).indices
+    num_template = x.shape[1] - ids.shape[1]
+    normed = layer.ln1(x)
+    k, v = _project(layer, normed, 'kv')
+    keep = math.ceil(keep_rate * ids.shape[1])
+    if keep < ids.shape[1]:
+        best = _scores(layer, normed[:, :num_template], k, cells)[:, num_template:].topk(keep, dim=1).indices
         ids = ids.gather(1, best)
-        template, search = x.split((num_template, num_search), dim=1)
-        x = torch.cat((template, search.gather(1, best[..., None].expand(-1, -1, x.shape[2]))), dim=1)
-    return layer.ffn(layer.ln2(x), identity=x), ids
+        template = torch.arange(num_template, device=x.device).expand(len(x), -1)
+        rows = torch.cat((template, num_template + best), dim=1)[..., None].expand(-1, -1, x.shape[2])
+        x, normed = x.gather(1, rows), normed.gather(1, rows)
+    return _attend_and_feed(layer, x, *_project(layer, normed, 'q'), k, v), ids
+
+
+def search_layer(layer: TransformerEncoderLayer, x: Tensor, num_template: int) -> Tensor:
+    """Run the last layer for the search tokens alone, since nobody reads the template's any more.
+
+    Args:
+        layer: An encoder layer.
+        x: Template and search tokens ``(N, L_z + K, D)``.
+        num_template: L_z.
+
+    Returns:
+        The search tokens ``(N, K, D)``.
+    """
+    normed = layer.ln1(x)
+    (q,) = _project(layer, normed[:, num_template:], 'q')
+    return _attend_and_feed(layer, x[:, num_template:], q, *_project(layer, normed, 'kv'))
 
 
 @torch.no_grad()
-def _scores(q: Tensor, k: Tensor, cells: Tensor | None) -> Tensor:
-    """Attention ``(N, L)`` of template queries to all tokens, averaged over ``cells`` and heads."""
-    if cells is not None and cells.ndim == 1:
-        q = q[:, :, cells]
-    elif cells is not None:
-        q = q.gather(2, cells[:, None, :, None].expand(-1, q.shape[1], -1, q.shape[3]))
-    weights = (q * q.shape[-1] ** -0.5 @ k.transpose(-2, -1)).softmax(-1)
-    return weights.mean(dim=(1, 2))
+def _scores(layer: TransformerEncoderLayer, template: Tensor, k: Tensor, cells: Tensor | None) -> Tensor:
+    """Attention ``(N, L)`` of template tokens to all, averaged over ``cells`` and heads."""
+    if cells is not None:
+        cells = cells.expand(len(template), -1)[..., None].expand(-1, -1, template.shape[2])
+        template = template.gather(1, cells)
+    (q,) = _project(layer, template, 'q')
+    return (q * q.shape[-1] ** -0.5 @ k.transpose(-2, -1)).softmax(-1).mean(dim=(1, 2))
+
+
+def _project(layer: TransformerEncoderLayer, x: Tensor, what: str) -> Tensor:
+    """Queries (``'q'``) or keys and values (``'kv'``) of normalised tokens ``(N, L, D)``, ``(N, heads, L, d)`` each."""
+    attn = layer.attn
+    rows = slice(0, attn.embed_dims) if what == 'q' else slice(attn.embed_dims, None)
+    bias = None if attn.qkv.bias is None else attn.qkv.bias[rows]
+    projected = F.linear(x, attn.qkv.weight[rows], bias)
+    return projected.unflatten(2, (-1, attn.num_heads, attn.head_dims)).permute(2, 0, 3, 1, 4)
+
+
+def _attend_and_feed(layer: TransformerEncoderLayer, x: Tensor, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """The rest of a layer for the tokens ``x`` that asked the queries."""
+    attn = layer.attn
+    out = F.scaled_dot_product_attention(q, k, v, dropout_p=attn.attn_drop if attn.training else 0.0)
+    x = x + attn.out_drop(attn.gamma1(attn.proj_drop(attn.proj(out.transpose(1, 2).flatten(2)))))
+    return layer.ffn(layer.ln2(x), identity=x)

@@ -63,6 +63,22 @@ class CenterHead(BaseModule):
         score, size, offset = (tower(search).to(dtype) for tower in (self.score, self.size, self.offset))
         return CenterMaps(score.sigmoid().clamp(1e-4, 1 - 1e-4), size.sigmoid().clamp(1e-4, 1 - 1e-4), offset)
 
+    def locate(self, search: Tensor, window: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Find the target: what :func:`decode` reads from the maps, computing size and offset for one cell only.
+
+        Args:
+            search: Search features ``(N, D, h, w)``.
+            window: ``(h, w)`` that the score is weighted with, or None.
+
+        Returns:
+            As :func:`decode`.
+        """
+        dtype = torch.promote_types(search.dtype, torch.float32)
+        score = self.score(search).to(dtype).sigmoid().clamp(1e-4, 1 - 1e-4)
+        best, index = _highest(score, window)
+        size, offset = (_tower_at(tower, search, index).to(dtype) for tower in (self.size, self.offset))
+        return _box(index, size.sigmoid().clamp(1e-4, 1 - 1e-4), offset, score.shape[-2:]), best
+
     def loss(self, maps: CenterMaps, boxes: Tensor) -> dict[str, Tensor]:
         """Losses, weighted, and the mean IoU.
 
@@ -98,15 +114,48 @@ def decode(maps: CenterMaps, window: Tensor | None = None) -> tuple[Tensor, Tens
     Returns:
         ``(N, 4)`` (cx, cy, w, h) in units of the search region, and that largest value ``(N,)``.
     """
-    height, width = maps.score.shape[-2:]
-    response = maps.score[:, 0] if window is None else maps.score[:, 0] * window
-    best, index = response.flatten(1).max(dim=1)
+    best, index = _highest(maps.score, window)
     size, offset = (
         values.flatten(2).gather(2, index[:, None, None].expand(-1, 2, -1))[..., 0]
         for values in (maps.size, maps.offset)
     )
+    return _box(index, size, offset, maps.score.shape[-2:]), best
+
+
+def _highest(score: Tensor, window: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Largest value ``(N,)`` of scores ``(N, 1, h, w)`` and its cell's number."""
+    response = score if window is None else score * window
+    return response.flatten(1).max(dim=1)
+
+
+def _box(index: Tensor, size: Tensor, offset: Tensor, grid: tuple[int, int]) -> Tensor:
+    """(cx, cy, w, h) ``(N, 4)`` of cells ``(N,)`` with a size and an offset ``(N, 2)``."""
+    height, width = grid
     cell = torch.stack((index % width, index // width), dim=1)
-    return torch.cat(((cell + offset) / cell.new_tensor((width, height)), size), dim=1), best
+    return torch.cat(((cell + offset) / offset.new_tensor((width, height)), size), dim=1)
+
+
+def _tower_at(tower: nn.Sequential, search: Tensor, index: Tensor) -> Tensor:
+    """Output ``(N, outputs)`` of a tower at one cell of each sample, from what that cell sees.
+
+    Cells outside the map are zero for each convolution, as its padding makes them.
+    """
+    *blocks, last = tower
+    radius, (height, width) = len(blocks), search.shape[-2:]
+    around = torch.arange(-radius, radius + 1, device=index.device)
+    rows, columns = (index // width)[:, None] + around, (index % width)[:, None] + around
+    inside = ((rows >= 0) & (rows < height))[:, :, None] & ((columns >= 0) & (columns < width))[:, None]
+    cells = rows.clamp(0, height - 1)[:, :, None] * width + columns.clamp(0, width - 1)[:, None]
+    x = (
+        search.flatten(2)
+        .gather(2, cells.flatten(1)[:, None].expand(-1, search.shape[1], -1))
+        .unflatten(2, inside.shape[1:])
+    )
+    for block in blocks:
+        x = x * inside[:, None]
+        x = block.act(block.bn(F.conv2d(x, block.conv.weight, block.conv.bias)))
+        inside = inside[:, 1:-1, 1:-1]
+    return last(x)[..., 0, 0]
 
 
 def gaussian_heatmap(boxes: Tensor, grid: tuple[int, int], min_overlap: float = 0.7) -> Tensor:

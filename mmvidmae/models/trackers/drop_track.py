@@ -16,7 +16,7 @@ from torch import Tensor
 from mmvidmae.registry import MODELS
 
 from .candidate_elimination import template_cells
-from .center_head import CenterMaps, decode
+from .center_head import CenterMaps
 from .geometry import Box, box_to_frame, clip_box, hann_window, sample_crop
 
 
@@ -163,7 +163,7 @@ class DropTrack(BaseSingleObjectTracker):
             The target with its new box, and the score in [0, 1], window included.
         """
         search, resize_factor = self._crop(frame, target.box, **self.search_crop)
-        box, score = decode(self.predict_maps(target.template, search), self.window)
+        box, score = self.head.locate(self.backbone(target.template, search, self.cells).search, self.window)
         *box, score = torch.cat((box[0], score)).tolist()
         box = box_to_frame(box, target.box, resize_factor, self.search_crop['out_size'])
         return Target(target.template, clip_box(box, frame.shape[:2], self.test_cfg['margin'])), score

@@ -11,19 +11,17 @@ from mmvidmae.registry import MODELS
 
 from ..backbones import PairMAEViT
 from ..layers import square_grid
-from .candidate_elimination import eliminating_layer
+from .candidate_elimination import eliminating_layer, search_layer
 
 
 class OneStreamFeatures(NamedTuple):
     """What :class:`OneStreamViT` gives.
 
     Attributes:
-        template: Template tokens ``(N, L_z, D)``, row by row.
         search: Search features ``(N, D, h, w)``, zero where tokens were eliminated.
         kept: The search tokens left after each elimination, ``(N, K)`` each, best first.
     """
 
-    template: Tensor
     search: Tensor
     kept: list[Tensor]
 
@@ -111,13 +109,15 @@ class OneStreamViT(PairMAEViT):
                 rate = self.keep_rates[i] if keep_rate is None else keep_rate
                 tokens, ids = eliminating_layer(layer, tokens, ids, rate, cells)
                 kept.append(ids)
+            elif i == self.num_layers - 1:
+                tokens = search_layer(layer, tokens, num_template)
             else:
                 tokens = layer(tokens)
-        z, x = self.ln1(tokens).split((num_template, ids.shape[1]), dim=1)
+        x = self.ln1(tokens[:, -ids.shape[1] :])
         if ids.shape[1] < num_search:
             full = x.new_zeros(len(x), num_search, self.embed_dims)
             x = full.scatter(1, ids[..., None].expand_as(x), x)
-        return OneStreamFeatures(z, x.transpose(1, 2).unflatten(2, self.grids[1]), kept)
+        return OneStreamFeatures(x.transpose(1, 2).unflatten(2, self.grids[1]), kept)
 
     def embed_role(self, image: Tensor, role: int) -> Tensor:
         """Tokens ``(N, L, D)`` of templates (role 0) or search regions (role 1), with positions and identity."""
