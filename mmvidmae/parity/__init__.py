@@ -10,6 +10,7 @@ from .pretrain import check_asad, check_cropmae, check_dropmae, check_len_keep, 
 from .propagation import check_crw_propagation, check_dino_propagation
 from .report import Difference, Report
 from .tracking import check_droptrack, check_droptrack_geometry, check_droptrack_track
+from .tracking_metrics import check_sot_metrics
 
 __all__ = ['CHECKERS', 'Difference', 'Report', 'check_file']
 
@@ -28,6 +29,7 @@ CHECKERS: dict[tuple[str, ...], Callable[[Mapping[str, np.ndarray]], Report]] = 
     ('eval_keep1/score_map', 'loss_train/grad_l2', 'state/backbone.*'): check_droptrack,
     ('to_crop/box_in', 'keep_rate/epoch', 'loss/focal_target'): check_droptrack_geometry,
     ('frames_rgb', 'init_box_xywh', 'f1/response'): check_droptrack_track,
+    ('seq0/gt_xywh', 'seq0/pred_xywh', 'got10k_val/AO'): check_sot_metrics,
     ('e2e/label0_grid', 'e2e/pred'): check_crw_propagation,
 }
 

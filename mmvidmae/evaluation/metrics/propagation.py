@@ -96,13 +96,20 @@ class PropagationMetric(BaseMetric):
         results = [result for part in all_gather_object(self.results) for result in part]
         self.results = []
         by_name = {result['video_name']: result for result in results}
-        if len(by_name) != size:
+        found = self.num_samples(list(by_name.values()))
+        if found != size:
             raise ValueError(
-                f'{type(self).__name__} has results of {len(by_name)} videos, but the dataset has {size}: every video '
+                f'{type(self).__name__} has results of {found} {self.samples}, but the dataset has {size}: every video '
                 'must be processed before evaluate() and have a name of its own'
             )
         metrics = self.compute_metrics([by_name[name] for name in sorted(by_name)])
         return {f'{self.prefix}/{name}': value for name, value in metrics.items()}
+
+    samples = 'videos'
+
+    def num_samples(self, results: list[dict]) -> int:
+        """How many samples of the dataset the results of videos stand for."""
+        return len(results)
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Summarise results of videos, one each, and report them."""

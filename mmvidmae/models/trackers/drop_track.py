@@ -3,6 +3,7 @@
 import mmvidmae.compat.mmtrack.enabled  # noqa: F401 (makes mmtrack importable)
 
 # isort: split
+import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -189,10 +190,13 @@ class DropTrack(BaseSingleObjectTracker):
         self.memo.target = self.start(_to_numpy(img), (cx - width / 2, cy - height / 2, width, height))
 
     def track(self, img: Tensor, data_samples: list) -> list[InstanceData]:
-        """Find it in the next frame: its box (x1, y1, x2, y2) ``(1, 4)`` and score ``(1,)``."""
+        """Find it in the next frame: its box (x1, y1, x2, y2) ``(1, 4)``, score and the seconds that it took ``(1,)``."""
+        start = time.perf_counter()
         self.memo.target, score = self.step(_to_numpy(img), self.memo.target)
+        seconds = time.perf_counter() - start
         x, y, width, height = self.memo.target.box
-        return [InstanceData(bboxes=torch.tensor([[x, y, x + width, y + height]]), scores=torch.tensor([score]))]
+        values = dict(bboxes=[[x, y, x + width, y + height]], scores=[score], seconds=[seconds])
+        return [InstanceData(**{name: torch.tensor(value) for name, value in values.items()})]
 
 
 def _to_numpy(img: Tensor) -> np.ndarray:
