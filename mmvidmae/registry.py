@@ -37,7 +37,13 @@ class Registry(root.Registry):
         return super().get(key)
 
 
-DATASETS = Registry('dataset', parent=root.DATASETS, locations=['mmvidmae.datasets'])
+_SEQUENCES = ('SequenceFolderDataset', 'LaSOTExtDataset', 'TNL2KDataset', 'NFSDataset', 'GOT10kSequences')
+DATASETS = Registry(
+    'dataset',
+    parent=root.DATASETS,
+    locations=['mmvidmae.datasets'],
+    on_mmtrack=dict.fromkeys(_SEQUENCES, 'mmvidmae.datasets.tracking.sequences'),
+)
 DATA_SAMPLERS = Registry('data sampler', parent=root.DATA_SAMPLERS, locations=['mmvidmae.datasets'])
 FUNCTIONS = Registry('function', parent=root.FUNCTIONS, locations=['mmvidmae.datasets'])
 HOOKS = Registry('hook', parent=root.HOOKS, locations=['mmvidmae.engine'])
@@ -46,6 +52,6 @@ MODELS = Registry(
     'model',
     parent=root.MODELS,
     locations=['mmvidmae.models'],
-    on_mmtrack={'DropTrack': 'mmvidmae.models.trackers.drop_track'},
+    on_mmtrack=dict.fromkeys(('DropTrack', 'CropPreprocessor'), 'mmvidmae.models.trackers.drop_track'),
 )
 TRANSFORMS = Registry('transform', parent=root.TRANSFORMS, locations=['mmvidmae.datasets'])

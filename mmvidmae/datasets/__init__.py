@@ -5,6 +5,7 @@ from .labelled_videos import DAVISDataset, JHMDBDataset, LabelledVideoDataset, V
 from .pair_dataset import FramePairDataset, PairDataset, VideoPairDataset
 from .readers import ClipReader, DecordReader, FrameFolderReader, UnreadableClip
 from .samplers import PairSampler, Visit
+from .tracking import CausalPairSampling, OSTrackCrop
 from .transforms import (
     LoadFramePairs,
     LoadVideoFrames,
@@ -18,6 +19,7 @@ from .transforms import (
 )
 
 __all__ = [
+    'CausalPairSampling',
     'ClipReader',
     'DAVISDataset',
     'DecordReader',
@@ -27,6 +29,7 @@ __all__ = [
     'LabelledVideoDataset',
     'LoadFramePairs',
     'LoadVideoFrames',
+    'OSTrackCrop',
     'PackLabelledVideo',
     'PackPairs',
     'PairCenterCrop',

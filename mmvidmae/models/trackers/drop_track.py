@@ -190,7 +190,7 @@ class DropTrack(BaseSingleObjectTracker):
         self.memo.target = self.start(_to_numpy(img), (cx - width / 2, cy - height / 2, width, height))
 
     def track(self, img: Tensor, data_samples: list) -> list[InstanceData]:
-        """Find it in the next frame: its box (x1, y1, x2, y2) ``(1, 4)``, score and the seconds that it took ``(1,)``."""
+        """Find it in the next frame: box (x1, y1, x2, y2) ``(1, 4)``, score and seconds that it took ``(1,)``."""
         start = time.perf_counter()
         self.memo.target, score = self.step(_to_numpy(img), self.memo.target)
         seconds = time.perf_counter() - start

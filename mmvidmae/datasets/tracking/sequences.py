@@ -1,0 +1,190 @@
+"""Tracking sequences that mmtrack has no class for, in its style."""
+
+import mmvidmae.compat.mmtrack.enabled  # noqa: F401 (makes mmtrack importable)
+
+# isort: split
+import os
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from mmtrack.datasets import BaseSOTDataset
+
+from mmvidmae.registry import DATASETS
+
+from ..sources import image_names
+from .annotations import read_boxes, read_flags
+
+
+@DATASETS.register_module()
+class SequenceFolderDataset(BaseSOTDataset):
+    """A folder of sequences, each with its frames and a text file of boxes; for training, testing and evaluation.
+
+    Args:
+        data_root: The folder.
+        ann_file: File of names, one a line, of the sequences to use; without it, all folders with an annotation,
+            sorted.
+        frames: Folder of a sequence's images, as a pattern with its ``{name}`` in ``data_root``; in natural order.
+        annotation: Its boxes (see :func:`read_boxes`), likewise.
+        invisible: Files of flags, 1 where the target cannot be seen, likewise.
+        cover: File of GOT-10k's cover, 0 where the target cannot be seen, likewise.
+        one_based: Whether the boxes' first pixel is 1.
+        **kwargs: Further arguments of mmtrack's ``BaseSOTDataset``.
+
+    Raises:
+        ValueError: When the list is read: if there are no sequences, frames and boxes of one are not of the same
+            number, or the first frame to test on has no box; names the file.
+    """
+
+    def __init__(
+        self,
+        data_root: str,
+        ann_file: str = '',
+        frames: str = '{name}/img',
+        annotation: str = '{name}/groundtruth_rect.txt',
+        invisible: Sequence[str] = (),
+        cover: str | None = None,
+        one_based: bool = False,
+        **kwargs,
+    ) -> None:
+        self.frames = frames
+        self.annotation = annotation
+        self.invisible = tuple(invisible)
+        self.cover = cover
+        self.one_based = one_based
+        self._video = lru_cache(64)(self._read_video)
+        super().__init__(data_root=data_root, ann_file=ann_file, data_prefix=dict(img_path=''), **kwargs)
+
+    def load_data_list(self) -> list[dict]:
+        """Names of the sequences, with their numbers of frames."""
+        names = self.sequence_names()
+        if not names:
+            raise ValueError(f'{self.ann_file or self.data_root}: there are no sequences')
+        return [self._check(name) for name in names]
+
+    def sequence_names(self) -> list[str]:
+        """Names, from the list or the folder."""
+        if self.ann_file:
+            try:
+                lines = Path(self.ann_file).read_text(encoding='utf-8').splitlines()
+            except OSError as error:
+                raise ValueError(f'{self.ann_file}: {error.strerror}') from error
+            return [line.strip() for line in lines if line.strip()]
+        if not os.path.isdir(self.data_root):
+            raise ValueError(f'{self.data_root}: no such folder')
+        before, _, after = self.annotation.partition('{name}')
+        found = sorted(Path(self.data_root, before).parent.glob(f'{Path(before).name}*{after}'))
+        start = len(str(Path(self.data_root, before, 'x'))) - 1
+        return [str(path)[start : len(str(path)) - len(after)] for path in found]
+
+    def get_len_per_video(self, video_idx: int) -> int:
+        """Number of frames."""
+        return self.get_data_info(video_idx)['num_frames']
+
+    def get_img_infos_from_video(self, video_idx: int) -> dict:
+        """Paths and numbers of the frames."""
+        paths = self._paths(self.get_data_info(video_idx)['name'])
+        return dict(video_id=video_idx, frame_ids=np.arange(len(paths)), img_paths=paths, video_length=len(paths))
+
+    def get_bboxes_from_video(self, video_idx: int) -> np.ndarray:
+        """Boxes ``(T, 4)`` (x, y, w, h), NaN in frames without target."""
+        return self._video(self.get_data_info(video_idx)['name'])[0].copy()
+
+    def get_visibility_from_video(self, video_idx: int) -> dict:
+        """Whether the target can be seen, ``(T,)``."""
+        return dict(visible=self._video(self.get_data_info(video_idx)['name'])[1].copy())
+
+    def prepare_train_data(self, video_idx: int) -> dict | None:
+        """A pair of this video, or None if it is not fit for one."""
+        info = dict(**self.get_img_infos_from_video(video_idx), **self.get_ann_infos_from_video(video_idx))
+        return self.pipeline([info])
+
+    def _path(self, pattern: str, name: str) -> str:
+        return os.path.join(self.data_root, pattern.format(name=name))
+
+    def _paths(self, name: str) -> list[str]:
+        folder = self._path(self.frames, name)
+        try:
+            return [os.path.join(folder, frame) for frame in image_names(folder)]
+        except OSError as error:
+            raise ValueError(f'{folder}: {error.strerror}, but frames of {name} should be there') from error
+
+    def _read_video(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        boxes = read_boxes(self._path(self.annotation, name), self.one_based)
+        visible = ~np.isnan(boxes).any(1)
+        flags = [(pattern, True) for pattern in self.invisible] + ([(self.cover, False)] if self.cover else [])
+        for pattern, hides in flags:
+            values = read_flags(self._path(pattern, name)) != 0
+            if len(values) != len(boxes):
+                raise ValueError(f'{self._path(pattern, name)}: {len(values)} flags for {len(boxes)} boxes')
+            visible &= values != hides
+        return boxes, visible
+
+    def _check(self, name: str) -> dict:
+        boxes, _ = self._video(name)
+        annotation, num_frames = self._path(self.annotation, name), len(self._paths(name))
+        if len(boxes) != num_frames and not (self.test_mode and len(boxes) == 1):
+            raise ValueError(
+                f'{annotation}: {len(boxes)} boxes for the {num_frames} frames in {self._path(self.frames, name)}'
+            )
+        if self.test_mode and np.isnan(boxes[0]).any():
+            raise ValueError(f'{annotation}, line 1: the first box has no size, so there is nothing to track')
+        return dict(name=name, num_frames=num_frames)
+
+    def get_ann_infos_from_video(self, video_idx: int) -> dict:
+        """Boxes (x1, y1, x2, y2), which of them there are, and visibility; a box for the first frame alone, as test
+        servers give it, is followed by NaN."""
+        infos = super().get_ann_infos_from_video(video_idx)
+        missing = self.get_len_per_video(video_idx) - len(infos['bboxes'])
+        if missing:
+            infos['bboxes'] = np.concatenate((infos['bboxes'], np.full((missing, 4), np.nan)))
+            for name in ('bboxes_isvalid', 'visible'):
+                infos[name] = np.concatenate((infos[name], np.zeros(missing, bool)))
+        return infos
+
+
+@DATASETS.register_module()
+class LaSOTExtDataset(SequenceFolderDataset):
+    """LaSOT's extension of 15 classes: ``<class>/<class>-<number>/``, laid out as LaSOT is (arXiv:2009.03465)."""
+
+    def __init__(self, **kwargs) -> None:
+        super().__init__(
+            frames='{name}/img',
+            annotation='{name}/groundtruth.txt',
+            invisible=('{name}/full_occlusion.txt', '{name}/out_of_view.txt'),
+            **kwargs,
+        )
+
+    def sequence_names(self) -> list[str]:
+        """Names ``<class>/<sequence>``."""
+        if self.ann_file:
+            return super().sequence_names()
+        return sorted('/'.join(path.parts[-3:-1]) for path in Path(self.data_root).glob('*/*/groundtruth.txt'))
+
+
+@DATASETS.register_module()
+class TNL2KDataset(SequenceFolderDataset):
+    """TNL2K: ``<sequence>/imgs/`` and ``<sequence>/groundtruth.txt`` (arXiv:2103.16746)."""
+
+    def __init__(self, **kwargs) -> None:
+        super().__init__(frames='{name}/imgs', annotation='{name}/groundtruth.txt', **kwargs)
+
+
+@DATASETS.register_module()
+class NFSDataset(SequenceFolderDataset):
+    """NFS at 30 frames a second (arXiv:1703.05884), laid out as PyTracking expects it: ``sequences/<name>/`` and
+    ``anno/nfs_<name>.txt``."""
+
+    def __init__(self, **kwargs) -> None:
+        super().__init__(frames='sequences/{name}', annotation='anno/nfs_{name}.txt', **kwargs)
+
+
+@DATASETS.register_module()
+class GOT10kSequences(SequenceFolderDataset):
+    """GOT-10k with everything that its folders say: all boxes, and frames without a visible target (cover 0), as AO and
+    SR need. mmtrack's own class gives a test its first boxes
+    only."""
+
+    def __init__(self, **kwargs) -> None:
+        super().__init__(frames='{name}', annotation='{name}/groundtruth.txt', cover='{name}/cover.label', **kwargs)

@@ -1,0 +1,133 @@
+"""How OSTrack and DropTrack make training pairs."""
+
+import random
+from typing import Any
+
+import cv2
+import numpy as np
+from mmcv.transforms import BaseTransform
+
+from mmvidmae.models.trackers.geometry import box_to_crop, crop_padding, sample_crop
+from mmvidmae.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class CausalPairSampling(BaseTransform):
+    """Draws a template and a later search frame of a video, both with a visible target (OSTrack's causal sampler).
+
+    The template is drawn from all frames, the search frame from the following ``max_gap``; the gap widens by 5 with
+    each trial that finds none. A still image (a video of one frame) is both template and search.
+
+    Takes what mmtrack's data sets give for training, video infos of which the first is used; gives lists of two frames'
+    ``img_path``, ``frame_id``, ``video_id``, ``video_length`` and ``instances``, or None for a video that is too short,
+    which the data set replaces by another.
+
+    Args:
+        max_gap: Largest number of frames between them.
+        min_visible: Least number of frames with a visible target.
+        min_length: Least number of frames.
+
+    Source: ``TrackingSampler`` of OSTrack (dropmae.md F.1).
+    """
+
+    def __init__(self, max_gap: int = 200, min_visible: int = 5, min_length: int = 20) -> None:
+        self.max_gap = max_gap
+        self.min_visible = max(min_visible, 2)
+        self.min_length = min_length
+
+    def transform(self, results: list[dict[str, Any]]) -> dict[str, list] | None:
+        """Draw."""
+        video = results[0]
+        visible = np.flatnonzero(np.asarray(video['visible'], bool) & np.asarray(video['bboxes_isvalid'], bool))
+        length = len(video['img_paths'])
+        if length == 1 and len(visible):
+            pair = (0, 0)
+        elif len(visible) < self.min_visible or length < self.min_length:
+            return None
+        else:
+            pair = self._draw(visible)
+        return dict(
+            img_path=[video['img_paths'][frame] for frame in pair],
+            frame_id=[int(video['frame_ids'][frame]) for frame in pair],
+            video_id=[video['video_id']] * 2,
+            video_length=[length] * 2,
+            instances=[[dict(bbox=video['bboxes'][frame], bbox_label=np.int32(0))] for frame in pair],
+        )
+
+    def _draw(self, visible: np.ndarray) -> tuple[int, int]:
+        gap = self.max_gap
+        while True:
+            template = random.choice(visible.tolist())
+            after = visible[(visible > template) & (visible < template + gap)]
+            if len(after):
+                return template, random.choice(after.tolist())
+            gap += 5
+
+
+@TRANSFORMS.register_module()
+class OSTrackCrop(BaseTransform):
+    """Cuts template and search region around jittered boxes, then changes brightness and flips each by itself.
+
+    A box of width w and height h becomes one of w exp(a N), h exp(a N) with a = ``scale_jitter``, moved by up to
+    ``centre_jitter`` / 2 times the square root of its area in each direction. Reads and replaces ``img``, ``gt_bboxes``
+    (x1, y1, x2, y2) and ``img_shape`` of a pair; the result is None if a box is empty or a crop is all padding.
+
+    Args:
+        factors: Sides of the crops in units of the square root of the box's area, (template, search).
+        sizes: Sides of the results in pixels.
+        centre_jitter: See above.
+        scale_jitter: See above.
+        brightness: Factors are drawn from [1 - brightness, 1 + brightness].
+        flip_prob: Probability of a horizontal flip.
+
+    Source: OSTrack's ``STARKProcessing`` and transforms (dropmae.md F.1).
+    """
+
+    def __init__(
+        self,
+        factors: tuple[float, float] = (2.0, 5.0),
+        sizes: tuple[int, int] = (192, 384),
+        centre_jitter: tuple[float, float] = (0.0, 4.5),
+        scale_jitter: tuple[float, float] = (0.0, 0.5),
+        brightness: float = 0.2,
+        flip_prob: float = 0.5,
+    ) -> None:
+        self.crops = list(zip(factors, sizes, centre_jitter, scale_jitter, strict=True))
+        self.brightness = brightness
+        self.flip_prob = flip_prob
+
+    def transform(self, results: dict[str, list]) -> dict[str, list] | None:
+        """Crop."""
+        images, boxes = [], []
+        for image, corners, options in zip(results['img'], results['gt_bboxes'], self.crops, strict=True):
+            cropped = self._crop(image, np.asarray(corners, np.float64).reshape(4), *options)
+            if cropped is None:
+                return None
+            images.append(cropped[0])
+            boxes.append(cropped[1])
+        return {**results, 'img': images, 'gt_bboxes': boxes, 'img_shape': [image.shape[:2] for image in images]}
+
+    def _crop(
+        self,
+        image: np.ndarray,
+        corners: np.ndarray,
+        factor: float,
+        size: int,
+        centre_jitter: float,
+        scale_jitter: float,
+    ) -> tuple[np.ndarray, np.ndarray] | None:
+        box = np.concatenate((corners[:2], corners[2:] - corners[:2]))
+        if not np.isfinite(box).all() or (box[2:] <= 0).any():
+            return None
+        extent = box[2:] * np.exp([random.gauss(0, scale_jitter) for _ in range(2)])
+        shift = np.sqrt(extent.prod()) * centre_jitter * np.array([random.random() - 0.5 for _ in range(2)])
+        around = np.concatenate((box[:2] + box[2:] / 2 + shift - extent / 2, extent))
+        if crop_padding(image.shape[:2], around, factor, size).all():
+            return None
+        crop, resize_factor = sample_crop(image, around, factor, size)
+        x, y, width, height = box_to_crop(box, around, resize_factor, size)
+        if self.brightness:
+            crop = cv2.convertScaleAbs(crop, alpha=random.uniform(1 - self.brightness, 1 + self.brightness))
+        if random.random() < self.flip_prob:
+            crop, x = crop[:, ::-1], size - x - width
+        return np.ascontiguousarray(crop), np.array([[x, y, x + width, y + height]], np.float32)
