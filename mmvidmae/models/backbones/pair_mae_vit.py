@@ -127,9 +127,9 @@ class PairMAEViT(VisionTransformer):
         (latent,) = self.encode(torch.cat(groups, dim=1), last)
         return latent.split([group.shape[1] for group in groups], dim=1)
 
-    def embed(self, frames: Tensor) -> tuple[Tensor, tuple[int, int]]:
-        """Embed frames ``(N, T, 3, H, W)``, T = 1 or 2: tokens ``(N, T, L, D)`` with positions and identities, and the
-        patch grid."""
+    def embed(self, frames: Tensor, first: int = 0) -> tuple[Tensor, tuple[int, int]]:
+        """Embed frames ``(N, T, 3, H, W)``, T = 1 or 2: tokens ``(N, T, L, D)`` with positions and identities (from that
+        of frame ``first`` on), and the patch grid."""
         height, width = frames.shape[-2:]
         if height % self.patch_size or width % self.patch_size:
             raise ValueError(
@@ -143,7 +143,7 @@ class PairMAEViT(VisionTransformer):
             pos_embed = resize_pos_embed(pos_embed, self.patch_resolution, grid, self.interpolate_mode, 0)
         tokens = tokens.unflatten(0, frames.shape[:2]) + pos_embed
         if self.frame_embed is not None:
-            tokens = tokens + self.frame_embed[:, : frames.shape[1]]
+            tokens = tokens + self.frame_embed[:, first : first + frames.shape[1]]
         return tokens, grid
 
     def with_cls(self, tokens: Tensor) -> Tensor:

@@ -1,0 +1,48 @@
+"""Cross-entropy of the hardest pixels."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmvidmae.registry import MODELS
+
+
+@MODELS.register_module()
+class BootstrappedCrossEntropy(nn.Module):
+    """Cross-entropy over the pixels of each sample that have the largest, a share that shrinks as training goes on.
+
+    Args:
+        top_share: Share of the pixels at the end.
+        start: Iteration up to which all pixels count.
+        end: Iteration from which ``top_share`` of them count; linear in between.
+
+    Source: STCN's and DropSeg's ``BootstrappedCE`` (dropmae.md F.3).
+    """
+
+    def __init__(self, top_share: float = 0.15, start: int = 20000, end: int = 70000) -> None:
+        super().__init__()
+        if not 0 < top_share <= 1 or not 0 <= start < end:
+            raise ValueError(
+                f'expected 0 < top_share <= 1 and 0 <= start < end, got top_share={top_share}, start={start}, end={end}'
+            )
+        self.top_share = top_share
+        self.start = start
+        self.end = end
+
+    def share_at(self, iteration: int) -> float:
+        """Share of the pixels that count at an iteration."""
+        left = min(max((self.end - iteration) / (self.end - self.start), 0.0), 1.0)
+        return self.top_share + (1 - self.top_share) * left
+
+    def forward(self, logits: Tensor, target: Tensor, iteration: int) -> Tensor:
+        """Mean over the pixels that count and over the samples.
+
+        Args:
+            logits: ``(N, C, H, W)``; minus infinity for classes that a sample does not have.
+            target: ``(N, H, W)``, int64.
+            iteration: Of training, from 0.
+        """
+        loss = F.cross_entropy(logits, target, reduction='none').flatten(1)
+        share = self.share_at(iteration)
+        if share < 1:
+            loss = loss.topk(int(loss.shape[1] * share), dim=1, sorted=False).values
+        return loss.mean()

@@ -1,0 +1,81 @@
+"""From the query tokens to a mask: DropSeg's pyramid and STCN's decoder."""
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from mmpretrain.models.utils import LayerNorm2d
+from torch import Tensor, nn
+
+from mmvidmae.registry import MODELS
+
+
+@MODELS.register_module()
+class DeconvPyramid(BaseModule):
+    """Maps at twice and four times the resolution of a patch map, by transposed convolutions.
+
+    Args:
+        in_channels: Channels D of the patch map.
+        channels: Channels of the map at twice, and of that at four times the resolution.
+        init_cfg: As in MMEngine.
+    """
+
+    def __init__(self, in_channels: int, channels: Sequence[int] = (512, 256), init_cfg: dict | None = None) -> None:
+        super().__init__(init_cfg)
+        self.up2 = nn.ConvTranspose2d(in_channels, channels[0], 2, 2)
+        self.up4 = nn.Sequential(
+            nn.ConvTranspose2d(in_channels, in_channels, 2, 2),
+            LayerNorm2d(in_channels, eps=1e-6),
+            nn.GELU(),
+            nn.ConvTranspose2d(in_channels, channels[1], 2, 2),
+        )
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """``(N, D, h, w)`` to itself, ``(N, C, 2 h, 2 w)`` and ``(N, C', 4 h, 4 w)``."""
+        return x, self.up2(x), self.up4(x)
+
+
+@MODELS.register_module()
+class MaskDecoder(BaseModule):
+    """Decoder of STCN (arXiv:2106.05210): residual blocks that go up the pyramid.
+
+    Args:
+        in_channels: Channels D of the coarsest map.
+        channels: Channels of the two finer maps, as in :class:`DeconvPyramid`.
+        init_cfg: As in MMEngine.
+    """
+
+    def __init__(self, in_channels: int, channels: Sequence[int] = (512, 256), init_cfg: dict | None = None) -> None:
+        super().__init__(init_cfg)
+        fine, finest = channels
+        self.compress = _ResidualBlock(in_channels, fine)
+        self.skips = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for width in (fine, finest))
+        self.blocks = nn.ModuleList((_ResidualBlock(fine, finest), _ResidualBlock(finest, finest)))
+        self.pred = nn.Conv2d(finest, 1, 3, padding=1)
+
+    def forward(self, maps: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+        """Logits ``(N, H, W)`` at four times the resolution of the finest map, of what :class:`DeconvPyramid` gives."""
+        coarsest, *finer = maps
+        x = self.compress(coarsest)
+        for skip, block, fine in zip(self.skips, self.blocks, finer):
+            x = block(skip(fine) + _enlarge(x, 2))
+        return _enlarge(self.pred(F.relu(x)), 4)[:, 0]
+
+
+class _ResidualBlock(nn.Module):
+    """Two convolutions, each after a ReLU, beside the identity or a convolution."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
+        self.shortcut = nn.Identity()
+        if in_channels != out_channels:
+            self.shortcut = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.shortcut(x) + self.conv2(F.relu(self.conv1(F.relu(x))))
+
+
+def _enlarge(x: Tensor, factor: int) -> Tensor:
+    return F.interpolate(x, scale_factor=factor, mode='bilinear', align_corners=False)
