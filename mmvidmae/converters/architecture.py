@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from mmvidmae.models.backbones import PairMAEViT
 from mmvidmae.models.necks import CrossPairDecoder, JointPairDecoder
+from mmvidmae.models.segmentors import DeconvPyramid, MaskDecoder, MemoryMAEViT
 from mmvidmae.models.trackers import CenterHead, OneStreamViT
 
 
@@ -26,7 +27,8 @@ class Architecture:
         frame_embed: Whether there are frame identity embeddings.
         decoder: ``'mae'`` (joint self-attention), ``'dropmae'`` (with frame identities), ``'cropmae'`` (cross-self,
             post-norm), ``'cross'`` (any other that reads a memory), ``'tracking'`` (DropTrack's head and two position
-            embeddings in the place of one), or None without a decoder.
+            embeddings in the place of one), ``'segmentation'`` (DropSeg's mask embedding, pyramid and decoder), or None
+            without a decoder.
         shapes: Shape of every parameter that such a model has, by name.
     """
 
@@ -79,6 +81,8 @@ def infer_architecture(state: Mapping[str, Tensor]) -> Architecture:
     with torch.device('meta'):
         if tracker:
             modules, kind = _tracker(state, arch, size, patch_size, frame_embed), 'tracking'
+        elif 'backbone.mask_embed.weight' in state:
+            modules, kind = _segmentor(state, arch, size, patch_size, frame_embed), 'segmentation'
         else:
             encoder = PairMAEViT(arch, size, patch_size, frame_embed=frame_embed, with_cls_token=cls_token)
             decoder, kind = _decoder(state, encoder)
@@ -99,6 +103,17 @@ def _tracker(
     return {
         'backbone': OneStreamViT(arch, template_size, search_size, patch_size, frame_embed, (), ()),
         'head': CenterHead(arch['embed_dims'], channels),
+    }
+
+
+def _segmentor(
+    state: Mapping[str, Tensor], arch: dict, size: tuple[int, int], patch_size: int, frame_embed: bool
+) -> dict[str, nn.Module]:
+    channels = [_shape(state, f'decode_head.skips.{i}.weight', 4)[0] for i in range(2)]
+    return {
+        'backbone': MemoryMAEViT(arch, size, patch_size, frame_embed),
+        'neck': DeconvPyramid(arch['embed_dims'], channels),
+        'decode_head': MaskDecoder(arch['embed_dims'], channels),
     }
 
 

@@ -11,6 +11,7 @@ from .key_maps import (
     cropmae_to_mmvidmae,
     dino_to_mmvidmae,
     dropmae_to_mmvidmae,
+    dropseg_to_mmvidmae,
     droptrack_to_mmvidmae,
     mae_to_mmvidmae,
     mmvidmae_to_cropmae,
@@ -76,10 +77,9 @@ SOURCES: dict[str, Source] = {
     ),
     'dropseg': Source(
         marks=(r'temporal_pos_embed_x', r'stcn_decoder\..*'),
-        convert=dropmae_to_mmvidmae,
-        outside=rf'(mask_patch_embed|fpn1|fpn2|stcn_decoder)\..*|pos_embed_(two|three)_frame|{_HEAD}',
-        unused=(r'cls_token', 'DropSeg keeps, but never uses it'),
-        encoder_only_because="DropSeg's mask embedding, pyramid and decoder have no counterpart here",
+        convert=dropseg_to_mmvidmae,
+        outside=r'(mask_patch_embed|fpn1|fpn2|stcn_decoder)\..*|pos_embed_two_frame',
+        unused=(rf'cls_token|pos_embed_three_frame|{_HEAD}', 'DropSeg keeps, but never uses them'),
     ),
     'dropmae': Source(marks=(r'temporal_pos_embed_x',), convert=dropmae_to_mmvidmae, outside=_MAE_DECODER),
     'cropmae': Source(
@@ -105,9 +105,12 @@ SOURCES: dict[str, Source] = {
         encoder_only_because='the classification head has no counterpart here',
     ),
     'mmvidmae': Source(
-        marks=(r'(backbone|neck)\.frame_embed|backbone\.pos_embed_x|neck\.decoder_blocks\.\d+\.ln_ffn\.weight',),
+        marks=(
+            r'(backbone|neck)\.frame_embed|backbone\.(pos_embed_x|mask_embed\.weight)|'
+            r'neck\.decoder_blocks\.\d+\.ln_ffn\.weight',
+        ),
         convert=dict,
-        outside=r'(neck|head)\..*',
+        outside=r'(neck|head|decode_head)\..*|backbone\.mask_embed\..*',
         unused=_OPENMMLAB_UNUSED,
     ),
     # Also our models that have nothing of their own, such as the encoder of SiamMAE: their names are the same.

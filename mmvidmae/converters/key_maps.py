@@ -77,6 +77,28 @@ _DROPTRACK = (
         for theirs, ours in (('ctr', 'score'), ('size', 'size'), ('offset', 'offset'))
     ),
 )
+_DROPSEG_BLOCKS = (
+    ('compress', 'compress'),
+    ('up_16_8.out_conv', 'blocks.0'),
+    ('up_8_4.out_conv', 'blocks.1'),
+)
+_DROPSEG = (
+    *_ENCODER,
+    ('temporal_pos_embed', 'backbone.frame_embed'),
+    ('mask_patch_embed.proj', 'backbone.mask_embed'),
+    ('fpn2.0', 'neck.up2'),
+    ('fpn1.0', 'neck.up4.0'),
+    ('fpn1.1.ln', 'neck.up4.1'),
+    ('fpn1.3', 'neck.up4.3'),
+    ('stcn_decoder.up_16_8.skip_conv', 'decode_head.skips.0'),
+    ('stcn_decoder.up_8_4.skip_conv', 'decode_head.skips.1'),
+    *(
+        (f'stcn_decoder.{theirs}.{part}', f'decode_head.{ours}.{own_part}')
+        for theirs, ours in _DROPSEG_BLOCKS
+        for part, own_part in (('conv1', 'conv1'), ('conv2', 'conv2'), ('downsample', 'shortcut'))
+    ),
+    ('stcn_decoder.pred', 'decode_head.pred'),
+)
 _RSP_BLOCK = (
     ('norm1', 'ln_cross'),
     ('norm_kv1', 'ln_memory'),
@@ -203,6 +225,36 @@ def mmvidmae_to_droptrack(state: Mapping[str, Tensor]) -> StateDict:
     if 'temporal_pos_embed' in state:
         state['temporal_pos_embed_x'], state['temporal_pos_embed_z'] = state.pop('temporal_pos_embed').unbind(1)
     return {key if key.startswith('box_head.') else f'backbone.{key}': value for key, value in state.items()}
+
+
+def dropseg_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
+    """Convert a DropSeg state dict.
+
+    Its position embedding is that of a frame at the size of training (``pos_embed_two_frame``), which the authors have
+    interpolated from ``pos_embed``. Without it, and without the segmentor's other parts, the rest becomes a plain
+    encoder.
+
+    Raises:
+        KeyError: Listing the names that the segmentor does not have.
+    """
+    state = _stack_identities(state)
+    if 'pos_embed_two_frame' in state:
+        patches = state.pop('pos_embed_two_frame')[:, 1:]
+        state['pos_embed'] = patches[:, : patches.shape[1] // 2]
+    elif 'pos_embed' in state:
+        state['pos_embed'] = state['pos_embed'][:, 1:]
+    return _to_ours(state, _DROPSEG)
+
+
+def mmvidmae_to_dropseg(state: Mapping[str, Tensor]) -> StateDict:
+    """Inverse of :func:`dropseg_to_mmvidmae` for whole segmentors, without what they keep and never use."""
+    state = _to_theirs(state, _DROPSEG)
+    if 'temporal_pos_embed' in state:
+        state['temporal_pos_embed_x'], state['temporal_pos_embed_z'] = state.pop('temporal_pos_embed').unbind(1)
+    if 'pos_embed' in state:
+        patches = state.pop('pos_embed')
+        state['pos_embed_two_frame'] = torch.cat((torch.zeros_like(patches[:, :1]), patches, patches), dim=1)
+    return state
 
 
 def cropmae_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:

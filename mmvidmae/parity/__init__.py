@@ -9,6 +9,7 @@ from .evaluation import check_part_segmentation, check_pose, check_video_segment
 from .pretrain import check_asad, check_cropmae, check_dropmae, check_len_keep, check_rsp_block, check_sincos
 from .propagation import check_crw_propagation, check_dino_propagation
 from .report import Difference, Report
+from .segmentation import check_dropseg
 from .tracking import check_droptrack, check_droptrack_geometry, check_droptrack_track
 from .tracking_metrics import check_sot_metrics
 
@@ -31,6 +32,7 @@ CHECKERS: dict[tuple[str, ...], Callable[[Mapping[str, np.ndarray]], Report]] = 
     ('frames_rgb', 'init_box_xywh', 'f1/response'): check_droptrack_track,
     ('seq0/gt_xywh', 'seq0/pred_xywh', 'got10k_val/AO'): check_sot_metrics,
     ('e2e/label0_grid', 'e2e/pred'): check_crw_propagation,
+    ('agg_logits', 'infer/out_labels', 'state/stcn_decoder.*'): check_dropseg,
 }
 
 

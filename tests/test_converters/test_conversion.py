@@ -104,7 +104,6 @@ def test_mae_of_mmpretrain_loads_in_ours_and_the_other_way_round(our_state):
 @pytest.mark.parametrize(
     ('name', 'message'),
     [
-        ('dropseg', "DropSeg's mask embedding"),
         ('rsp', r"RSP's with a stochastic part"),
         ('dino', 'projection head'),
         ('timm', r'classification head .* \(head\.weight, head\.bias\)'),

@@ -307,7 +307,9 @@ def test_a_tracker_learns_to_follow_in_a_minute():
         templates, searches, boxes = [], [], []
         for t in rng.integers(0, 14, size):
             box = np.array((20.0 + 3 * t, 15.0 + 2 * t, 20, 20))
-            around = box + np.array((*rng.uniform(-12, 12, 2), 0, 0))
+            # without a jitter of the size, a first error of it is never corrected
+            centre, side = box[:2] + 10 + rng.uniform(-12, 12, 2), 20 * np.exp(rng.normal(0, 0.2))
+            around = np.array((*(centre - side / 2), side, side))
             crop, factor = sample_crop(frames[t], around, 4.0, 64)
             templates.append(sample_crop(frames[t], box, 2.0, 32)[0])
             searches.append(crop)
@@ -331,7 +333,7 @@ def test_a_tracker_learns_to_follow_in_a_minute():
     boxes, scores = Tracker(model, progress=False)([frame[..., ::-1] for frame in frames], (20, 15, 20, 20))
     centres = boxes[:, :2] + boxes[:, 2:] / 2
     expected = np.array([(30 + 3 * t, 25 + 2 * t) for t in range(14)])
-    assert np.abs(centres - expected).max() < 8
+    assert np.abs(centres - expected).max() < 5
     assert scores.shape == (14,)
 
 

@@ -74,9 +74,8 @@ class SequenceFolderDataset(BaseSOTDataset):
         if not os.path.isdir(self.data_root):
             raise ValueError(f'{self.data_root}: no such folder')
         before, _, after = self.annotation.partition('{name}')
-        found = sorted(Path(self.data_root, before).parent.glob(f'{Path(before).name}*{after}'))
-        start = len(str(Path(self.data_root, before, 'x'))) - 1
-        return [str(path)[start : len(str(path)) - len(after)] for path in found]
+        found = (path.relative_to(self.data_root) for path in Path(self.data_root).glob(f'{before}*{after}'))
+        return sorted(path.as_posix()[len(before) :].removesuffix(after) for path in found)
 
     def get_len_per_video(self, video_idx: int) -> int:
         """Number of frames."""

@@ -128,23 +128,25 @@ class PairMAEViT(VisionTransformer):
         return latent.split([group.shape[1] for group in groups], dim=1)
 
     def embed(self, frames: Tensor, first: int = 0) -> tuple[Tensor, tuple[int, int]]:
-        """Embed frames ``(N, T, 3, H, W)``, T = 1 or 2: tokens ``(N, T, L, D)`` with positions and identities (from that
-        of frame ``first`` on), and the patch grid."""
+        """Embed frames ``(N, T, 3, H, W)``, T = 1 or 2: tokens ``(N, T, L, D)`` with positions and identities (those
+        from frame ``first`` on), and the patch grid."""
         height, width = frames.shape[-2:]
         if height % self.patch_size or width % self.patch_size:
             raise ValueError(
                 f'frames of {height} x {width} pixels do not divide into patches of {self.patch_size} pixels'
             )
         tokens, grid = self.patch_embed(frames.flatten(0, 1))
-        pos_embed = self.pos_embed[:, self.num_extra_tokens :]
-        if self.pos_interp == 'dino':
-            pos_embed = interpolate_pos_embed_dino(pos_embed, self.patch_resolution, grid)
-        else:
-            pos_embed = resize_pos_embed(pos_embed, self.patch_resolution, grid, self.interpolate_mode, 0)
-        tokens = tokens.unflatten(0, frames.shape[:2]) + pos_embed
+        tokens = tokens.unflatten(0, frames.shape[:2]) + self.positions(grid)
         if self.frame_embed is not None:
             tokens = tokens + self.frame_embed[:, first : first + frames.shape[1]]
         return tokens, grid
+
+    def positions(self, grid: tuple[int, int]) -> Tensor:
+        """Position embedding ``(1, L, D)`` of a frame with a grid of L patches."""
+        pos_embed = self.pos_embed[:, self.num_extra_tokens :]
+        if self.pos_interp == 'dino':
+            return interpolate_pos_embed_dino(pos_embed, self.patch_resolution, grid)
+        return resize_pos_embed(pos_embed, self.patch_resolution, grid, self.interpolate_mode, 0)
 
     def with_cls(self, tokens: Tensor) -> Tensor:
         """Put the class token, if there is one, in front of ``tokens (N, K, D)``."""

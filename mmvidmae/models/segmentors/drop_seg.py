@@ -118,12 +118,12 @@ class DropSeg(BaseModel):
         """Entry point of MMEngine.
 
         Args:
-            inputs: In modes ``'loss'`` and ``'tensor'`` pairs ``(N, 2, 3, H, W)``, uint8 RGB: the remembered frame, then
-                the query. In mode ``'predict'`` videos ``(T, 3, h, w)``, uint8 RGB.
-            data_samples: Of pairs with ``gt_masks`` ``(2, H, W)``, uint8, ids from 1 on, and ``num_objects``. Of videos
-                as in ``docs/evaluation_data.md``.
-            mode: ``'loss'`` gives losses, ``'tensor'`` the log-odds of :meth:`segment_pairs`, and ``'predict'`` the data
-                samples with ``pred_masks`` ``(T, H, W)``, uint8, as NumPy arrays.
+            inputs: In modes ``'loss'`` and ``'tensor'`` pairs ``(N, 2, 3, H, W)``, uint8 RGB: the remembered frame,
+                then the query. In mode ``'predict'`` videos ``(T, 3, h, w)``, uint8 RGB.
+            data_samples: Of pairs with ``gt_masks`` ``(2, H, W)``, uint8, ids from 1 on, and ``num_objects``. Of
+                videos as in ``docs/evaluation_data.md``.
+            mode: ``'loss'`` gives losses, ``'tensor'`` the log-odds of :meth:`segment_pairs`, and ``'predict'`` the
+                data samples with ``pred_masks`` ``(T, H, W)``, uint8, as NumPy arrays.
         """
         if mode == 'predict':
             return [self._predict(frames, sample) for frames, sample in zip(inputs, data_samples, strict=True)]

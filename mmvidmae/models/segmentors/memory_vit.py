@@ -19,9 +19,9 @@ class MemoryMAEViT(PairMAEViT):
     ``_x``), as in DropSeg (DropMAE, arXiv:2304.00571, section 4). All frames have the same position embedding.
 
     It loads checkpoints of itself, and any plain or pair encoder with mmpretrain's names (DropMAE, SiamMAE, MAE, a ViT
-    classifier): a class token is then left behind, frame identities that the checkpoint does not have start at zero, and
-    the mask embedding keeps its initial values. The position embedding is interpolated (bicubic) to ``img_size`` when it
-    is loaded, and from there to frames of other sizes, as the authors do.
+    classifier): a class token is then left behind, frame identities that the checkpoint does not have start at zero,
+    and the mask embedding keeps its initial values. The position embedding is interpolated (bicubic) to ``img_size``
+    when it is loaded, and from there to frames of other sizes, as the authors do.
 
     Args:
         arch: As in :class:`PairMAEViT`.
