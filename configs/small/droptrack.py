@@ -1,0 +1,53 @@
+# A small tracker that trains in minutes on two cores, from an encoder of 6 layers, 192 wide, patches of 8 pixels
+# (./dropmae.py); on any folder of sequences (docs/tracking.md): --cfg-options train_dataloader.dataset.data_root=DIR
+_base_ = ['../_base_/methods/droptrack.py', '../_base_/tracking_runtime.py']
+
+model = dict(
+    template_size=64,
+    search_size=128,
+    search_factor=4.0,
+    backbone=dict(
+        arch=dict(_delete_=True, embed_dims=192, num_layers=6, num_heads=3, feedforward_channels=768),
+        patch_size=8,
+        eliminate_at=(2, 4),
+        keep_rates=(0.7, 0.7),
+        drop_path_rate=0.0,
+        init_cfg=None,
+    ),
+    head=dict(channels=64),
+)
+
+train_pipeline = _base_.train_pipeline
+train_pipeline[2].update(factors=(2.0, 4.0), sizes=(64, 128), centre_jitter=(0.0, 3.0), scale_jitter=(0.0, 0.25))
+train_dataloader = dict(
+    batch_size=16,
+    num_workers=1,
+    persistent_workers=True,
+    sampler=dict(type='QuotaSampler', samples_per_epoch=9600),
+    dataset=dict(type='mmvidmae.SequenceFolderDataset', data_root='data/sequences/train', pipeline=train_pipeline),
+)
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=1)
+optim_wrapper = dict(
+    optimizer=dict(lr=5e-4),
+    paramwise_cfg=dict(custom_keys=dict(backbone=dict(lr_mult=0.4))),
+    clip_grad=dict(max_norm=1.0),
+)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.01, by_epoch=False, end=30),
+    dict(type='CosineAnnealingLR', by_epoch=False, begin=30, end=600),
+]
+
+test_dataloader = dict(
+    batch_size=1,
+    num_workers=1,
+    persistent_workers=True,
+    sampler=dict(type='VideoSampler'),
+    dataset=dict(
+        type='mmvidmae.SequenceFolderDataset',
+        data_root='data/sequences/test',
+        test_mode=True,
+        pipeline=_base_.test_pipeline,
+    ),
+)
+test_evaluator = dict(type='mmvidmae.TrackingMetric')
+test_cfg = dict(type='TestLoop')
