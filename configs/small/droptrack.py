@@ -1,6 +1,10 @@
 # A small tracker that trains in minutes on two cores, from an encoder of 6 layers, 192 wide, patches of 8 pixels
 # (./dropmae.py); on any folder of sequences (docs/tracking.md): --cfg-options train_dataloader.dataset.data_root=DIR
-_base_ = ['../_base_/methods/droptrack.py', '../_base_/tracking_runtime.py']
+_base_ = [
+    '../_base_/methods/droptrack.py',
+    '../_base_/datasets/sot_loaders.py',
+    '../_base_/tracking_runtime.py',
+]
 
 model = dict(
     template_size=64,
@@ -37,17 +41,5 @@ param_scheduler = [
     dict(type='CosineAnnealingLR', by_epoch=False, begin=30, end=600),
 ]
 
-test_dataloader = dict(
-    batch_size=1,
-    num_workers=1,
-    persistent_workers=True,
-    sampler=dict(type='VideoSampler'),
-    dataset=dict(
-        type='mmvidmae.SequenceFolderDataset',
-        data_root='data/sequences/test',
-        test_mode=True,
-        pipeline=_base_.test_pipeline,
-    ),
-)
-test_evaluator = dict(type='mmvidmae.TrackingMetric')
-test_cfg = dict(type='TestLoop')
+test_dataloader = dict(dataset=dict(type='mmvidmae.SequenceFolderDataset', data_root='data/sequences/test'))
+custom_hooks = [dict(type='mmvidmae.NonFiniteLossHook')]

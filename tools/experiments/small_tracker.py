@@ -22,7 +22,7 @@ from mmengine.runner import Runner  # noqa: E402
 from mmvidmae.compat.mmtrack import enable  # noqa: E402
 from mmvidmae.utils.files import whole_file  # noqa: E402
 
-CONFIG = ROOT / 'configs/droptrack/droptrack_vit-micro-p8-128_1xb16-600i_sequences.py'
+CONFIG = ROOT / 'configs/small/droptrack.py'
 
 
 def run(args: argparse.Namespace, name: str, checkpoint: str, seed: int) -> dict[str, float]:

@@ -49,12 +49,6 @@ train_pipeline = [
     ),
     dict(type='PackTrackInputs', ref_prefix='search', num_template_frames=1),
 ]
-test_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='LoadTrackAnnotations'),
-    dict(type='PackTrackInputs', pack_single_img=True),
-]
-
 # Single precision, as published. AMP: --amp
 optim_wrapper = dict(
     type='OptimWrapper',

@@ -1,0 +1,12 @@
+# VOT2018: the tracker is started again after each failure; scores are mmtrack's.
+_base_ = './sot_loaders.py'
+
+test_dataloader = dict(
+    dataset=dict(
+        type='VOTDataset',
+        data_root='data/',
+        ann_file='VOT2018/annotations/vot2018_infos.txt',
+        data_prefix=dict(img_path='VOT2018'),
+    )
+)
+test_evaluator = dict(_delete_=True, type='SOTMetric', metric='VOT', metric_options=dict(dataset_type='vot2018'))

@@ -1,0 +1,1 @@
+_base_ = ['./droptrack_vit-base-p16-256_4xb32-300e_all.py', '../_base_/datasets/lasot_sot.py']

@@ -1,0 +1,9 @@
+# DropTrack ViT-B/16, template 192 and search region 384, 100 epochs on GOT-10k.
+_base_ = [
+    '../_base_/methods/droptrack.py',
+    '../_base_/datasets/sot_train_got10k.py',
+    '../_base_/schedules/droptrack_100e.py',
+    '../_base_/tracking_runtime.py',
+]
+
+train_dataloader = dict(dataset=dict(pipeline=_base_.train_pipeline))

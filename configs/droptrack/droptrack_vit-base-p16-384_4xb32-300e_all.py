@@ -1,0 +1,11 @@
+# DropTrack ViT-B/16, template 192 and search region 384, 300 epochs on LaSOT, GOT-10k, COCO and TrackingNet.
+_base_ = [
+    '../_base_/methods/droptrack.py',
+    '../_base_/datasets/sot_train_all.py',
+    '../_base_/schedules/droptrack_300e.py',
+    '../_base_/tracking_runtime.py',
+]
+
+train_dataloader = _base_.train_dataloader
+for dataset in train_dataloader.dataset.datasets:
+    dataset.pipeline = _base_.train_pipeline
