@@ -117,3 +117,22 @@ def davis(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 Image.fromarray(image).save(path)
     return root
+
+
+@pytest.fixture(scope='session')
+def sequences(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tracking sequences in SequenceFolderDataset's layout: a, b and c of 22, 24 and 26 frames (96 x 72), each a bright
+    square of 16 pixels that moves by (2, 1) pixels a frame from (8 + 4 i, 6). Read only: tests share it."""
+    root = tmp_path_factory.mktemp('sequences')
+    rng = np.random.default_rng(0)
+    for index, name in enumerate('abc'):
+        scene = rng.integers(0, 80, (72, 96, 3), dtype=np.uint8)
+        (root / name / 'img').mkdir(parents=True)
+        lines = []
+        for number in range(22 + 2 * index):
+            frame, x, y = scene.copy(), 8 + 4 * index + 2 * number, 6 + number
+            frame[y : y + 16, x : x + 16] = (250, 200, 30)
+            Image.fromarray(frame).save(root / name / 'img' / f'{number:04d}.jpg', quality=95)
+            lines.append(f'{x},{y},16,16\n')
+        (root / name / 'groundtruth_rect.txt').write_text(''.join(lines))
+    return root

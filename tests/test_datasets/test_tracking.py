@@ -1,0 +1,236 @@
+"""Tracking data: annotation files, pairs, crops, and the sequences of each data set's layout."""
+
+import random
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmvidmae.datasets.tracking import CausalPairSampling, OSTrackCrop, read_boxes, read_flags
+from mmvidmae.registry import DATASETS
+
+pytest.importorskip('mmdet')
+import mmvidmae.compat.mmtrack.enabled  # noqa: E402, F401
+
+
+class TestAnnotations:
+    @pytest.mark.parametrize('separator', [',', '\t', ' ', ', '])
+    def test_separators(self, tmp_path, separator):
+        path = tmp_path / 'boxes.txt'
+        path.write_text('\n'.join(separator.join(row) for row in (('1', '2', '3.5', '4'), ('5', '6', '7', '8'))) + '\n')
+        assert read_boxes(path).tolist() == [[1, 2, 3.5, 4], [5, 6, 7, 8]]
+        assert read_boxes(path, one_based=True)[0].tolist() == [0, 1, 3.5, 4]
+
+    def test_polygons_and_frames_without_target(self, tmp_path):
+        path = tmp_path / 'boxes.txt'
+        path.write_text('5,1,9,4,6,8,2,5\nnan,nan,nan,nan\n3,3,0,5\n-4,2,6,6\n\n')
+        boxes = read_boxes(path)
+        assert boxes[0].tolist() == [2, 1, 7, 7]
+        assert np.isnan(boxes[1:3]).all()
+        assert boxes[3].tolist() == [-4, 2, 6, 6], 'a box may begin outside of the frame'
+
+    @pytest.mark.parametrize(
+        ('text', 'message'),
+        [
+            ('1,2,3,4\n1,2,3\n', r"boxes\.txt, line 2: '1,2,3' is neither x,y,w,h nor a polygon"),
+            ('1,2,3,x\n', r'boxes\.txt, line 1'),
+            ('\n', r'boxes\.txt: the file is empty'),
+            (None, r'boxes\.txt: No such file'),
+        ],
+    )
+    def test_what_is_wrong_is_named(self, tmp_path, text, message):
+        path = tmp_path / 'boxes.txt'
+        if text is not None:
+            path.write_text(text)
+        with pytest.raises(ValueError, match=message):
+            read_boxes(path)
+
+    def test_flags(self, tmp_path):
+        for text in ('0,1,1', '0\n1\n1\n', '0 1 1'):
+            (tmp_path / 'flags').write_text(text)
+            assert read_flags(tmp_path / 'flags').tolist() == [0, 1, 1]
+        (tmp_path / 'flags').write_text('0,yes')
+        with pytest.raises(ValueError, match='flags: expected whole numbers'):
+            read_flags(tmp_path / 'flags')
+
+
+def video(length: int, hidden=(), size: int = 10) -> dict:
+    visible = np.ones(length, bool)
+    visible[list(hidden)] = False
+    boxes = np.tile(np.array([5.0, 5, 5 + size, 5 + size]), (length, 1)) + np.arange(length)[:, None]
+    return dict(
+        img_paths=[f'{i}.jpg' for i in range(length)],
+        frame_ids=np.arange(length),
+        video_id=3,
+        bboxes=boxes,
+        visible=visible,
+        bboxes_isvalid=np.ones(length, bool),
+    )
+
+
+class TestCausalPairs:
+    def test_search_follows_the_template(self):
+        random.seed(0)
+        hidden = range(20, 60)
+        gaps = []
+        for _ in range(500):
+            pair = CausalPairSampling(max_gap=30)([video(120, hidden)])
+            template, search = pair['frame_id']
+            assert template < search
+            assert not set(hidden) & {template, search}
+            boxes = [instances[0]['bbox'] for instances in pair['instances']]
+            assert [box[0] for box in boxes] == [5 + template, 5 + search]
+            assert pair['img_path'] == [f'{template}.jpg', f'{search}.jpg']
+            assert pair['video_id'] == [3, 3]
+            gaps.append((template, search - template))
+        assert max(gap for template, gap in gaps if template >= 60) == 29, 'the largest that OSTrack draws'
+
+    def test_the_gap_widens_where_it_must(self):
+        random.seed(0)
+        rare = video(200, hidden=[i for i in range(200) if i % 40])
+        first, second = CausalPairSampling(max_gap=30)([rare])['frame_id']
+        assert first % 40 == second % 40 == 0
+        assert first < second
+
+    def test_still_images_and_short_videos(self):
+        sampling = CausalPairSampling()
+        assert sampling([video(1)])['frame_id'] == [0, 0]
+        assert sampling([video(1, hidden=[0])]) is None
+        assert sampling([video(19)]) is None, 'fewer than 20 frames'
+        assert sampling([video(40, hidden=range(4, 40))]) is None, 'fewer than 5 frames with a target'
+
+
+class TestCrops:
+    def pair(self, box=(40, 30, 60, 46)):
+        rng = np.random.default_rng(0)
+        images = [rng.integers(0, 60, (72, 96, 3), dtype=np.uint8) for _ in range(2)]
+        for image in images:
+            image[box[1] : box[3], box[0] : box[2]] = 250
+        return dict(img=images, gt_bboxes=[np.array([box], np.float32)] * 2)
+
+    def test_box_stays_on_the_target(self):
+        random.seed(0)
+        crop = OSTrackCrop(sizes=(32, 64), centre_jitter=(0, 2.0), scale_jitter=(0, 0.3), brightness=0.0)
+        for _ in range(40):
+            result = crop(self.pair())
+            assert [image.shape for image in result['img']] == [(32, 32, 3), (64, 64, 3)]
+            assert result['img_shape'] == [(32, 32), (64, 64)]
+            for image, boxes in zip(result['img'], result['gt_bboxes']):
+                bright = image.min(2) > 170
+                x1, y1, x2, y2 = boxes[0]
+                rows, columns = np.flatnonzero(bright.any(1)), np.flatnonzero(bright.any(0))
+                assert abs(columns[0] - max(x1, 0)) < 2.5
+                assert abs(columns[-1] + 1 - min(x2, image.shape[1])) < 2.5
+                assert abs(rows[0] - max(y1, 0)) < 2.5
+                assert abs(rows[-1] + 1 - min(y2, image.shape[0])) < 2.5
+
+    def test_each_crop_is_flipped_and_lit_by_itself(self):
+        random.seed(1)
+        crop = OSTrackCrop(sizes=(32, 64), centre_jitter=(0, 0), scale_jitter=(0, 0))
+        marked = self.pair()
+        for image in marked['img']:
+            image[30:46, 40:44] = 120  # the target's left edge
+        left, lights = [], []
+        for _ in range(60):
+            images = crop(marked)['img']
+            rows = [image[image.shape[0] // 2, :, 0].astype(int) for image in images]
+            middles = [(len(row) - 1) / 2 for row in rows]
+            left.append(tuple(np.flatnonzero(row > 0.8 * row.max()).mean() > m for row, m in zip(rows, middles)))
+            lights.append([row.max() for row in rows])
+        assert set(left) == {(a, b) for a in (False, True) for b in (False, True)}
+        lights = np.array(lights)
+        assert 190 <= lights.min() < 215, 'as dark as 0.8'
+        assert abs(np.corrcoef(lights.T)[0, 1]) < 0.6
+
+    @pytest.mark.parametrize('box', [(40, 30, 40, 46), (np.nan, 30, 60, 46), (900, 900, 920, 920)])
+    def test_nothing_to_see_gives_none(self, box):
+        pair = self.pair()
+        pair['gt_bboxes'][1] = np.array([box], np.float32)
+        assert OSTrackCrop(sizes=(32, 64), centre_jitter=(0, 0))(pair) is None
+
+
+def build(type_: str, **kwargs):
+    return DATASETS.build(dict(type=type_, pipeline=[], **kwargs))
+
+
+class TestSequences:
+    def test_folder(self, sequences):
+        data = build('mmvidmae.SequenceFolderDataset', data_root=str(sequences))
+        assert [info['name'] for info in map(data.get_data_info, range(data.num_videos))] == ['a', 'b', 'c']
+        assert [data.get_len_per_video(i) for i in range(3)] == [22, 24, 26]
+        assert data.get_bboxes_from_video(1)[3].tolist() == [18, 9, 16, 16]
+        assert data.get_ann_infos_from_video(1)['bboxes'][3].tolist() == [18, 9, 34, 25]
+        infos = data.get_img_infos_from_video(2)
+        assert infos['video_length'] == len(infos['img_paths']) == 26
+        assert infos['img_paths'][5].endswith('c/img/0005.jpg')
+        (sequences.parent / 'some.txt').write_text('c\n\na\n')
+        some = build(
+            'mmvidmae.SequenceFolderDataset', data_root=str(sequences), ann_file=str(sequences.parent / 'some.txt')
+        )
+        assert [some.get_data_info(i)['name'] for i in range(2)] == ['c', 'a']
+
+    @pytest.mark.parametrize(
+        ('type_', 'frames', 'boxes', 'files'),
+        [
+            (
+                'LaSOTExtDataset',
+                'cls/{}/img',
+                'cls/{}/groundtruth.txt',
+                {'cls/{}/full_occlusion.txt': '0,1,0', 'cls/{}/out_of_view.txt': '0,0,1'},
+            ),
+            ('TNL2KDataset', '{}/imgs', '{}/groundtruth.txt', {}),
+            ('NFSDataset', 'sequences/{}', 'anno/nfs_{}.txt', {}),
+            ('GOT10kSequences', '{}', '{}/groundtruth.txt', {'{}/cover.label': '8\n0\n0\n'}),
+        ],
+    )
+    def test_layouts(self, tmp_path, type_, frames, boxes, files):
+        for name in ('x-2', 'x-1'):
+            (tmp_path / frames.format(name)).mkdir(parents=True)
+            for number in range(3):
+                Image.new('RGB', (20, 16)).save(tmp_path / frames.format(name) / f'{number:05d}.jpg')
+            (tmp_path / boxes.format(name)).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / boxes.format(name)).write_text('1,2,3,4\n2,2,3,4\n3,2,3,4\n')
+            for path, text in files.items():
+                (tmp_path / path.format(name)).write_text(text)
+        data = build(f'mmvidmae.{type_}', data_root=str(tmp_path), test_mode=True)
+        names = [data.get_data_info(i)['name'].split('/')[-1] for i in range(data.num_videos)]
+        assert names == ['x-1', 'x-2']
+        assert data.get_bboxes_from_video(0)[2].tolist() == [3, 2, 3, 4]
+        assert len(data.get_img_infos_from_video(1)['img_paths']) == 3
+        visible = data.get_visibility_from_video(0)['visible'].tolist()
+        assert visible == ([True, False, False] if files else [True] * 3)
+
+    def test_a_first_box_alone_is_enough_to_test_on(self, sequences, tmp_path):
+        shutil.copytree(sequences / 'a', tmp_path / 'a')
+        (tmp_path / 'a/groundtruth_rect.txt').write_text('8,6,16,16\n')
+        data = build('mmvidmae.SequenceFolderDataset', data_root=str(tmp_path), test_mode=True)
+        infos = data.get_ann_infos_from_video(0)
+        assert infos['bboxes'].shape == (22, 4)
+        assert np.isnan(infos['bboxes'][1:]).all()
+        assert infos['visible'].tolist() == [True] + [False] * 21
+        with pytest.raises(ValueError, match='1 boxes for the 22 frames in'):
+            build('mmvidmae.SequenceFolderDataset', data_root=str(tmp_path))
+
+    @pytest.mark.parametrize(
+        ('change', 'message'),
+        [
+            (lambda root: (root / 'a/img/0003.jpg').unlink(), r'groundtruth_rect\.txt: 22 boxes for the 21 frames'),
+            (lambda root: shutil.rmtree(root / 'a/img'), r'a/img: No such file .* frames of a should be there'),
+            (lambda root: (root / 'a/groundtruth_rect.txt').write_text('nan,nan,nan,nan\n' * 22), 'line 1: the first'),
+            (lambda root: (root / 'a/groundtruth_rect.txt').unlink(), 'there are no sequences'),
+            (shutil.rmtree, 'no such folder'),
+        ],
+    )
+    def test_what_is_missing_is_named(self, sequences, tmp_path, change, message):
+        root = tmp_path / 'data'
+        shutil.copytree(sequences / 'a', root / 'a')
+        change(root)
+        with pytest.raises(ValueError, match=message):
+            build('mmvidmae.SequenceFolderDataset', data_root=str(root), test_mode=True)
+
+    def test_flags_of_another_length(self, sequences, tmp_path):
+        shutil.copytree(sequences / 'a', tmp_path / 'a')
+        (tmp_path / 'a/absent.txt').write_text('0,1')
+        with pytest.raises(ValueError, match=r'absent\.txt: 2 flags for 22 boxes'):
+            build('mmvidmae.SequenceFolderDataset', data_root=str(tmp_path), invisible=['{name}/absent.txt'])
