@@ -11,7 +11,7 @@ from mmvidmae.datasets.tracking import CausalPairSampling, OSTrackCrop, read_box
 from mmvidmae.registry import DATASETS
 
 pytest.importorskip('mmdet')
-import mmvidmae.compat.mmtrack.enabled  # noqa: E402, F401
+import mmvidmae.compat.mmtrack.enabled  # noqa: F401
 
 
 class TestAnnotations:

@@ -1,5 +1,5 @@
-# How all tracking data sets are tested: videos whole and in order, frame by frame. A data set file adds where its videos
-# are, in mmtrack's layout (docs/tracking_data.md).
+# How all tracking data sets are tested: videos whole and in order, frame by frame. A data set file adds where its
+# videos are, in the layout of mmtrack (docs/tracking_data.md).
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadTrackAnnotations'),

@@ -1,5 +1,5 @@
-# DropTrack's schedule for all data: the lr falls to a tenth at epoch 240; candidate elimination begins at epoch 20 and
-# reaches its rate 80 epochs later.
+# DropTrack's schedule for all data: the lr falls to a tenth at epoch 240; candidate elimination begins at epoch 20
+# and reaches its rate 80 epochs later.
 param_scheduler = dict(type='MultiStepLR', milestones=[240], gamma=0.1)
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=300)
 custom_hooks = [

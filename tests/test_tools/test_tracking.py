@@ -1,0 +1,103 @@
+"""A small tracker through tools/train.py and tools/test.py: training, resuming, one process and two, result files."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+
+pytest.importorskip('mmdet')
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def tracking_config(sequences: Path, folder: Path, **changes) -> Path:
+    """configs/small/droptrack.py with an encoder of two layers and 6 iterations an epoch."""
+    cfg = Config.fromfile(ROOT / 'configs/small/droptrack.py')
+    arch = dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64)
+    cfg.model.update(template_size=32, search_size=64)
+    cfg.model.backbone.update(arch=arch, eliminate_at=(1,), keep_rates=(0.7,))
+    cfg.model.head.channels = 16
+    cfg.train_dataloader.update(num_workers=0, persistent_workers=False, batch_size=2)
+    cfg.train_dataloader.sampler.samples_per_epoch = 12
+    cfg.train_dataloader.dataset.pipeline[2].sizes = (32, 64)
+    cfg.test_dataloader.update(num_workers=0, persistent_workers=False)
+    for loader in (cfg.train_dataloader, cfg.test_dataloader):
+        loader.dataset.data_root = str(sequences)
+    cfg.train_cfg.max_epochs = 2
+    cfg.param_scheduler = dict(type='MultiStepLR', milestones=[1], gamma=0.1)
+    cfg.custom_hooks = [dict(type='mmvidmae.CandidateEliminationHook', start=0, warmup=1)]
+    cfg.default_hooks.checkpoint.interval = 1
+    cfg.default_hooks.logger.interval = 1
+    cfg.work_dir = str(folder / 'work')
+    cfg.test_evaluator.out_dir = str(folder / 'boxes')
+    cfg.merge_from_dict(changes)
+    folder.mkdir(parents=True, exist_ok=True)
+    cfg.dump(str(folder / 'config.py'))
+    return folder / 'config.py'
+
+
+@pytest.fixture(scope='module')
+def checkpoint(sequences, tmp_path_factory) -> Path:
+    """A tracker after two epochs."""
+    import runpy
+
+    folder = tmp_path_factory.mktemp('trained')
+    argv, sys.argv = sys.argv, ['train.py', str(tracking_config(sequences, folder))]
+    try:
+        runpy.run_path(str(ROOT / 'tools/train.py'), run_name='__main__')
+    finally:
+        sys.argv = argv
+    return folder / 'work/epoch_2.pth'
+
+
+def scalars(work_dir: Path) -> list[dict]:
+    (path,) = work_dir.glob('*/vis_data/scalars.json')
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_training_logs_its_losses_and_stops_at_the_rate(checkpoint):
+    rows = [row for row in scalars(checkpoint.parent) if 'loss' in row]
+    assert len(rows) == 12
+    assert all(np.isfinite([row['loss'], row['loss_giou'], row['loss_l1'], row['loss_focal']]).all() for row in rows)
+    assert rows[6]['lr'] == pytest.approx(rows[5]['lr'] / 10)
+
+
+def test_a_stopped_training_goes_on(sequences, checkpoint, tmp_path, call_tool):
+    path = tracking_config(sequences, tmp_path, **{'train_cfg.max_epochs': 1})
+    call_tool('train.py', path)
+    assert not (tmp_path / 'work/epoch_2.pth').exists()
+    path = tracking_config(sequences, tmp_path)
+    call_tool('train.py', path, '--resume')
+    states = [torch.load(file, weights_only=False) for file in (tmp_path / 'work/epoch_2.pth', checkpoint)]
+    assert states[0]['meta']['iter'] == states[1]['meta']['iter'] == 12
+    assert states[0]['state_dict'].keys() == states[1]['state_dict'].keys()
+
+
+def test_two_processes_give_the_boxes_of_one(sequences, checkpoint, tmp_path, call_tool, start_tool):
+    one, two = (tracking_config(sequences, tmp_path / name) for name in ('one', 'two'))
+    launch = [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2', '--rdzv-backend=c10d']
+    test = [ROOT / 'tools/test.py', two, checkpoint, '--launcher', 'pytorch', '--out', two.with_suffix('.json')]
+    wait = start_tool(*launch, '--rdzv-endpoint=127.0.0.1:0', *test)
+    call_tool('test.py', one, checkpoint, '--out', one.with_suffix('.json'))
+    code, output = wait()
+    assert code == 0, output
+    scores = [json.loads(path.with_suffix('.json').read_text()) for path in (one, two)]
+    assert scores[0] == scores[1]
+    assert scores[0].keys() == {f'sot/{name}' for name in ('success', 'norm_precision', 'precision', 'OP50', 'OP75')}
+    for index, name in enumerate('abc'):
+        boxes = [np.loadtxt(tmp_path / run / f'boxes/{name}.txt', delimiter=',') for run in ('one', 'two')]
+        assert boxes[0].shape == (22 + 2 * index, 4)
+        assert np.array_equal(*boxes)
+        assert boxes[0][0].tolist() == [8 + 4 * index, 6, 16, 16]
+
+
+def test_a_frame_that_is_lost_is_named(sequences, checkpoint, tmp_path, call_tool):
+    import shutil
+
+    shutil.copytree(sequences / 'a', tmp_path / 'data/a')
+    (tmp_path / 'data/a/img/0004.jpg').write_bytes(b'broken')
+    with pytest.raises(Exception, match=r'0004\.jpg'):
+        call_tool('test.py', tracking_config(tmp_path / 'data', tmp_path / 'run'), checkpoint)
