@@ -88,6 +88,25 @@ except ImportError as error:
     assert 'REFUSED lap is not installed' in done.stdout
 
 
+def test_installed_for_all_programs(tmp_path):
+    """`import mmtrack` in a program that knows nothing of us; then without it, and with our package gone."""
+    site = f'import site, sys; site.addsitedir({str(tmp_path)!r})\n'
+    code = (
+        site + 'import mmtrack.apis, mmtrack\nprint(mmtrack.__version__, mmtrack.__spec__.name, mmtrack.apis.__name__)'
+    )
+    done = run('-m', 'mmvidmae.compat.mmtrack', 'install', tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert run('-c', site + 'print(sum(name.startswith("mm") for name in sys.modules))').stdout == '0\n'
+    done = run('-c', code)
+    assert done.stdout.splitlines()[-1] == '1.0.0rc1 mmtrack mmtrack.apis', done.stderr[-2000:]
+    assert (done.stdout + done.stderr).count('runs through the bridge') == 1
+    assert 'AssertionError: MMCV==' in run('-c', code, MMVIDMAE_MMTRACK_BRIDGE='0').stderr
+    hidden = code.replace('import mmtrack.apis', 'sys.modules["mmvidmae"] = None; import mmtrack.apis')
+    assert 'AssertionError: MMCV==' in run('-c', hidden).stderr
+    assert run('-m', 'mmvidmae.compat.mmtrack', 'uninstall', tmp_path).returncode == 0
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     'tool', [('-m', 'mmvidmae.compat.mmtrack', 'test'), (ROOT / 'tools/test.py',)], ids=['its own tool', 'our tool']
 )
