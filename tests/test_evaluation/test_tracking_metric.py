@@ -114,6 +114,17 @@ def test_polygons_become_upright_boxes():
     assert evaluate([video])['sot/precision'] == 100
 
 
+def test_several_targets_in_a_folder(tmp_path):
+    videos = [frames('Jogging', [BOX, BOX], [BOX, BOX]), frames('Jogging', [BOX, FAR], [BOX, BOX])]
+    with pytest.raises(ValueError, match=r'2 frames, but the dataset has 4: .* have a name of its own'):
+        evaluate(videos)
+    for number, video in enumerate(videos):
+        for sample in video:
+            sample['video_id'] = number
+    assert evaluate(videos, numbered=True, out_dir=str(tmp_path))['sot/precision'] == 75
+    assert sorted(path.name for path in tmp_path.glob('J*')) == ['Jogging-0.txt', 'Jogging-1.txt']
+
+
 def test_frames_out_of_order_are_named():
     video = frames('v', [BOX] * 3, [BOX] * 3)
     with pytest.raises(ValueError, match=r'00002\.jpg: frame 2 came where frame 1 .* use mmtrack\.VideoSampler'):

@@ -9,3 +9,4 @@ test_dataloader = dict(
         data_prefix=dict(img_path='OTB100'),
     )
 )
+test_evaluator = dict(numbered=True)  # some folders have several targets

@@ -1,6 +1,6 @@
 """Run mmtrack's tools through the bridge, or let other programs do so.
 
-    python -m mmvidmae.compat.mmtrack TOOL ARGUMENTS...    TOOL: train, test, or the path of a script
+    python -m mmvidmae.compat.mmtrack TOOL ARGUMENTS...    TOOL: train, test, a file of its tools, a script
     python -m mmvidmae.compat.mmtrack install [FOLDER]     for every program of this environment, so for mim too
     python -m mmvidmae.compat.mmtrack uninstall [FOLDER]
 
@@ -38,11 +38,10 @@ def uninstall(folder: Path) -> None:
 def run_tool(tool: str, arguments: list[str]) -> None:
     """Run a tool of mmtrack, or a script."""
     enable()
-    if tool in ('train', 'test'):
-        package = Path(importlib.util.find_spec('mmtrack').origin).parent
-        tool = str(package / '.mim' / 'tools' / f'{tool}.py')
+    own = Path(importlib.util.find_spec('mmtrack').origin).parent / '.mim' / 'tools' / tool
+    tool = next((str(path) for path in (own.with_suffix('.py'), Path(tool)) if path.is_file()), tool)
     if not Path(tool).is_file():
-        sys.exit(f'{tool} is no file: name train, test, or a script')
+        sys.exit(f'{tool} is no file: name train, test, another tool of mmtrack, or a script')
     sys.argv = [tool, *(argument.replace('--local-rank', '--local_rank') for argument in arguments)]
     runpy.run_path(tool, run_name='__main__')
 

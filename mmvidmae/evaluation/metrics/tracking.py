@@ -38,6 +38,8 @@ class TrackingMetric(PropagationMetric):
         protocol: ``'ope'`` or ``'got10k'``.
         use_visibility: For ``'ope'``: whether the annotations' visibility counts, as for LaSOT.
         exclude_invalid: For ``'ope'``: whether frames without a visible target are left out, instead of being failures.
+        numbered: Whether a video's number follows its name: for data sets with several targets in a folder of frames,
+            as OTB100 and UAV123 have them.
         submission: Server to pack the boxes for in ``<out_dir>/sot_submission.zip``, ``'got10k'`` or ``'trackingnet'``;
             or None.
         prefix: Prefix of the results' names instead of ``sot``.
@@ -55,6 +57,7 @@ class TrackingMetric(PropagationMetric):
         protocol: str = 'ope',
         use_visibility: bool = False,
         exclude_invalid: bool = False,
+        numbered: bool = False,
         submission: str | None = None,
         prefix: str | None = None,
     ) -> None:
@@ -66,6 +69,7 @@ class TrackingMetric(PropagationMetric):
             raise ValueError(f'submission={submission!r} is no known server: choose from {", ".join(SUBMISSIONS)}')
         if submission and out_dir is None:
             raise ValueError('a submission is written: say where to with out_dir')
+        self.numbered = numbered
         self.submission = submission
         self._frames = []
 
@@ -85,7 +89,7 @@ class TrackingMetric(PropagationMetric):
             if sample['frame_id'] == sample['video_length'] - 1:
                 video = {name: np.stack([frame[name] for frame in self._frames]) for name in self._frames[0]}
                 self._frames = []
-                name = _video_name(sample['img_path'])
+                name = _video_name(sample['img_path']) + (f'-{sample["video_id"]}' if self.numbered else '')
                 scores = self._score(name, video, tuple(sample['ori_shape'][1::-1]))
                 self.results.append(
                     dict(video_name=name, frame_names=len(video['pred']), made={}, scores=scores, **video)

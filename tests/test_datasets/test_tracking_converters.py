@@ -1,0 +1,115 @@
+"""Lists of OTB100 and UAV123, and sequences from masks, as mmtrack's and our data sets then read them."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmvidmae.registry import DATASETS
+
+pytest.importorskip('mmdet')
+import mmvidmae.compat.mmtrack.enabled  # noqa: F401
+
+# isort: split
+from mmtrack.datasets import OTB100Dataset, UAV123Dataset
+
+TOOLS = Path(__file__).parents[2] / 'tools/dataset_converters'
+
+
+@pytest.fixture
+def tool(monkeypatch):
+    """A function ``tool(name, *arguments)`` that runs a tool's main."""
+    import importlib
+
+    def run(name: str, *arguments) -> int | None:
+        monkeypatch.syspath_prepend(str(TOOLS))
+        module = importlib.import_module(name)
+        monkeypatch.setattr(sys, 'argv', [name, *map(str, arguments)])
+        return module.main()
+
+    return run
+
+
+def images(folder: Path, numbers, digits: int) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in numbers:
+        Image.new('RGB', (8, 6)).save(folder / f'{number:0{digits}d}.jpg')
+
+
+def boxes(path: Path, number: int, first: int = 1) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(''.join(f'{first + i},1,3,2\n' for i in range(number)))
+
+
+def test_otb100(tool, tmp_path):
+    root = tmp_path / 'OTB100'
+    for video, numbers, gt in (
+        ('Basketball', range(1, 4), {'groundtruth_rect.txt': 3}),
+        ('Board', range(1, 3), {'groundtruth_rect.txt': 2}),
+        ('BlurCar1', range(247, 250), {'groundtruth_rect.txt': 3}),
+        ('David', range(1, 303), {'groundtruth_rect.txt': 3}),
+        ('Human4', range(1, 3), {'groundtruth_rect.1.txt': 0, 'groundtruth_rect.2.txt': 2}),
+        ('Jogging', range(1, 4), {'groundtruth_rect.1.txt': 3, 'groundtruth_rect.2.txt': 3}),
+        ('Tiger1', range(1, 10), {'groundtruth_rect.txt': 9}),
+    ):
+        images(root / 'data' / video / 'img', numbers, 5 if video == 'Board' else 4)
+        for name, number in gt.items():
+            boxes(root / 'data' / video / name, number)
+    assert tool('tracking_lists', 'otb100', root) == 0
+    data = OTB100Dataset(
+        ann_file=str(root / 'annotations/otb100_infos.txt'),
+        data_prefix=dict(img_path=str(root)),
+        pipeline=[],
+        test_mode=True,
+    )
+    first = {}
+    for index in range(data.num_videos):
+        infos = data.get_img_infos_from_video(index)
+        assert len(infos['img_paths']) == len(data.get_bboxes_from_video(index))
+        assert all(Path(path).is_file() for path in infos['img_paths'])
+        first.setdefault(Path(infos['img_paths'][0]).parts[-3], []).append(Path(infos['img_paths'][0]).stem)
+    assert first == dict(
+        Basketball=['0001'],
+        Board=['00001'],
+        BlurCar1=['0247'],
+        David=['0300'],
+        Human4=['0001'],
+        Jogging=['0001', '0001'],
+        Tiger1=['0006'],
+    )
+
+
+def test_uav123(tool, tmp_path, capsys):
+    root = tmp_path / 'UAV123'
+    images(root / 'data_seq/UAV123/bird1', range(1, 11), 6)
+    boxes(root / 'anno/UAV123/bird1_1.txt', 3)
+    boxes(root / 'anno/UAV123/bird1_2.txt', 4)
+    entry = (
+        "struct('name','{}','path','F:\\data_seq\\UAV123\\bird1\\','startFrame',{},'endFrame',{},'nz',6,'ext','jpg')"
+    )
+    text = 'seqUAV20L={' + entry.format('long', 1, 9) + '};\nseqUAV123={' + entry.format('bird1_1', 1, 3) + ',...\n'
+    (root / 'configSeqs.m').write_text(text + entry.format('bird1_2', 7, 10) + '};\n')
+    assert tool('tracking_lists', 'uav123', root) == 0
+    data = UAV123Dataset(
+        ann_file=str(root / 'annotations/uav123_infos.txt'),
+        data_prefix=dict(img_path=str(root)),
+        pipeline=[],
+        test_mode=True,
+    )
+    paths = [data.get_img_infos_from_video(index)['img_paths'] for index in range(data.num_videos)]
+    assert [(Path(p[0]).stem, len(p)) for p in paths] == [('000001', 3), ('000007', 4)]
+    boxes(root / 'anno/UAV123/bird1_2.txt', 5)
+    with pytest.raises(SystemExit):
+        tool('tracking_lists', 'uav123', root)
+    assert 'bird1_2.txt: 5 boxes, but' in capsys.readouterr().err
+
+
+def test_sequences_from_masks(tool, davis, tmp_path):
+    tool('masks_to_sequences', 'davis', davis, tmp_path)
+    data = DATASETS.build(dict(type='mmvidmae.SequenceFolderDataset', data_root=str(tmp_path), pipeline=[]))
+    assert [data.get_data_info(index)['name'] for index in range(3)] == ['a_1', 'b_1', 'c_1']
+    assert data.get_bboxes_from_video(1).tolist() == [[8 + 8 * index, 16, 24, 24] for index in range(4)]
+    image = np.asarray(Image.open(data.get_img_infos_from_video(1)['img_paths'][2]))
+    assert image[16:40, 24:48].mean() > 120 > 60 > image[:, :20].mean()

@@ -1,0 +1,82 @@
+"""Write mmtrack's list files of OTB100 and UAV123 from the data sets as downloaded.
+
+mmtrack has such tools for GOT-10k, LaSOT, TrackingNet and VOT (``python -m mmvidmae.compat.mmtrack
+dataset_converters/got10k/gen_got10k_infos -i data/GOT10k -o data/GOT10k/annotations``); these two it has people
+download. A line is ``frames,annotation,first frame,last frame``.
+
+Example:
+    python tools/dataset_converters/tracking_lists.py otb100 data/OTB100     # data/<video>/img, .../groundtruth_rect*.txt
+    python tools/dataset_converters/tracking_lists.py uav123 data/UAV123     # configSeqs.m, anno/UAV123, data_seq/UAV123
+"""
+
+import argparse
+import re
+from pathlib import Path
+
+from common import run_tool, whole_file
+
+from mmvidmae.datasets.sources import image_names, natural_key
+from mmvidmae.datasets.tracking import read_boxes
+
+OTB_STARTS = {'David': 300, 'Tiger1': 6}
+"""First frames, from 1, of videos whose annotation begins later (Tiger1: the benchmark leaves the first 5 out)."""
+
+
+def otb100(root: Path) -> list[str]:
+    """Lines of OTB100. Annotation files without a line are left out, as in the data set."""
+    lines = []
+    for video in sorted((root / 'data').iterdir(), key=lambda path: natural_key(path.name)):
+        for annotation in sorted(video.glob('groundtruth_rect*.txt')):
+            if not annotation.read_text().strip():
+                continue
+            names = image_names(str(video / 'img'))
+            first = OTB_STARTS.get(video.name, int(Path(names[0]).stem))
+            number = len(read_boxes(annotation)) - (5 if video.name == 'Tiger1' else 0)
+            last = first + number - 1
+            if last > int(Path(names[-1]).stem):
+                raise ValueError(f'{annotation}: boxes to frame {last}, but the last image is {names[-1]}')
+            lines.append(f'data/{video.name}/img,data/{video.name}/{annotation.name},{first},{last}')
+    return lines
+
+
+def uav123(root: Path) -> list[str]:
+    """Lines of UAV123, by the sequences that its ``configSeqs.m`` defines for this benchmark."""
+    path = next(iter(sorted(root.rglob('configSeqs.m'))), None)
+    if path is None:
+        raise ValueError(
+            f'{root}: configSeqs.m, which says where its sequences begin and end, is not below this folder'
+        )
+    text = path.read_text(encoding='utf-8', errors='replace')
+    text = text.partition('seqUAV123=')[2].partition('};')[0] or text
+    lines = []
+    pattern = r"'name',\s*'([^']+)',\s*'path',\s*'([^']+)',\s*'startFrame',\s*(\d+),\s*'endFrame',\s*(\d+)"
+    for name, folder, first, last in re.findall(pattern, text):
+        frames = re.split(r'[\\/]', folder.rstrip('\\/'))[-1]
+        annotation = f'anno/UAV123/{name}.txt'
+        number, expected = len(read_boxes(root / annotation)), int(last) - int(first) + 1
+        if number != expected:
+            raise ValueError(f'{root / annotation}: {number} boxes, but {path} says {expected} frames')
+        lines.append(f'data_seq/UAV123/{frames},{annotation},{first},{last}')
+    if not lines:
+        raise ValueError(f'{path}: no sequences, as struct(name, path, startFrame, endFrame, ...), were found')
+    return lines
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('dataset', choices=('otb100', 'uav123'))
+    parser.add_argument('root', type=Path, help='folder of the data set')
+    args = parser.parse_args(arguments)
+    try:
+        lines = dict(otb100=otb100, uav123=uav123)[args.dataset](args.root)
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
+    output = args.root / 'annotations' / f'{args.dataset}_infos.txt'
+    with whole_file(output) as file:
+        file.write('\n'.join(['(video_path,annotation_path,start_frame_id,end_frame_id)', *lines]))
+    print(f'{len(lines)} sequences: {output}')
+    return 0
+
+
+if __name__ == '__main__':
+    run_tool(main)

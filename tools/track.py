@@ -1,0 +1,53 @@
+"""Follow a target through a video, a folder of images or a camera, given its box in the first frame.
+
+Writes boxes as they come (``-o boxes.txt``: ``x,y,w,h`` a line), boxes and scores (``.json``), and a video with the
+boxes drawn in (``.mp4``, ``.avi``, ...), by the suffix of each ``-o``.
+
+Example:
+    python tools/track.py CONFIG CHECKPOINT video.mp4 --box 120 80 64 48 -o boxes.txt -o drawn.mp4
+    python tools/track.py CONFIG CHECKPOINT 0 --box 200 150 100 100 -o drawn.mp4     # camera 0; Ctrl-C ends it
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
+    sys.path.insert(0, str(ROOT))
+
+from mmvidmae.apis import Tracker, get_model  # noqa: E402
+from mmvidmae.datasets import UnreadableClip  # noqa: E402
+from mmvidmae.datasets.sources import VIDEO_SUFFIXES  # noqa: E402
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config file of the tracker')
+    parser.add_argument('checkpoint', help='its checkpoint')
+    parser.add_argument('video', help='video file, folder of images, or number of a camera')
+    parser.add_argument(
+        '--box', nargs=4, type=float, required=True, metavar=('X', 'Y', 'W', 'H'), help='in pixels of the first frame'
+    )
+    parser.add_argument('-o', '--out', type=Path, action='append', required=True, help='.txt, .json or a video')
+    parser.add_argument('--fps', type=float, default=25, help='of the drawn video (default: %(default)s)')
+    parser.add_argument('--device', help='such as cpu or cuda:1 (default: a GPU if there is one)')
+    args = parser.parse_args()
+    outputs = {}
+    for path in args.out:
+        suffix = path.suffix.lower()
+        kind = {'.txt': 'txt', '.json': 'json_file'}.get(suffix, 'video_file' if suffix in VIDEO_SUFFIXES else None)
+        if kind is None or kind in outputs:
+            parser.error(f'-o {path}: {"given twice" if kind else "neither .txt, .json nor the name of a video"}')
+        outputs[kind] = path
+    try:
+        tracker = Tracker(get_model(args.config, args.checkpoint, device=args.device))
+        video = int(args.video) if args.video.isdecimal() else args.video
+        boxes, scores = tracker(video, args.box, fps=args.fps, **outputs)
+    except (OSError, ValueError, UnreadableClip) as error:
+        parser.error(str(error))
+    print(f'{len(boxes)} frames, mean score {scores.mean():.2f}: {", ".join(map(str, args.out))}')
+
+
+if __name__ == '__main__':
+    main()
