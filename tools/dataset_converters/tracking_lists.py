@@ -5,8 +5,8 @@ dataset_converters/got10k/gen_got10k_infos -i data/GOT10k -o data/GOT10k/annotat
 download. A line is ``frames,annotation,first frame,last frame``.
 
 Example:
-    python tools/dataset_converters/tracking_lists.py otb100 data/OTB100     # data/<video>/img, .../groundtruth_rect*.txt
-    python tools/dataset_converters/tracking_lists.py uav123 data/UAV123     # configSeqs.m, anno/UAV123, data_seq/UAV123
+    python tools/dataset_converters/tracking_lists.py otb100 data/OTB100    # with data/<video>/{img,*.txt}
+    python tools/dataset_converters/tracking_lists.py uav123 data/UAV123    # with configSeqs.m, anno, data_seq
 """
 
 import argparse
