@@ -9,6 +9,8 @@ import pytest
 import torch
 from mmengine.config import Config
 
+from mmvidmae.datasets import DecordReader
+
 pytest.importorskip('mmdet')
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -92,6 +94,26 @@ def test_two_processes_give_the_boxes_of_one(sequences, checkpoint, tmp_path, ca
         assert boxes[0].shape == (22 + 2 * index, 4)
         assert np.array_equal(*boxes)
         assert boxes[0][0].tolist() == [8 + 4 * index, 6, 16, 16]
+
+
+def test_tracking_a_folder(sequences, checkpoint, tmp_path, call_tool, capsys):
+    config = tracking_config(sequences, tmp_path)
+    outputs = [argument for name in ('t.txt', 't.json', 't.mp4') for argument in ('-o', tmp_path / name)]
+    call_tool('track.py', config, checkpoint, sequences / 'a/img', '--box', 8, 6, 16, 16, '--device', 'cpu', *outputs)
+    boxes = np.loadtxt(tmp_path / 't.txt', delimiter=',')
+    told = json.loads((tmp_path / 't.json').read_text())
+    assert boxes.shape == (22, 4)
+    assert np.allclose(boxes, told['boxes_xywh'], atol=1e-3)
+    assert told['scores'][0] == 1
+    assert len(DecordReader(str(tmp_path / 't.mp4'))) == 22
+    for arguments, message in (
+        (('--box', 8, 6, 0, 16, '-o', 'x.txt'), 'no positive, finite area'),
+        (('--box', 8, 6, 16, 16, '-o', 'x.doc'), 'x.doc: neither .txt, .json nor the name of a video'),
+        (('--box', 8, 6, 16, 16, '-o', 'x.txt', '-o', 'y.txt'), 'y.txt: given twice'),
+    ):
+        with pytest.raises(SystemExit):
+            call_tool('track.py', config, checkpoint, sequences / 'a/img', *arguments)
+        assert message in capsys.readouterr().err
 
 
 def test_a_frame_that_is_lost_is_named(sequences, checkpoint, tmp_path, call_tool):
