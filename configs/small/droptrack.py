@@ -33,7 +33,6 @@ train_dataloader = dict(
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=1)
 optim_wrapper = dict(
     optimizer=dict(lr=2e-3),  # a few hundred steps: the head has far to go
-    paramwise_cfg=dict(custom_keys=dict(backbone=dict(lr_mult=0.25))),
     clip_grad=dict(max_norm=1.0),
 )
 param_scheduler = [
