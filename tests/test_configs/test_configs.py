@@ -27,13 +27,14 @@ from torch import nn
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 METHODS = ('dropmae', 'siammae')
-RUNNABLE = sorted(path for method in METHODS for path in (CONFIGS / method).rglob('*.py'))
-RECIPES = [path for path in RUNNABLE if not path.stem.endswith('demo')]
-# loaders.py is their base; the demo's held-out pairs are other parts of the same clips, set by its configs
+SMALL = [CONFIGS / f'small/{method}.py' for method in ('dropmae', 'twinmae', 'siammae')]
+RUNNABLE = sorted(path for method in METHODS for path in (CONFIGS / method).rglob('*.py')) + SMALL
+RECIPES = [path for path in RUNNABLE if not path.stem.endswith('demo') and path not in SMALL]
+# loaders.py is their base; held-out pairs of demo and small are other parts of the same clips, set by their configs
 DATA_SETS = sorted(
     p
     for p in (CONFIGS / '_base_/datasets').glob('*.py')
-    if p.stem not in ('loaders', 'demo') and not p.stem.endswith('_propagation')
+    if p.stem not in ('loaders', 'demo', 'small') and not {'propagation', 'sot'} & set(p.stem.split('_'))
 )
 PROPAGATION = sorted((CONFIGS / 'propagation').glob('*.py'))
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DefaultScope
@@ -114,3 +115,15 @@ def test_every_data_set_that_is_named_has_a_test():
     assert tested >= {
         *('got10k', 'got10k-val', 'lasot', 'lasot-ext', 'trackingnet', 'tnl2k', 'otb100', 'uav123', 'nfs', 'vot2018')
     }
+
+
+def test_metafile_agrees_with_the_configs():
+    metafile = yaml.safe_load((CONFIGS / 'droptrack/metafile.yml').read_text())
+    models = {entry['Name']: entry for entry in metafile['Models']}
+    assert models.keys() == {path.stem for path in RECIPES}
+    for path in RECIPES:
+        config, entry = Config.fromfile(path), models[path.stem]
+        assert CONFIGS.parent / entry['Config'] == path
+        assert entry['Metadata']['Epochs'] == config.train_cfg.max_epochs
+        assert entry['Metadata']['Batch Size'] == config.auto_scale_lr.base_batch_size
+        assert entry['Metadata']['Parameters'] == sum(p.numel() for p in build_model(config).parameters())
