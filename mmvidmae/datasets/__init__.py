@@ -2,6 +2,7 @@
 
 from .collate import pair_collate
 from .labelled_videos import DAVISDataset, JHMDBDataset, LabelledVideoDataset, VIPDataset, YouTubeVOSDataset
+from .mask_pairs import MaskPairAugment, MaskPairDataset, PackMaskPair
 from .pair_dataset import FramePairDataset, PairDataset, VideoPairDataset
 from .readers import ClipReader, DecordReader, FrameFolderReader, UnreadableClip
 from .samplers import PairSampler, Visit
@@ -29,8 +30,11 @@ __all__ = [
     'LabelledVideoDataset',
     'LoadFramePairs',
     'LoadVideoFrames',
+    'MaskPairAugment',
+    'MaskPairDataset',
     'OSTrackCrop',
     'PackLabelledVideo',
+    'PackMaskPair',
     'PackPairs',
     'PairCenterCrop',
     'PairDataset',
