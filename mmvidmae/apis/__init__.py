@@ -5,6 +5,7 @@ from .features import extract_features
 from .model_zoo import get_model, list_models
 from .pairs import PairBatches, open_clip
 from .reconstructor import PairReconstructor
+from .segmenter import VideoSegmenter
 from .tracker import TrackedFrame, Tracker
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     'PairReconstructor',
     'TrackedFrame',
     'Tracker',
+    'VideoSegmenter',
     'attention_mass',
     'extract_features',
     'get_model',

@@ -7,24 +7,16 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TextIO
 
-import cv2
 import numpy as np
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from mmvidmae.datasets import UnreadableClip
 from mmvidmae.datasets.sources import VIDEO_SUFFIXES
 from mmvidmae.utils.files import whole_file
 from mmvidmae.visualization import draw_box, write_video
 
-from .pairs import open_clip
+from .videos import Video, open_video, show_progress
 
 if TYPE_CHECKING:
     from mmvidmae.models.trackers.drop_track import DropTrack
-
-Video = str | Path | int | Iterable[np.ndarray | None]
-BATCH = 8
-"""Frames decoded at a time."""
 
 
 class TrackedFrame(NamedTuple):
@@ -85,13 +77,13 @@ class Tracker:
         """
         if video_file is not None and Path(video_file).suffix.lower() not in VIDEO_SUFFIXES:
             raise ValueError(f'{video_file}: not the name of a video, as {Path(video_file).stem}.mp4 would be')
-        name, length, frames = _open(video)
+        name, length, frames = open_video(video)
         boxes, scores = [], []
 
         def record() -> Iterator[TrackedFrame]:
             with ExitStack() as opened:
                 lines = None if txt is None else opened.enter_context(_line_writer(txt))
-                progress = opened.enter_context(_progress(self.progress))
+                progress = opened.enter_context(show_progress(self.progress))
                 task = progress.add_task(name, total=length)
                 if isinstance(video, int):
                     opened.enter_context(suppress(KeyboardInterrupt))
@@ -137,29 +129,6 @@ class Tracker:
             yield TrackedFrame(frame, target.box, score)
 
 
-def _open(video: Video) -> tuple[str, int | None, Iterable[np.ndarray | None]]:
-    """Name, number of frames if known, and frames of a video."""
-    if isinstance(video, int):
-        return f'camera {video}', None, _camera(video)
-    if isinstance(video, str | Path):
-        reader = open_clip(video)
-        batches = (range(start, min(start + BATCH, len(reader))) for start in range(0, len(reader), BATCH))
-        return Path(video).name, len(reader), (frame for batch in batches for frame in reader.get_batch(batch))
-    return 'frames', len(video) if hasattr(video, '__len__') else None, video
-
-
-def _camera(number: int) -> Iterator[np.ndarray | None]:
-    camera = cv2.VideoCapture(number)
-    try:
-        if not camera.isOpened():
-            raise UnreadableClip(f'camera {number}', 'it cannot be opened')
-        while camera.grab():
-            found, frame = camera.retrieve()
-            yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB) if found else None
-    finally:
-        camera.release()
-
-
 def _drawn(tracked: Iterable[TrackedFrame]) -> Iterator[np.ndarray]:
     picture = None
     for number, (frame, box, score) in enumerate(tracked):
@@ -170,8 +139,3 @@ def _drawn(tracked: Iterable[TrackedFrame]) -> Iterator[np.ndarray]:
 def _line_writer(path: str | Path) -> TextIO:
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     return open(path, 'w', buffering=1, encoding='utf-8')
-
-
-def _progress(shown: bool) -> Progress:
-    columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=Console(stderr=True), disable=not shown)

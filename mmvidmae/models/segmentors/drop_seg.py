@@ -33,7 +33,7 @@ class DropSeg(BaseModel):
     Args:
         backbone: Config of :class:`MemoryMAEViT`.
         neck: Config of :class:`DeconvPyramid`; ``in_channels`` is filled in.
-        decode_head: Config of :class:`MaskDecoder`; likewise.
+        decode_head: Config of :class:`MaskDecoder`; likewise, with ``patch_size``.
         loss_decode: Config of :class:`BootstrappedCrossEntropy`.
         memory_every: In videos, each how many frames the last prediction is remembered too; None, as published: never,
             the frame where an object was given is all that is known of it.
@@ -78,6 +78,7 @@ class DropSeg(BaseModel):
         self.backbone = MODELS.build({**recipe['backbone'], **(backbone or {})})
         shared = dict(in_channels=self.backbone.embed_dims)
         self.neck = MODELS.build({**shared, **recipe['neck'], **(neck or {})})
+        shared['patch_size'] = self.backbone.patch_size
         self.decode_head = MODELS.build({**shared, **recipe['decode_head'], **(decode_head or {})})
         self.loss_decode = MODELS.build({**recipe['loss_decode'], **(loss_decode or {})})
 

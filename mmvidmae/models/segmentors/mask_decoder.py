@@ -42,11 +42,19 @@ class MaskDecoder(BaseModule):
     Args:
         in_channels: Channels D of the coarsest map.
         channels: Channels of the two finer maps, as in :class:`DeconvPyramid`.
+        patch_size: Pixels of the frame to a cell of the coarsest map; 16 in the paper.
         init_cfg: As in MMEngine.
     """
 
-    def __init__(self, in_channels: int, channels: Sequence[int] = (512, 256), init_cfg: dict | None = None) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        channels: Sequence[int] = (512, 256),
+        patch_size: int = 16,
+        init_cfg: dict | None = None,
+    ) -> None:
         super().__init__(init_cfg)
+        self.patch_size = patch_size
         fine, finest = channels
         self.compress = _ResidualBlock(in_channels, fine)
         self.skips = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for width in (fine, finest))
@@ -54,12 +62,12 @@ class MaskDecoder(BaseModule):
         self.pred = nn.Conv2d(finest, 1, 3, padding=1)
 
     def forward(self, maps: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-        """Logits ``(N, H, W)`` at four times the resolution of the finest map, of what :class:`DeconvPyramid` gives."""
+        """Logits ``(N, H, W)`` at the frame's size, of what :class:`DeconvPyramid` gives."""
         coarsest, *finer = maps
         x = self.compress(coarsest)
         for skip, block, fine in zip(self.skips, self.blocks, finer):
             x = block(skip(fine) + _enlarge(x, 2))
-        return _enlarge(self.pred(F.relu(x)), 4)[:, 0]
+        return _enlarge(self.pred(F.relu(x)), self.patch_size / 4)[:, 0]
 
 
 class _ResidualBlock(nn.Module):
@@ -77,5 +85,5 @@ class _ResidualBlock(nn.Module):
         return self.shortcut(x) + self.conv2(F.relu(self.conv1(F.relu(x))))
 
 
-def _enlarge(x: Tensor, factor: int) -> Tensor:
+def _enlarge(x: Tensor, factor: float) -> Tensor:
     return F.interpolate(x, scale_factor=factor, mode='bilinear', align_corners=False)

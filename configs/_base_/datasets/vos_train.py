@@ -1,0 +1,26 @@
+# DAVIS-2017's training set five times and YouTube-VOS's (2019): data/DAVIS, data/YouTubeVOS/train. A short side of 480
+# pixels is enough for both (YouTube-VOS comes with 720: decoding it takes three times as long).
+train_dataloader = dict(
+    batch_size=4,
+    num_workers=8,
+    persistent_workers=True,
+    pin_memory=True,
+    sampler=dict(type='InfiniteSampler', shuffle=True),
+    collate_fn=dict(type='default_collate'),
+    dataset=dict(
+        type='ConcatDataset',
+        ignore_keys=['dataset_type'],
+        datasets=[
+            dict(
+                type='mmvidmae.MaskPairDataset',
+                videos=dict(type='mmvidmae.DAVISDataset', data_root='data/DAVIS', year='2017', split='train'),
+                repeat=5,
+            ),
+            dict(
+                type='mmvidmae.MaskPairDataset',
+                videos=dict(type='mmvidmae.YouTubeVOSDataset', data_root='data/YouTubeVOS', split='train'),
+                frame_step=5,  # every fifth frame has a mask
+            ),
+        ],
+    ),
+)

@@ -1,0 +1,26 @@
+# DropSeg (DropMAE, section 4) with the numbers of its authors' training (dropmae.md F.3).
+model = dict(
+    type='mmvidmae.DropSeg',
+    backbone=dict(
+        arch='base',
+        img_size=384,
+        patch_size=16,
+        # A pre-training checkpoint of DropMAE, SiamMAE or MAE, or any ViT with mmpretrain's names. Set it:
+        # --cfg-options model.backbone.init_cfg.checkpoint=CHECKPOINT
+        init_cfg=dict(type='Pretrained', checkpoint='CHECKPOINT', prefix='backbone.'),
+    ),
+    loss_decode=dict(top_share=0.15, start=20000, end=70000),
+)
+
+train_pipeline = [
+    dict(type='mmvidmae.MaskPairAugment', size=384),
+    dict(type='mmvidmae.PackMaskPair', max_objects=2),
+]
+# Frames of a short side of 480 pixels, as they are; the model pads them to patches.
+test_pipeline = [
+    dict(type='mmvidmae.LoadVideoFrames', short_side=480, divisor=1),
+    dict(type='mmvidmae.PackLabelledVideo'),
+]
+
+optim_wrapper = dict(type='AmpOptimWrapper', optimizer=dict(type='Adam', lr=2e-5, weight_decay=1e-7))
+auto_scale_lr = dict(base_batch_size=32)

@@ -1,0 +1,7 @@
+_base_ = [
+    './dropseg_vit-base-p16-384_8xb4-amp-210k_davis2017-youtubevos.py',
+    '../_base_/datasets/davis2016_propagation.py',
+]
+
+test_dataloader = dict(dataset=dict(pipeline=_base_.test_pipeline))
+test_evaluator = dict(out_dir='work_dirs/{{ fileBasenameNoExtension }}/predictions')
