@@ -24,7 +24,7 @@ def test_all_kinds_are_covered():
     pretrain = {'asad', 'dropmae_forward', 'len_keep', 'siammae_cropmae', 'siammae_rsp_block', 'sincos'}
     evaluation = {'jhmdb_pck', 'labelprop_crw', 'labelprop_dino', 'vip_miou'}
     tracking = {'droptrack_forward_p8', 'droptrack_geometry'}
-    assert names >= pretrain | evaluation | tracking
+    assert names >= pretrain | evaluation | tracking | {'dropseg_forward'}
 
 
 @pytest.mark.parametrize(
@@ -51,6 +51,8 @@ def test_all_kinds_are_covered():
             {'eval/size_map', 'eval_float64/backbone_feat', 'loss_eval/size_map'},
         ),
         ('droptrack_geometry', 'loss/pred_cxcywh', 1e-3, {'loss/giou', 'loss/l1'}),
+        ('dropseg_forward', 'state/mask_patch_embed.proj.weight', 1e-2, {'float64/obj1/m16', 'infer/prob'}),
+        ('dropseg_forward', 'loss/total', 1e-3, {'loss/total'}),
     ],
 )
 def test_a_small_change_is_caught(tmp_path: Path, name: str, array: str, change: float, caught: set):

@@ -1,0 +1,134 @@
+"""A small DropSeg through tools/train.py, tools/test.py and tools/segment.py."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from PIL import Image
+
+from mmvidmae.apis import VideoSegmenter, get_model
+from mmvidmae.datasets import DecordReader
+from mmvidmae.evaluation.id_maps import read_id_map
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def dropseg_config(davis: Path, folder: Path, **changes) -> Path:
+    """configs/small/dropseg.py with an encoder of two layers and 4 iterations."""
+    cfg = Config.fromfile(ROOT / 'configs/small/dropseg.py')
+    cfg.model.backbone.update(arch=dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64), img_size=32)
+    cfg.model.neck.channels = cfg.model.decode_head.channels = (16, 8)
+    cfg.train_dataloader.update(num_workers=0, persistent_workers=False, batch_size=2)
+    cfg.train_dataloader.dataset.videos.update(data_root=str(davis), split='val')
+    cfg.train_dataloader.dataset.pipeline[0].size = 32
+    cfg.test_dataloader.update(num_workers=0)
+    cfg.test_dataloader.dataset.update(data_root=str(davis))
+    cfg.test_dataloader.dataset.pipeline[0].short_side = 48
+    cfg.train_cfg.max_iters = 4
+    cfg.param_scheduler = dict(type='MultiStepLR', milestones=[2], gamma=0.1, by_epoch=False)
+    cfg.default_hooks.checkpoint.update(interval=2, max_keep_ckpts=-1)
+    cfg.default_hooks.logger.interval = 1
+    cfg.work_dir = str(folder / 'work')
+    cfg.test_evaluator.out_dir = str(folder / 'masks')
+    cfg.merge_from_dict(changes)
+    folder.mkdir(parents=True, exist_ok=True)
+    cfg.dump(str(folder / 'config.py'))
+    return folder / 'config.py'
+
+
+@pytest.fixture(scope='module')
+def trained(davis, tmp_path_factory) -> tuple[Path, Path]:
+    """Config and checkpoint of a model after four iterations."""
+    from mmengine.runner import Runner
+
+    path = dropseg_config(davis, tmp_path_factory.mktemp('trained'))
+    Runner.from_cfg(Config.fromfile(path)).train()
+    return path, path.parent / 'work/iter_4.pth'
+
+
+def test_training_logs_and_goes_on(davis, trained, tmp_path, call_tool):
+    (log,) = trained[1].parent.glob('*/vis_data/scalars.json')
+    rows = [row for row in map(json.loads, log.read_text().splitlines()) if 'loss' in row]
+    assert len(rows) == 4
+    assert all(np.isfinite(row['loss']) and 0 <= row['iou'] <= 1 for row in rows)
+    path = dropseg_config(davis, tmp_path, **{'train_cfg.max_iters': 2})
+    call_tool('train.py', path)
+    call_tool('train.py', dropseg_config(davis, tmp_path), '--resume')
+    state = torch.load(tmp_path / 'work/iter_4.pth', weights_only=False)
+    assert state['meta']['iter'] == 4
+
+
+def test_two_processes_give_the_masks_of_one(davis, trained, tmp_path, call_tool, start_tool):
+    one, two = (dropseg_config(davis, tmp_path / name) for name in ('one', 'two'))
+    launch = [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2', '--rdzv-backend=c10d']
+    test = [ROOT / 'tools/test.py', two, trained[1], '--launcher', 'pytorch', '--out', two.with_suffix('.json')]
+    wait = start_tool(*launch, '--rdzv-endpoint=127.0.0.1:0', *test)
+    call_tool('test.py', one, trained[1], '--out', one.with_suffix('.json'))
+    code, output = wait()
+    assert code == 0, output
+    scores = [json.loads(path.with_suffix('.json').read_text()) for path in (one, two)]
+    assert scores[0] == scores[1]
+    assert 0 <= scores[0]['vos/J&F-Mean'] <= 100
+    for name in 'abc':
+        assert (tmp_path / f'one/work/propagation/{name}.jpg').exists()
+        for path in (tmp_path / f'one/masks/{name}').iterdir():
+            assert np.array_equal(read_id_map(path), read_id_map(tmp_path / f'two/masks/{name}' / path.name))
+
+
+def test_segmenting_a_folder(davis, trained, tmp_path, call_tool, capsys):
+    frames, mask = davis / 'JPEGImages/480p/c', davis / 'Annotations/480p/c/00000.png'
+    late = np.zeros((64, 96), np.uint8)
+    late[50:, :10] = 6
+    Image.fromarray(late).save(tmp_path / 'late.png')
+    call_tool(
+        *('segment.py', *trained, frames, mask, '--later', 2, tmp_path / 'late.png', '--device', 'cpu'),
+        *('--masks', tmp_path / 'masks', '--video', tmp_path / 'drawn.mp4'),
+    )
+    masks = [read_id_map(path) for path in sorted((tmp_path / 'masks').iterdir())]
+    assert len(masks) == len(DecordReader(str(tmp_path / 'drawn.mp4'))) == 5
+    assert np.array_equal(masks[0], read_id_map(mask))
+    assert (masks[2][late == 6] == 6).all()
+    assert not any((ids == 6).any() for ids in masks[:2])
+    Image.fromarray(np.zeros((64, 96, 3), np.uint8)).save(tmp_path / 'colour.png')
+    Image.fromarray(np.zeros((64, 96), np.uint8)).save(tmp_path / 'empty.png')
+    Image.fromarray(np.ones((32, 96), np.uint8)).save(tmp_path / 'small.png')
+    for name, message in (
+        ('colour.png', 'is no id map: it is an image of mode RGB'),
+        ('empty.png', 'no object is given in any mask'),
+        ('small.png', 'the mask of frame 0 has 32 x 96 pixels, but the frame 64 x 96'),
+        ('missing.png', 'cannot be read as a mask'),
+    ):
+        with pytest.raises(SystemExit):
+            call_tool('segment.py', *trained, frames, tmp_path / name, '--masks', tmp_path / 'x', '--device', 'cpu')
+        assert message in capsys.readouterr().err
+
+
+def test_frames_as_they_come(davis, trained):
+    """A generator is not read ahead, and frames that are reduced give masks of their own size."""
+    read = []
+
+    def frames():
+        for number in range(4):
+            read.append(number)
+            yield np.full((64, 96, 3), 40 * number, np.uint8)
+
+    mask = np.zeros((64, 96), np.uint8)
+    mask[16:40, 8:32] = 1
+    segmenter = VideoSegmenter(get_model(str(trained[0]), str(trained[1]), device='cpu'), short_side=32, progress=False)
+    for number, (frame, ids) in enumerate(segmenter.segment(frames(), mask)):
+        assert read == list(range(number + 1))
+        assert ids.shape == frame.shape[:2] == (64, 96)
+    with pytest.raises(ValueError, match='say where to write to'):
+        segmenter(davis / 'JPEGImages/480p/c', mask)
+
+
+def test_a_damaged_frame_is_named(davis, trained, tmp_path, call_tool):
+    shutil.copytree(davis, tmp_path / 'davis')
+    (tmp_path / 'davis/JPEGImages/480p/b/00002.jpg').write_bytes(b'broken')
+    with pytest.raises(Exception, match=r'00002\.jpg'):
+        call_tool('test.py', dropseg_config(tmp_path / 'davis', tmp_path / 'run'), trained[1])
