@@ -14,26 +14,27 @@ from . import compat  # noqa: F401 (bridges defects of the libraries below, befo
 
 
 class Registry(root.Registry):
-    """A registry some of whose types extend mmtrack, which is imported when one of them is asked for, and not before.
+    """A registry some of whose types extend mmtrack or mmseg, which are imported when one of them is asked for, and not
+    before.
 
     Args:
         name: As in MMEngine, like all others.
-        on_mmtrack: The module that registers a type, by the type's name.
+        on_demand: The module that registers a type, by the type's name.
     """
 
-    def __init__(self, name: str, on_mmtrack: Mapping[str, str] | None = None, **kwargs) -> None:
+    def __init__(self, name: str, on_demand: Mapping[str, str] | None = None, **kwargs) -> None:
         super().__init__(name, **kwargs)
-        self._on_mmtrack = dict(on_mmtrack or {})
+        self._on_demand = dict(on_demand or {})
 
     def get(self, key: str) -> type | None:
         """Type of a name.
 
         Raises:
-            ImportError: If it needs mmtrack and that is not installed; names the pip line.
+            ImportError: If it needs a toolbox that is not installed; names the pip line.
         """
         name = key.removeprefix(f'{self.scope}.')
-        if name in self._on_mmtrack:
-            import_module(self._on_mmtrack[name])
+        if name in self._on_demand:
+            import_module(self._on_demand[name])
         return super().get(key)
 
 
@@ -42,7 +43,10 @@ DATASETS = Registry(
     'dataset',
     parent=root.DATASETS,
     locations=['mmvidmae.datasets'],
-    on_mmtrack=dict.fromkeys(_SEQUENCES, 'mmvidmae.datasets.tracking.sequences'),
+    on_demand={
+        **dict.fromkeys(_SEQUENCES, 'mmvidmae.datasets.tracking.sequences'),
+        'DAVISForegroundDataset': 'mmvidmae.datasets.foreground',
+    },
 )
 DATA_SAMPLERS = Registry('data sampler', parent=root.DATA_SAMPLERS, locations=['mmvidmae.datasets'])
 FUNCTIONS = Registry('function', parent=root.FUNCTIONS, locations=['mmvidmae.datasets'])
@@ -52,6 +56,6 @@ MODELS = Registry(
     'model',
     parent=root.MODELS,
     locations=['mmvidmae.models'],
-    on_mmtrack=dict.fromkeys(('DropTrack', 'CropPreprocessor'), 'mmvidmae.models.trackers.drop_track'),
+    on_demand=dict.fromkeys(('DropTrack', 'CropPreprocessor'), 'mmvidmae.models.trackers.drop_track'),
 )
 TRANSFORMS = Registry('transform', parent=root.TRANSFORMS, locations=['mmvidmae.datasets'])

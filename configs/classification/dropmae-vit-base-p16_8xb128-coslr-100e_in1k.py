@@ -1,0 +1,19 @@
+# Fine-tuning of DropMAE's encoder on ImageNet-1k, with mmpretrain's schedule for MAE (layer-wise lr decay).
+# Set the checkpoint of the pre-training: --cfg-options model.backbone.init_cfg.checkpoint=CHECKPOINT
+_base_ = 'mmpretrain::mae/benchmarks/vit-base-p16_8xb128-coslr-100e_in1k.py'
+
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type='mmvidmae.PairMAEViT',
+        arch='base',
+        img_size=224,
+        patch_size=16,
+        frame_embed=True,
+        with_cls_token=False,
+        drop_path_rate=0.1,
+        out_type='avg_featmap',
+        init_cfg=dict(type='Pretrained', checkpoint='CHECKPOINT', prefix='backbone.'),
+    ),
+    head=dict(in_channels=768),
+)

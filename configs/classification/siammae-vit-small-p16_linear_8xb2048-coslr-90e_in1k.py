@@ -1,0 +1,18 @@
+# Linear probe of SiamMAE's encoder on ImageNet-1k, with mmpretrain's schedule for MAE.
+# Set the checkpoint of the pre-training: --cfg-options model.backbone.init_cfg.checkpoint=CHECKPOINT
+_base_ = 'mmpretrain::mae/benchmarks/vit-base-p16_8xb2048-linear-coslr-90e_in1k.py'
+
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type='mmvidmae.PairMAEViT',
+        arch='small',
+        img_size=224,
+        patch_size=16,
+        frozen_stages=12,
+        out_type='avg_featmap',
+        init_cfg=dict(type='Pretrained', checkpoint='CHECKPOINT', prefix='backbone.'),
+    ),
+    neck=dict(input_features=384),
+    head=dict(in_channels=384),
+)

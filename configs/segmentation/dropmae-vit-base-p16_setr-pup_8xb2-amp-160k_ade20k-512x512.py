@@ -1,0 +1,56 @@
+# SETR's progressive upsampling with DropMAE's encoder on ADE20K.
+# Set the checkpoint of the pre-training: --cfg-options model.backbone.init_cfg.checkpoint=CHECKPOINT
+_base_ = [
+    'mmseg::_base_/models/setr_pup.py',
+    'mmseg::_base_/datasets/ade20k.py',
+    'mmseg::_base_/default_runtime.py',
+    'mmseg::_base_/schedules/schedule_160k.py',
+]
+
+norm_cfg = dict(type='SyncBN', requires_grad=True)
+head = dict(
+    type='SETRUPHead',
+    in_channels=768,
+    channels=256,
+    num_classes=150,
+    dropout_ratio=0,
+    norm_cfg=norm_cfg,
+    num_convs=2,
+    up_scale=4,
+    kernel_size=3,
+    align_corners=False,
+    loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=0.4),
+)
+model = dict(
+    data_preprocessor=dict(size=(512, 512)),
+    pretrained=None,
+    backbone=dict(
+        _delete_=True,
+        type='mmvidmae.PairMAEViT',
+        arch='base',
+        img_size=224,
+        patch_size=16,
+        frame_embed=True,
+        with_cls_token=False,
+        out_indices=(3, 5, 7, 11),
+        drop_path_rate=0.1,
+        init_cfg=dict(type='Pretrained', checkpoint='CHECKPOINT', prefix='backbone.'),
+    ),
+    decode_head=dict(in_channels=768, num_classes=150),
+    auxiliary_head=[dict(head, in_index=index) for index in range(3)],
+    test_cfg=dict(mode='slide', crop_size=(512, 512), stride=(341, 341)),
+)
+train_dataloader = dict(batch_size=2)
+
+optim_wrapper = dict(
+    _delete_=True,
+    type='AmpOptimWrapper',
+    optimizer=dict(type='AdamW', lr=1e-4, betas=(0.9, 0.999), weight_decay=0.05),
+    # mmseg's own; it goes by the MAE in the backbone's class name
+    constructor='LearningRateDecayOptimizerConstructor',
+    paramwise_cfg=dict(num_layers=12, decay_rate=0.65, decay_type='layer_wise'),
+)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=1e-6, by_epoch=False, begin=0, end=1500),
+    dict(type='PolyLR', eta_min=0.0, power=1.0, begin=1500, end=160000, by_epoch=False),
+]

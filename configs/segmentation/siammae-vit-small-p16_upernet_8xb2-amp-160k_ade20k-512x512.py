@@ -1,0 +1,40 @@
+# UPerNet with SiamMAE's encoder on ADE20K, as mmseg does it with MAE's.
+# Set the checkpoint of the pre-training: --cfg-options model.backbone.init_cfg.checkpoint=CHECKPOINT
+_base_ = [
+    'mmseg::_base_/models/upernet_mae.py',
+    'mmseg::_base_/datasets/ade20k.py',
+    'mmseg::_base_/default_runtime.py',
+    'mmseg::_base_/schedules/schedule_160k.py',
+]
+
+model = dict(
+    data_preprocessor=dict(size=(512, 512)),
+    backbone=dict(
+        _delete_=True,
+        type='mmvidmae.PairMAEViT',
+        arch='small',
+        img_size=224,
+        patch_size=16,
+        out_indices=(3, 5, 7, 11),
+        drop_path_rate=0.1,
+        init_cfg=dict(type='Pretrained', checkpoint='CHECKPOINT', prefix='backbone.'),
+    ),
+    neck=dict(embed_dim=384),
+    decode_head=dict(in_channels=[384] * 4, channels=384, num_classes=150),
+    auxiliary_head=dict(in_channels=384, num_classes=150),
+    test_cfg=dict(mode='slide', crop_size=(512, 512), stride=(341, 341)),
+)
+train_dataloader = dict(batch_size=2)
+
+optim_wrapper = dict(
+    _delete_=True,
+    type='AmpOptimWrapper',
+    optimizer=dict(type='AdamW', lr=1e-4, betas=(0.9, 0.999), weight_decay=0.05),
+    # mmseg's own; it goes by the MAE in the backbone's class name
+    constructor='LearningRateDecayOptimizerConstructor',
+    paramwise_cfg=dict(num_layers=12, decay_rate=0.65, decay_type='layer_wise'),
+)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=1e-6, by_epoch=False, begin=0, end=1500),
+    dict(type='PolyLR', eta_min=0.0, power=1.0, begin=1500, end=160000, by_epoch=False),
+]
