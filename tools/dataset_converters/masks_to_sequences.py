@@ -2,7 +2,8 @@
 
 Each object becomes a folder ``<video>_<id>/`` with its frames (links, or JPEG files of a JHMDB clip) and
 ``groundtruth_rect.txt``, a line ``x,y,w,h`` a frame, ``nan,nan,nan,nan`` where the object is not seen. That is the
-layout of ``mmvidmae.SequenceFolderDataset``.
+layout of ``mmvidmae.SequenceFolderDataset``. Of a JHMDB clip whose joints are there too, ``joint_positions``, the head
+and the trunk become sequences of their own.
 
 Example:
     python tools/dataset_converters/masks_to_sequences.py davis data/DAVIS data/sequences/train
@@ -57,7 +58,7 @@ def davis(args: argparse.Namespace) -> None:
 
 
 def jhmdb(args: argparse.Namespace) -> None:
-    """The person of every JHMDB clip that has masks."""
+    """The person of every JHMDB clip that has masks, and the parts of those that have joints."""
     from scipy.io import loadmat
 
     for path in track(sorted((args.source / 'puppet_mask').rglob('*.mat')), 'JHMDB'):
@@ -72,6 +73,23 @@ def jhmdb(args: argparse.Namespace) -> None:
         for number, frame in enumerate(reader.get_batch(range(count))):
             cv2.imwrite(str(folder / 'img' / f'{number:05d}.jpg'), cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
         write_boxes(folder, [box_line(masks[:, :, number] > 0) for number in range(count)])
+        joints = args.source / 'joint_positions' / path.parent.name / path.stem / 'joint_positions.mat'
+        if not joints.is_file():
+            continue
+        points = loadmat(joints)['pos_img'].transpose(2, 1, 0)[:count] - 1  # (T, 15, 2), from 1
+        neck_to_face = np.linalg.norm(points[:, 0] - points[:, 2], axis=1)
+        parts = dict(
+            head=(points[:, [2, 2]], neck_to_face),
+            trunk=(points[:, [0, 1, 3, 4, 5, 6]], 0.2 * neck_to_face),
+        )
+        for part, (corners, margin) in parts.items():
+            low, high = corners.min(1) - margin[:, None], corners.max(1) + margin[:, None]
+            folder = args.out / f'{path.stem}_{part}'
+            folder.mkdir(exist_ok=True)
+            if not (folder / 'img').exists():
+                (folder / 'img').symlink_to(Path('..', path.stem, 'img'))
+            boxes = np.concatenate((low, high - low), axis=1)
+            write_boxes(folder, [','.join(f'{value:.1f}' for value in box) + '\n' for box in boxes])
 
 
 def main() -> None:

@@ -1,0 +1,182 @@
+"""Configs of mmseg, mmpretrain and DropSeg on our encoders: they build, learn at each layer's rate, load weights."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.hub import get_config
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import DATASETS, HOOKS, METRICS, MODELS, TRANSFORMS, DefaultScope
+
+import mmvidmae.registry  # noqa: F401
+from mmvidmae.models.backbones import PairMAEViT
+
+pytest.importorskip('mmseg')
+import mmseg.datasets
+import mmseg.engine
+import mmseg.models  # noqa: F401
+
+CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
+SEGMENTATION = sorted((CONFIGS / 'segmentation').glob('*.py'))
+CLASSIFICATION = sorted((CONFIGS / 'classification').glob('*.py'))
+DROPSEG = sorted((CONFIGS / 'dropseg').glob('*.py'))
+WIDTH = dict(base=768, small=384)
+
+
+def build(config: Config) -> torch.nn.Module:
+    with DefaultScope.overwrite_default_scope(config.default_scope), torch.device('meta'):
+        return MODELS.build(config.model)
+
+
+@pytest.mark.parametrize('path', SEGMENTATION + CLASSIFICATION, ids=lambda path: path.stem)
+def test_layers_learn_at_rates_that_fall_with_their_depth(path):
+    config = Config.fromfile(path)
+    encoder, arch = re.match(r'(dropmae|siammae)-vit-(base|small)-p16_', path.stem).groups()
+    model = build(config)
+    backbone = model.backbone
+    assert isinstance(backbone, PairMAEViT)
+    assert backbone.embed_dims == WIDTH[arch]
+    assert (backbone.frame_embed is None, backbone.cls_token is None) == (encoder == 'siammae', encoder == 'dropmae')
+    assert config.model.backbone.init_cfg.prefix == 'backbone.'
+    if '_linear_' in path.stem:
+        assert [name for name, p in backbone.named_parameters() if p.requires_grad and name != 'frame_embed'] == []
+        return
+    config.optim_wrapper.type = 'OptimWrapper'
+    with DefaultScope.overwrite_default_scope(config.default_scope):
+        optimizer = build_optim_wrapper(model, config.optim_wrapper).optimizer
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    lr = {names[p]: group['lr'] for group in optimizer.param_groups for p in group['params']}
+    top = config.optim_wrapper.optimizer.lr
+    for layer in range(12):
+        assert lr[f'backbone.layers.{layer}.ffn.layers.1.weight'] == pytest.approx(top * 0.65 ** (12 - layer))
+    assert lr['backbone.patch_embed.projection.weight'] == pytest.approx(top * 0.65**13)
+    heads = [value for name, value in lr.items() if not name.startswith('backbone.')]
+    assert set(heads) == {top}
+
+
+@pytest.mark.parametrize('path', [*SEGMENTATION, CONFIGS / 'small/fcn.py'], ids=lambda path: path.stem)
+def test_segmentors_train_and_predict(path):
+    """With an encoder of the same form and narrow heads, on a picture that patches do not divide but for the crop."""
+    config = Config.fromfile(path)
+    config.model.backbone.update(init_cfg=None)
+    if path.parent.name != 'small':
+        layers = max(config.model.backbone.out_indices) + 1
+        config.model.backbone.update(
+            arch=dict(embed_dims=48, num_layers=layers, num_heads=3, feedforward_channels=48), img_size=32
+        )
+        if 'neck' in config.model:
+            config.model.neck.embed_dim = 48
+        heads = [config.model.decode_head, *_listed(config.model.auxiliary_head)]
+        for head in heads:
+            head.in_channels = [48] * 4 if isinstance(head.in_channels, list) else 48
+            head.channels = 16
+    config.model.test_cfg = dict(mode='whole')
+    for head in (config.model.decode_head, *_listed(config.model.auxiliary_head)):
+        head.norm_cfg = dict(type='BN')
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        model = MODELS.build(config.model)
+        model.init_weights()
+        from mmengine.structures import PixelData
+        from mmseg.structures import SegDataSample
+
+        size = (64, 96)
+        samples = []
+        for _ in range(2):
+            sample = SegDataSample(metainfo=dict(ori_shape=size, img_shape=size, padding_size=[0] * 4))
+            sample.gt_sem_seg = PixelData(data=torch.randint(2, (1, *size)))
+            samples.append(sample)
+        images = torch.randn(2, 3, *size)
+        losses = model(images, samples, mode='loss')
+        sum(value for name, value in losses.items() if 'loss' in name).backward()
+        assert model.backbone.layers[0].ffn.layers[1].weight.grad.abs().sum() > 0
+        model.eval()
+        with torch.no_grad():
+            predicted = model(images, samples, mode='predict')
+        assert predicted[0].pred_sem_seg.data.shape == (1, *size)
+
+
+def _listed(heads) -> list:
+    return list(heads) if isinstance(heads, list | tuple) else [heads]
+
+
+def test_a_users_mmseg_config_becomes_ours_by_its_backbone_alone(tmp_path):
+    """mmseg's own config of MAE's UPerNet; weights of a pre-training by init_cfg alone."""
+    base = get_config('mmseg::mae/mae-base_upernet_8xb2-amp-160k_ade20k-512x512.py')
+    encoder = PairMAEViT('base', 224, 16, frame_embed=True, with_cls_token=False)
+    state = {f'backbone.{name}': value for name, value in encoder.state_dict().items()}
+    torch.save(dict(state_dict={**state, 'neck.mask_token': torch.zeros(1)}), tmp_path / 'pretrained.pth')
+    base.model.pretrained = None
+    base.model.backbone = dict(
+        type='mmvidmae.PairMAEViT',
+        arch='base',
+        patch_size=16,
+        frame_embed=True,
+        with_cls_token=False,
+        out_indices=[3, 5, 7, 11],
+        init_cfg=dict(type='Pretrained', checkpoint=str(tmp_path / 'pretrained.pth'), prefix='backbone.'),
+    )
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        model = MODELS.build(base.model.backbone)
+        model.init_weights()
+    assert torch.equal(model.layers[11].ffn.layers[1].weight, encoder.layers[11].ffn.layers[1].weight)
+    assert torch.equal(model.frame_embed, encoder.frame_embed)
+    optimizer = base.optim_wrapper
+    assert optimizer.constructor == 'LayerDecayOptimizerConstructor', "mmseg's own, untouched"
+
+
+@pytest.mark.parametrize('path', DROPSEG, ids=lambda path: path.stem)
+def test_dropseg_builds(path):
+    config = Config.fromfile(path)
+    model = build(config)
+    assert (model.backbone.embed_dims, model.backbone.num_layers) == (768, 12)
+    assert tuple(model.backbone.patch_resolution) == (24, 24)
+    assert [skip.in_channels for skip in model.decode_head.skips] == [512, 256]
+    assert (model.loss_decode.top_share, model.loss_decode.start, model.loss_decode.end) == (0.15, 20000, 70000)
+    assert (config.train_cfg.max_iters, config.param_scheduler.milestones) == (210000, [125000])
+    assert (config.optim_wrapper.optimizer.lr, config.optim_wrapper.optimizer.weight_decay) == (2e-5, 1e-7)
+    davis, youtube = config.train_dataloader.dataset.datasets
+    assert (davis.repeat, davis.get('frame_step', 1), youtube.frame_step) == (5, 1, 5)
+    for part in (davis, youtube):
+        assert [TRANSFORMS.build(transform) for transform in part.pipeline]
+        assert part.pipeline[0].size == 384
+        assert DATASETS.get(part.videos.type)
+    for hook in (*config.default_hooks.values(), *config.custom_hooks):
+        assert HOOKS.build(hook)
+    if '_test-' in path.stem:
+        assert METRICS.build(config.test_evaluator)
+        assert config.test_dataloader.dataset.pipeline[0].short_side == 480
+
+
+class TestForeground:
+    @pytest.mark.parametrize('foreground', [1, 255])
+    def test_davis(self, davis, tmp_path, foreground):
+        """Masks of DAVIS-2016's release (255) and of 2017's (ids) give the same classes."""
+        import shutil
+
+        import numpy as np
+        from PIL import Image
+
+        shutil.copytree(davis, tmp_path / 'd')
+        (tmp_path / 'd/ImageSets/2016').mkdir()
+        (tmp_path / 'd/ImageSets/2016/train.txt').write_text('b\na\n')
+        for path in (tmp_path / 'd/Annotations').rglob('*.png'):
+            Image.fromarray(np.array(Image.open(path)) * foreground).save(path)
+        with DefaultScope.overwrite_default_scope('mmseg'):
+            data = DATASETS.build(
+                dict(
+                    type='mmvidmae.DAVISForegroundDataset',
+                    data_root=str(tmp_path / 'd'),
+                    pipeline=[
+                        dict(type='LoadImageFromFile'),
+                        dict(type='LoadAnnotations'),
+                        dict(type='PackSegInputs'),
+                    ],
+                )
+            )
+            assert len(data) == 4 + 3
+            assert data.metainfo['classes'] == ('background', 'foreground')
+            segmentation = data[0]['data_samples'].gt_sem_seg.data
+        assert segmentation.unique().tolist() == [0, 1]
+        assert segmentation.sum() == 24 * 24

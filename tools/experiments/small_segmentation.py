@@ -1,0 +1,44 @@
+"""Does pre-training help segmentation? Fine-tune the small DropSeg, or the small FCN on single frames, from several
+encoders with the same schedule and seeds on some sequences of DAVIS, and score it on others.
+
+Example:
+    python tools/experiments/small_segmentation.py dropseg data/DAVIS work_dirs/small_dropseg \\
+        --train blackswan car-shadow dog --test drift-chicane libby --start random --start dropmae=dropmae.pth
+"""
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
+    sys.path.insert(0, str(ROOT))
+
+from mmengine.config import Config  # noqa: E402
+from starts import compare, make_parser  # noqa: E402
+
+
+def main() -> None:
+    parser = make_parser(__doc__)
+    parser.add_argument('--model', choices=('dropseg', 'fcn'), required=True)
+    parser.add_argument('--davis', required=True, help='folder in the layout of DAVIS')
+    parser.add_argument('--train', nargs='+', required=True, help='sequences to train on')
+    parser.add_argument('--test', nargs='+', required=True, help='sequences to test on')
+    args = parser.parse_args()
+
+    def make_config() -> Config:
+        config = Config.fromfile(ROOT / f'configs/small/{args.model}.py')
+        train = config.train_dataloader.dataset
+        train = train.videos if args.model == 'dropseg' else train
+        train.update(data_root=args.davis, sequences=args.train)
+        config.test_dataloader.dataset.update(data_root=args.davis, sequences=args.test)
+        config.train_cfg.max_iters = args.iters
+        if args.model == 'fcn':
+            config.val_dataloader = config.val_cfg = config.val_evaluator = None
+            config.train_cfg.pop('val_interval')
+        return config
+
+    compare(args, make_config)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,60 @@
+"""What the fine-tuning experiments share: the same schedule and seeds from several encoders, and a table of scores."""
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from mmvidmae.utils.files import whole_file
+
+
+def make_parser(description: str) -> argparse.ArgumentParser:
+    """A parser of the arguments that all have."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('out', type=Path, help='folder for everything that is made')
+    parser.add_argument('--start', action='append', required=True, metavar='NAME[=CHECKPOINT]', help='may be repeated')
+    parser.add_argument('--seeds', type=int, nargs='+', default=[0])
+    parser.add_argument('--iters', type=int, default=400)
+    parser.add_argument('--threads', type=int, default=torch.get_num_threads())
+    return parser
+
+
+def compare(args: argparse.Namespace, make_config: Callable[[], Config]) -> None:
+    """Train and test from each start with each seed.
+
+    Writes ``<out>/table.json`` after each and prints the table at the end: scores, and the mean loss of the last tenth
+    of the iterations.
+
+    Args:
+        args: Of a parser of :func:`make_parser`.
+        make_config: Gives the config of a run, but for start, seed, and work dir.
+    """
+    torch.set_num_threads(args.threads)
+    table = {}
+    for seed in args.seeds:
+        for start in args.start:
+            name, _, checkpoint = start.partition('=')
+            config = make_config()
+            config.work_dir = str(args.out / f'{name}-{seed}')
+            if config.test_evaluator.type.startswith('mmvidmae.'):
+                config.test_evaluator.out_dir = f'{config.work_dir}/predictions'
+            config.param_scheduler[-1].end = args.iters
+            config.randomness = dict(seed=seed, diff_rank_seed=True)
+            config.model.backbone.init_cfg = checkpoint and dict(
+                type='Pretrained', checkpoint=checkpoint, prefix='backbone.', map_location='cpu'
+            )
+            runner = Runner.from_cfg(config)
+            runner.train()
+            losses = runner.message_hub.get_scalar('train/loss').data[0]
+            scores = {key: float(value) for key, value in runner.test().items()}
+            table[f'{name}-{seed}'] = scores | dict(final_loss=float(losses[-args.iters // 10 :].mean()))
+            with whole_file(args.out / 'table.json') as part:
+                part.write_text(json.dumps(dict(iters=args.iters, scores=table), indent=2) + '\n')
+    columns = list(next(iter(table.values())))
+    print(f'{"start-seed":<16}' + ''.join(f'{column.rpartition("/")[2]:>16}' for column in columns))
+    for name, scores in table.items():
+        print(f'{name:<16}' + ''.join(f'{scores[column]:16.2f}' for column in columns))
