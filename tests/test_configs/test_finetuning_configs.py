@@ -9,6 +9,7 @@ from mmengine.config import Config
 from mmengine.hub import get_config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DATASETS, HOOKS, METRICS, MODELS, TRANSFORMS, DefaultScope
+from mmpretrain.structures import DataSample
 
 import mmvidmae.registry  # noqa: F401
 from mmvidmae.models.backbones import PairMAEViT
@@ -95,6 +96,32 @@ def test_segmentors_train_and_predict(path):
         with torch.no_grad():
             predicted = model(images, samples, mode='predict')
         assert predicted[0].pred_sem_seg.data.shape == (1, *size)
+
+
+@pytest.mark.parametrize('path', CLASSIFICATION, ids=lambda path: path.stem)
+def test_classifiers_train_and_predict(path):
+    config = Config.fromfile(path)
+    config.model.backbone.update(
+        arch=dict(embed_dims=48, num_layers=12, num_heads=3, feedforward_channels=48), img_size=32, init_cfg=None
+    )
+    config.model.head.update(in_channels=48, num_classes=5)
+    config.model.train_cfg = None
+    if config.model.get('neck'):
+        config.model.neck.input_features = 48
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        model = MODELS.build(config.model)
+        model.init_weights()
+        samples = [DataSample().set_gt_label(label) for label in (1, 4)]
+        images = torch.randn(2, 3, 64, 64)
+        before = {name: p.clone() for name, p in model.named_parameters()}
+        optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], 0.1)
+        model(images, samples, mode='loss')['loss'].backward()
+        optimizer.step()
+        moved = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
+        assert any(name.startswith('head.') for name in moved)
+        in_layers = any(name.startswith('backbone.layers.') for name in moved)
+        assert in_layers != ('_linear_' in path.stem), 'a probe leaves the encoder alone'
+        assert model.eval()(images, samples, mode='predict')[0].pred_score.shape == (5,)
 
 
 def _listed(heads) -> list:
