@@ -7,14 +7,14 @@ _base_ = [
 ]
 
 model = dict(
-    template_size=64,
-    search_size=128,
+    template_size=48,
+    search_size=96,
     search_factor=4.0,
     backbone=dict(
         arch=dict(_delete_=True, embed_dims=192, num_layers=6, num_heads=3, feedforward_channels=768),
         patch_size=8,
-        eliminate_at=(2, 4),
-        keep_rates=(0.7, 0.7),
+        eliminate_at=(),  # a schedule of minutes has no time to get used to it
+        keep_rates=(),
         drop_path_rate=0.0,
         init_cfg=None,
     ),
@@ -22,7 +22,7 @@ model = dict(
 )
 
 train_pipeline = _base_.train_pipeline
-train_pipeline[2].update(factors=(2.0, 4.0), sizes=(64, 128), centre_jitter=(0.0, 3.0), scale_jitter=(0.0, 0.25))
+train_pipeline[2].update(factors=(2.0, 4.0), sizes=(48, 96), centre_jitter=(0.0, 1.5), scale_jitter=(0.0, 0.15))
 train_dataloader = dict(
     batch_size=16,
     num_workers=1,
@@ -32,7 +32,7 @@ train_dataloader = dict(
 )
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=1)
 optim_wrapper = dict(
-    optimizer=dict(lr=2e-3),  # a few hundred steps: the head has far to go
+    optimizer=dict(lr=4e-3),  # a few hundred steps: the head has far to go
     clip_grad=dict(max_norm=1.0),
 )
 param_scheduler = [
