@@ -1,0 +1,174 @@
+"""Time a training step (forward, backward, AdamW) of DropMAE or SiamMAE against the reference's way, side by side.
+
+The reference's DropMAE, as notes describe it (reference/dropmae.md B): explicit attention everywhere; in each decoder
+block the logits are cloned, a softmax gives the weights, a Python loop clears the diagonals matrix by matrix,
+``torch.multinomial`` draws, a scatter and two blocks of ones mark what is dropped, and a second softmax follows. The
+plain SiamMAE has explicit softmax attention. All have the same weights, batch and optimiser, and take turns; figures
+are medians. Before anything is timed, loss and gradients without dropout are compared.
+
+Example:
+    python tools/benchmarks/pretraining_step.py dropmae                      # ViT-B/16, 224 px, batch 2, fp32
+    python tools/benchmarks/pretraining_step.py siammae --batch 4            # ViT-S/16
+    python tools/benchmarks/pretraining_step.py dropmae --device cuda --amp bfloat16 --batch 64
+"""
+
+import argparse
+import copy
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from types import MethodType
+
+ROOT = Path(__file__).resolve().parents[2]
+if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
+    sys.path.insert(0, str(ROOT))
+
+import torch  # noqa: E402
+from mmpretrain.models.utils import MultiheadAttention  # noqa: E402
+from side_by_side import describe_memory, machine, take_turns  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
+
+from mmvidmae.models.layers.blocks import CrossAttention  # noqa: E402
+from mmvidmae.models.layers.spatial_dropout import SpatialDropAttention, num_spatial_drops  # noqa: E402
+from mmvidmae.models.selfsup import DropMAE, SiamMAE  # noqa: E402
+
+
+def explicit_self(attn: MultiheadAttention, x: Tensor, drop_mask: None = None) -> Tensor:
+    """Self-attention that holds its matrix; with the reference's dropout where the module has one."""
+    q, k, v = attn.qkv(x).unflatten(2, (3, attn.num_heads, attn.head_dims)).permute(2, 0, 3, 1, 4)
+    logits = q @ k.transpose(-2, -1) * attn.head_dims**-0.5
+    if getattr(attn, 'spatial_drop', 0.0):
+        with torch.no_grad():
+            drops = reference_drops(logits.detach().clone().flatten(0, 1), attn.spatial_drop)
+        logits = logits.masked_fill(drops.view_as(logits) == 1, -torch.inf)
+    return attn.proj((logits.softmax(-1) @ v).transpose(1, 2).flatten(2))
+
+
+def reference_drops(logits: Tensor, ratio: float) -> Tensor:
+    """What the reference drops in matrices ``(N, L, L)``: 1 where attention is dropped."""
+    length = logits.shape[-1]
+    half = length // 2
+    attn = logits.float().softmax(-1)
+    match = torch.cat((attn[:, :half, half:].max(-1).values, attn[:, half:, :half].max(-1).values), dim=1) + 1e-6
+    within = torch.cat((attn[:, :half, :half], attn[:, half:, half:]), dim=1)
+    within = within + (-within.min(-1, keepdim=True).values).relu() + 1e-6
+    for matrix in within:
+        matrix[:half].fill_diagonal_(0)
+        matrix[half:].fill_diagonal_(0)
+    within = within / within.sum(-1, keepdim=True)
+    weights = (match[..., None] * within).flatten(1)
+    chosen = torch.multinomial(weights, num_spatial_drops(ratio, length))
+    marks = torch.zeros_like(weights).scatter_(1, chosen, torch.ones_like(weights)).view_as(within)
+    nothing = torch.zeros_like(marks[:, :half])
+    return torch.cat(
+        (torch.cat((marks[:, :half], nothing), dim=2), torch.cat((nothing, marks[:, half:]), dim=2)), dim=1
+    )
+
+
+def explicit_cross(attn: CrossAttention, x: Tensor, memory: Tensor) -> Tensor:
+    """Cross-attention that holds its matrix."""
+    q = attn.q(x).unflatten(2, (attn.num_heads, -1)).transpose(1, 2)
+    k, v = attn.kv(memory).unflatten(2, (2, attn.num_heads, -1)).permute(2, 0, 3, 1, 4)
+    weights = (q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5).softmax(-1)
+    return attn.proj((weights @ v).transpose(1, 2).flatten(2))
+
+
+def plain(model: nn.Module) -> nn.Module:
+    """A copy of a model with explicit attention."""
+    model = copy.deepcopy(model)
+    for module in model.modules():
+        if isinstance(module, MultiheadAttention):
+            module.forward = MethodType(explicit_self, module)
+        elif isinstance(module, CrossAttention):
+            module.forward = MethodType(explicit_cross, module)
+    return model
+
+
+def without_dropout(model: nn.Module) -> nn.Module:
+    """A copy of a model with P = 0."""
+    model = copy.deepcopy(model)
+    for module in model.modules():
+        if isinstance(module, SpatialDropAttention):
+            module.spatial_drop = 0.0
+    return model
+
+
+def check(ours: nn.Module, theirs: nn.Module, frames: Tensor, noise: Tensor) -> None:
+    """Loss and gradients of two models in single precision."""
+    results = []
+    for model in (ours, theirs):
+        loss = model.reconstruct(frames, noise).loss
+        loss.backward()
+        results.append((loss.item(), [p.grad for p in model.parameters() if p.grad is not None]))
+        model.zero_grad(set_to_none=True)
+    (loss, gradients), (other_loss, other_gradients) = results
+    worst = max(
+        ((a - b).norm() / a.norm().clamp(min=1e-6)).item() for a, b in zip(gradients, other_gradients, strict=True)
+    )
+    print(f'without dropout: losses {loss:.6f} and {other_loss:.6f}, gradients differ by {worst:.1e} at most')
+    if abs(loss - other_loss) > 1e-4 * abs(loss) or worst > 1e-2:
+        sys.exit('the two are not the same model')
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('method', choices=('dropmae', 'siammae'))
+    parser.add_argument('--arch', help="of the encoder (default: 'base' for DropMAE, 'small' for SiamMAE)")
+    parser.add_argument('--img-size', type=int, default=224)
+    parser.add_argument('--patch-size', type=int, default=16)
+    parser.add_argument('--batch', type=int, default=2, help='pairs (default: %(default)s)')
+    parser.add_argument('--repeats', type=int, default=5)
+    parser.add_argument('--threads', type=int, default=2)
+    parser.add_argument('--device', default='cpu')
+    parser.add_argument('--amp', choices=('bfloat16', 'float16'))
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(0)
+    device = torch.device(args.device)
+    arch = args.arch or ('base' if args.method == 'dropmae' else 'small')
+    method = dict(dropmae=DropMAE, siammae=SiamMAE)[args.method]
+    model = method(backbone=dict(arch=arch, img_size=args.img_size, patch_size=args.patch_size)).to(device).train()
+    cells = 2 * (args.img_size // args.patch_size) ** 2
+    frames = torch.randn(args.batch, 2, 3, args.img_size, args.img_size, device=device)
+    noise = torch.rand(args.batch, cells, device=device)
+    check(without_dropout(model), without_dropout(plain(model)), frames, noise)
+
+    models = {'reference': plain(model), 'ours': model}
+    if args.method == 'dropmae':
+        models |= {'reference, P = 0': without_dropout(plain(model)), 'ours, P = 0': without_dropout(model)}
+
+    def step(name: str) -> None:
+        context = torch.autocast(device.type, getattr(torch, args.amp)) if args.amp else nullcontext()
+        optimizers[name].zero_grad(set_to_none=True)
+        with context:
+            loss = models[name].reconstruct(frames, noise).loss
+        loss.backward()
+        optimizers[name].step()
+
+    optimizers = {
+        name: torch.optim.AdamW(m.parameters(), 1e-4, (0.9, 0.95), weight_decay=0.05, fused=device.type == 'cuda')
+        for name, m in models.items()
+    }
+    peaks = {}
+    if device.type == 'cuda':
+        for name in models:
+            step(name)
+            torch.cuda.reset_peak_memory_stats(device)
+            before = torch.cuda.memory_allocated(device)
+            step(name)
+            peaks[name] = (torch.cuda.max_memory_allocated(device) - before) / 2**30
+    seconds = take_turns({name: lambda name=name: step(name) for name in models}, args.repeats, device)
+
+    print(f'{args.method} {arch}/{args.patch_size}, {args.img_size} px, batch {args.batch}, {args.amp or "float32"}')
+    print(f'{machine(device)}, medians of {args.repeats}')
+    for name, value in seconds.items():
+        memory = f'   {peaks[name]:6.2f} GiB above the weights' if peaks else ''
+        print(f'{name:<18}{1000 * value:10.1f} ms   {args.batch / value:8.2f} pairs/s{memory}')
+    print(f'ours is {seconds["reference"] / seconds["ours"]:.2f} times as fast as the reference')
+    if args.method == 'dropmae':
+        print(f'ours takes {seconds["ours"] / seconds["ours, P = 0"]:.2f} times as long as with P = 0')
+    print(describe_memory(device))
+
+
+if __name__ == '__main__':
+    main()
