@@ -1,0 +1,138 @@
+"""Time reading training pairs against the reference's loader, side by side in one process on one core.
+
+The reference (dropmae.md C): for each pair the video is opened, two frames are read at native resolution by random
+access, and each is cropped, flipped and normalised for itself with PIL. Ours reads the same clips with one and with
+four pairs a visit, and, if they are given, re-encoded ones (tools/dataset_converters/resize_videos.py). They take
+turns; figures are medians over rounds in which every clip is visited once.
+
+Example:
+    python tools/benchmarks/pair_loading.py data/videos --converted data/videos_256
+    python tools/benchmarks/pair_loading.py data/videos --soak 50000     # memory over many reads
+    python tools/benchmarks/pair_loading.py data/videos --list 500000    # start-up with a long list
+"""
+
+import argparse
+import random
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
+    sys.path.insert(0, str(ROOT))
+
+import decord  # noqa: E402
+import torch  # noqa: E402
+from mmengine.config import Config  # noqa: E402
+from PIL import Image  # noqa: E402
+from side_by_side import machine, take_turns  # noqa: E402
+from torchvision import transforms  # noqa: E402
+
+from mmvidmae.datasets import VideoPairDataset  # noqa: E402
+from mmvidmae.datasets.sources import scan  # noqa: E402
+
+
+class ReferenceLoader:
+    """DropMAE's ``KineticsDataset``, plainly."""
+
+    def __init__(self, root: Path) -> None:
+        self.paths = [str(root / name) for name in scan(str(root), 'video')]
+        self.transform = transforms.Compose(
+            [
+                transforms.RandomResizedCrop(224, scale=(0.2, 1.0), interpolation=transforms.InterpolationMode.BICUBIC),
+                transforms.RandomHorizontalFlip(),
+                transforms.ToTensor(),
+                transforms.Normalize(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225]),
+            ]
+        )
+
+    def __call__(self, path: str) -> tuple[torch.Tensor, torch.Tensor]:
+        reader = decord.VideoReader(path, num_threads=1, ctx=decord.cpu(0))
+        first = random.randrange(max(len(reader) - 1, 1))
+        second = random.randrange(first + 1, max(min(len(reader), first + 50), first + 2))
+        frames = [reader[min(number, len(reader) - 1)].asnumpy() for number in (first, second)]
+        return tuple(self.transform(Image.fromarray(frame)) for frame in frames)
+
+
+def dataset(root: Path, pairs: int, **options) -> VideoPairDataset:
+    """Ours, with DropMAE's recipe."""
+    pipeline = Config.fromfile(ROOT / 'configs/_base_/methods/dropmae.py').train_pipeline
+    return VideoPairDataset(
+        data_root=str(root),
+        data_prefix=dict(video=options.pop('prefix', '.')),
+        pipeline=pipeline,
+        repeated_sampling=pairs,
+        **options,
+    )
+
+
+def resident() -> float:
+    """Resident memory of this process in MiB."""
+    pages = int(Path('/proc/self/statm').read_text().split()[1])
+    return pages * resource.getpagesize() / 2**20
+
+
+def soak(root: Path, reads: int) -> None:
+    """Memory while pairs are read."""
+    data = dataset(root, 1)
+    marks = {round(reads * share / 10) for share in range(11)}
+    for number in range(reads + 1):
+        if number in marks:
+            print(f'{number:8d} reads   {resident():8.0f} MiB', flush=True)
+        data[number % len(data)]
+
+
+def start_up(root: Path, lines: int) -> None:
+    """Time and memory of a long list."""
+    names = scan(str(root), 'video')
+    with tempfile.NamedTemporaryFile('w', suffix='.txt') as file:
+        file.writelines(f'{names[number % len(names)]}\n' for number in range(lines))
+        file.flush()
+        before, start = resident(), time.perf_counter()
+        data = dataset(root, 1, ann_file=file.name)
+        seconds = time.perf_counter() - start
+    print(f'{len(data)} lines: {seconds:.1f} s, {resident() - before:.0f} MiB a rank, shared with its workers')
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('videos', type=Path, help='folder of original videos')
+    parser.add_argument('--converted', type=Path, help='the same, re-encoded')
+    parser.add_argument('--repeats', type=int, default=5)
+    parser.add_argument('--soak', type=int, metavar='READS', help='memory over so many reads, and nothing else')
+    parser.add_argument('--list', type=int, metavar='LINES', help='start-up with so many lines, and nothing else')
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    if args.soak:
+        soak(args.videos, args.soak)
+        return
+    if args.list:
+        start_up(args.videos, args.list)
+        return
+    reference = ReferenceLoader(args.videos)
+    sources = {
+        'ours, 1 pair a visit': (dataset(args.videos, 1), 1),
+        'ours, 4 pairs a visit': (dataset(args.videos, 4), 4),
+    }
+    if args.converted:
+        sources |= {
+            'converted, 1 pair': (dataset(args.converted, 1), 1),
+            'converted, 4 pairs': (dataset(args.converted, 4), 4),
+        }
+    candidates = {'reference': lambda: [reference(path) for path in reference.paths]}
+    candidates |= {
+        name: lambda data=data: [data[number] for number in range(len(data))] for name, (data, _) in sources.items()
+    }
+    seconds = take_turns(candidates, args.repeats, torch.device('cpu'))
+    print(f'{len(reference.paths)} clips, 224 px; {machine(torch.device("cpu"))}; medians of {args.repeats} rounds')
+    base = len(reference.paths) / seconds['reference']
+    for name, value in seconds.items():
+        data, pairs = sources.get(name, (reference.paths, 1))
+        rate = len(data) * pairs / value
+        print(f'{name:<24}{rate:8.1f} pairs/s   {rate / base:6.2f} times the reference')
+
+
+if __name__ == '__main__':
+    main()
