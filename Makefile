@@ -1,8 +1,9 @@
 # make demo   pre-train two small models on real clips            make test   lint and the whole test suite
 # make core   only the set-up of make demo                        make full   only the set-up of make test
+# make bench  speed against the references, small and quick: tools/benchmarks (docs/benchmarks.md)
 # Options, as NAME=value: VIDEOS  PYTHON  VENV  TORCH_INDEX_URL  PYTEST_ARGS   (docs/install.md)
 .NOTPARALLEL:
-.PHONY: help core full demo lint test
+.PHONY: help core full demo lint test bench
 
 VENV ?= .venv
 CANDIDATES := $(or $(PYTHON),python3.11 python3.12 python3.10 python3)
@@ -31,3 +32,10 @@ lint: full
 
 test: lint
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 $$PYTEST_ARGS
+
+bench: full
+	$(RUN) tools/benchmarks/pretraining_step.py dropmae --arch small --img-size 112 --repeats 3
+	$(RUN) tools/benchmarks/pretraining_step.py siammae --img-size 112 --repeats 3
+	$(RUN) tools/benchmarks/label_propagation.py --size 240 432 --frames 6 --repeats 2
+	$(RUN) tools/benchmarks/tracking.py --arch small --template-size 128 --search-size 256 --frames 3 --repeats 2
+	@$${VIDEOS:+"$(VENV)/bin/python" tools/benchmarks/pair_loading.py "$$VIDEOS" --repeats 1}
