@@ -30,11 +30,13 @@ METHODS = ('dropmae', 'siammae')
 SMALL = [CONFIGS / f'small/{method}.py' for method in ('dropmae', 'twinmae', 'siammae')]
 RUNNABLE = sorted(path for method in METHODS for path in (CONFIGS / method).rglob('*.py')) + SMALL
 RECIPES = [path for path in RUNNABLE if not path.stem.endswith('demo') and path not in SMALL]
-# loaders.py is their base; held-out pairs of demo and small are other parts of the same clips, set by their configs
+# loaders.py is their base; held-out pairs of demo and small are other parts of the same clips, set by their configs;
+# the rest of what is left out is for other tasks
 DATA_SETS = sorted(
     p
     for p in (CONFIGS / '_base_/datasets').glob('*.py')
-    if p.stem not in ('loaders', 'demo', 'small') and not {'propagation', 'sot'} & set(p.stem.split('_'))
+    if p.stem not in ('loaders', 'demo', 'small', 'vos_train')
+    and not {'propagation', 'sot', 'foreground'} & set(p.stem.split('_'))
 )
 PROPAGATION = sorted((CONFIGS / 'propagation').glob('*.py'))
 
