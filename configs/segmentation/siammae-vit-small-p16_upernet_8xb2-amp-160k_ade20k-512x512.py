@@ -4,7 +4,7 @@ _base_ = [
     'mmseg::_base_/models/upernet_mae.py',
     'mmseg::_base_/datasets/ade20k.py',
     'mmseg::_base_/default_runtime.py',
-    'mmseg::_base_/schedules/schedule_160k.py',
+    '../_base_/schedules/layer_decay_160k.py',
 ]
 
 model = dict(
@@ -25,16 +25,3 @@ model = dict(
     test_cfg=dict(mode='slide', crop_size=(512, 512), stride=(341, 341)),
 )
 train_dataloader = dict(batch_size=2)
-
-optim_wrapper = dict(
-    _delete_=True,
-    type='AmpOptimWrapper',
-    optimizer=dict(type='AdamW', lr=1e-4, betas=(0.9, 0.999), weight_decay=0.05),
-    # mmseg's own; it goes by the MAE in the backbone's class name
-    constructor='LearningRateDecayOptimizerConstructor',
-    paramwise_cfg=dict(num_layers=12, decay_rate=0.65, decay_type='layer_wise'),
-)
-param_scheduler = [
-    dict(type='LinearLR', start_factor=1e-6, by_epoch=False, begin=0, end=1500),
-    dict(type='PolyLR', eta_min=0.0, power=1.0, begin=1500, end=160000, by_epoch=False),
-]
