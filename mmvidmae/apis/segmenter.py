@@ -8,11 +8,10 @@ import cv2
 import numpy as np
 import torch
 
-from mmvidmae.datasets.sources import VIDEO_SUFFIXES
 from mmvidmae.evaluation.id_maps import read_id_map, write_id_map
 from mmvidmae.visualization import draw_masks, write_video
 
-from .videos import Video, open_video, show_progress
+from .videos import Video, check_video_name, open_video, show_progress
 
 if TYPE_CHECKING:
     from mmvidmae.models.segmentors import DropSeg
@@ -68,8 +67,7 @@ class VideoSegmenter:
         """
         if mask_dir is None and video_file is None:
             raise ValueError('say where to write to: mask_dir or video_file')
-        if video_file is not None and Path(video_file).suffix.lower() not in VIDEO_SUFFIXES:
-            raise ValueError(f'{video_file}: not the name of a video, as {Path(video_file).stem}.mp4 would be')
+        check_video_name(video_file)
         name, length, frames = open_video(video)
         count = 0
 

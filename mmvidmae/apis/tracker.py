@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 import numpy as np
 
-from mmvidmae.datasets.sources import VIDEO_SUFFIXES
 from mmvidmae.utils.files import whole_file
 from mmvidmae.visualization import draw_box, write_video
 
-from .videos import Video, open_video, show_progress
+from .videos import Video, check_video_name, open_video, show_progress
 
 if TYPE_CHECKING:
     from mmvidmae.models.trackers.drop_track import DropTrack
@@ -75,8 +74,7 @@ class Tracker:
             UnreadableClip: If the video cannot be read.
             ValueError: If the target cannot be taken up, or ``video_file`` is not the name of a video.
         """
-        if video_file is not None and Path(video_file).suffix.lower() not in VIDEO_SUFFIXES:
-            raise ValueError(f'{video_file}: not the name of a video, as {Path(video_file).stem}.mp4 would be')
+        check_video_name(video_file)
         name, length, frames = open_video(video)
         boxes, scores = [], []
 

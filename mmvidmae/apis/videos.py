@@ -9,12 +9,23 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mmvidmae.datasets import UnreadableClip
+from mmvidmae.datasets.sources import VIDEO_SUFFIXES
 
 from .pairs import open_clip
 
 Video = str | Path | int | Iterable[np.ndarray | None]
 BATCH = 8
 """Frames decoded at a time."""
+
+
+def check_video_name(path: str | Path | None) -> None:
+    """Check the name of a video to be written, if there is one, before any work is done for it.
+
+    Raises:
+        ValueError: If its suffix is not that of a video.
+    """
+    if path is not None and Path(path).suffix.lower() not in VIDEO_SUFFIXES:
+        raise ValueError(f'{path}: not the name of a video, as {Path(path).stem}.mp4 would be')
 
 
 def open_video(video: Video) -> tuple[str, int | None, Iterable[np.ndarray | None]]:

@@ -59,7 +59,7 @@ def test_training_logs_and_goes_on(davis, trained, tmp_path, call_tool):
     path = dropseg_config(davis, tmp_path, **{'train_cfg.max_iters': 2})
     call_tool('train.py', path)
     call_tool('train.py', dropseg_config(davis, tmp_path), '--resume')
-    state = torch.load(tmp_path / 'work/iter_4.pth', weights_only=False)
+    state = torch.load(tmp_path / 'work/iter_4.pth', weights_only=True)
     assert state['meta']['iter'] == 4
 
 

@@ -73,7 +73,7 @@ def test_a_stopped_training_goes_on(sequences, checkpoint, tmp_path, call_tool):
     assert not (tmp_path / 'work/epoch_2.pth').exists()
     path = tracking_config(sequences, tmp_path)
     call_tool('train.py', path, '--resume')
-    states = [torch.load(file, weights_only=False) for file in (tmp_path / 'work/epoch_2.pth', checkpoint)]
+    states = [torch.load(file, weights_only=True) for file in (tmp_path / 'work/epoch_2.pth', checkpoint)]
     assert states[0]['meta']['iter'] == states[1]['meta']['iter'] == 12
     assert states[0]['state_dict'].keys() == states[1]['state_dict'].keys()
 

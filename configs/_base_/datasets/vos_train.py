@@ -1,5 +1,4 @@
-# DAVIS-2017's training set five times and YouTube-VOS's (2019): data/DAVIS, data/YouTubeVOS/train. A short side of 480
-# pixels is enough for both (YouTube-VOS comes with 720: decoding it takes three times as long).
+# DAVIS-2017's training set five times and YouTube-VOS's (2019): data/DAVIS, data/YouTubeVOS/train.
 train_dataloader = dict(
     batch_size=4,
     num_workers=8,
