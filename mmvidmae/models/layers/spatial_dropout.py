@@ -42,11 +42,10 @@ def spatial_drop_weights(attn: Tensor) -> Tensor:
     """
     half = attn.shape[-1] // 2
     blocks = attn.unflatten(-1, (2, half)).unflatten(-3, (2, half))  # (..., query frame, h, key frame, h)
-    match = torch.stack((blocks[..., 0, :, 1, :].amax(-1), blocks[..., 1, :, 0, :].amax(-1)), dim=-2) + EPS
-    within = torch.stack((blocks[..., 0, :, 0, :], blocks[..., 1, :, 1, :]), dim=-3) + EPS
+    match = torch.stack((blocks[..., 0, :, 1, :].amax(-1), blocks[..., 1, :, 0, :].amax(-1)), dim=-2).add_(EPS)
+    within = torch.stack((blocks[..., 0, :, 0, :], blocks[..., 1, :, 1, :]), dim=-3).add_(EPS)
     within.diagonal(dim1=-2, dim2=-1).zero_()
-    weights = within * (match / within.sum(-1))[..., None]
-    return weights.flatten(-3, -2)
+    return within.mul_((match / within.sum(-1))[..., None]).flatten(-3, -2)
 
 
 def sample_spatial_drops(weights: Tensor, num_drops: int) -> Tensor:
@@ -63,16 +62,16 @@ def sample_spatial_drops(weights: Tensor, num_drops: int) -> Tensor:
     Returns:
         Boolean ``(..., L, L)``, True where attention is to be dropped; False on the diagonal and between frames.
     """
-    half = weights.shape[-1]
-    # Exp(1) as -log(rand), which is positive; on the CPU exponential_() takes five times longer
-    exponential = torch.rand_like(weights).log_().neg_()
-    chosen = (weights / exponential).flatten(-2).topk(num_drops, dim=-1, sorted=False).indices
-    drops = torch.zeros_like(weights, dtype=torch.bool).flatten(-2).scatter_(-1, chosen, True)
-    drops = drops.unflatten(-1, (2, half, half))
-    full = drops.new_zeros(*weights.shape[:-2], 2, half, 2, half)
-    full[..., 0, :, 0, :] = drops[..., 0, :, :]
-    full[..., 1, :, 1, :] = drops[..., 1, :, :]
-    return full.flatten(-2).flatten(-3, -2)
+    length, half = weights.shape[-2:]
+    # Exp(1) is -log(rand), which is positive; on the CPU exponential_() takes five times longer. The minus is left out:
+    # the largest keys become the smallest.
+    keys = torch.rand_like(weights).log_()
+    torch.div(weights, keys, out=keys)
+    chosen = keys.flatten(-2).topk(num_drops, dim=-1, largest=False, sorted=False).indices
+    row = chosen // half
+    in_matrix = chosen + half * (row + (row >= half))  # from (L, h) to (L, L), where frame 1 has the right half
+    drops = torch.zeros(*weights.shape[:-2], length * length, dtype=torch.bool, device=weights.device)
+    return drops.scatter_(-1, in_matrix, True).unflatten(-1, (length, length))
 
 
 class SpatialDropAttention(MultiheadAttention):
@@ -119,7 +118,8 @@ class SpatialDropAttention(MultiheadAttention):
         num_drops = num_spatial_drops(self.spatial_drop, q.shape[-2])
         if num_drops == 0:
             return None
-        attn = (q * self.head_dims**-0.5 @ k.transpose(-2, -1)).float().softmax(-1)
+        attn = (q * self.head_dims**-0.5 @ k.transpose(-2, -1)).float()
+        torch.softmax(attn, -1, out=attn)
         if self.share_heads:
             attn = attn.mean(1, keepdim=True)
         return sample_spatial_drops(spatial_drop_weights(attn), num_drops)
