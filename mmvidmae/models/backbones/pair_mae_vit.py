@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 
 import torch
+from mmcv.cnn.bricks import DropPath
 from mmpretrain.models.backbones import VisionTransformer
 from mmpretrain.models.utils import resize_pos_embed
 from torch import Tensor, nn
 
 from mmvidmae.registry import MODELS
 
-from ..layers import build_2d_sincos_pos_embed, init_mae_weights, interpolate_pos_embed_dino
+from ..layers import build_2d_sincos_pos_embed, call_block, init_mae_weights, interpolate_pos_embed_dino
 from ..masking import TokenMask
 
 
@@ -43,6 +44,7 @@ class PairMAEViT(VisionTransformer):
             ``'avg_featmap'``.
         pos_interp: How the position embedding is interpolated for other input sizes: ``'size'``, as in mmpretrain, or
             ``'dino'``, with the shifted scale of DINO's code (:func:`interpolate_pos_embed_dino`).
+        with_cp: Gradient checkpointing: keep only the inputs of layers, and compute them again in the backward pass.
         **kwargs: Further arguments of mmpretrain's ``VisionTransformer``.
     """
 
@@ -64,6 +66,7 @@ class PairMAEViT(VisionTransformer):
         with_cls_token: bool = True,
         out_type: str = 'featmap',
         pos_interp: str = 'size',
+        with_cp: bool = False,
         **kwargs,
     ) -> None:
         if pos_interp not in ('size', 'dino'):
@@ -74,6 +77,10 @@ class PairMAEViT(VisionTransformer):
         self.patch_size = patch_size
         self.coupling = coupling
         self.pos_interp = pos_interp
+        self.with_cp = with_cp
+        for module in self.modules():
+            if isinstance(module, DropPath):  # mmpretrain's rates are NumPy's, at which torch.compile breaks the graph
+                module.drop_prob = float(module.drop_prob)
         pos_embed = build_2d_sincos_pos_embed(self.patch_resolution, self.embed_dims, with_cls_token)
         self.pos_embed = nn.Parameter(pos_embed, requires_grad=False)
         self.frame_embed = nn.Parameter(torch.randn(1, 2, 1, self.embed_dims)) if frame_embed else None
@@ -161,7 +168,7 @@ class PairMAEViT(VisionTransformer):
         x = self.pre_norm(self.drop_after_pos(x))
         outputs = []
         for i, layer in enumerate(self.layers):
-            x = layer(x)
+            x = call_block(layer, x, with_cp=self.with_cp)
             if i == self.num_layers - 1 and self.final_norm:
                 x = self.ln1(x)
             if i in out_indices:

@@ -2,6 +2,7 @@ from .attention_weights import attention_weights
 from .blocks import CrossAttention, CrossBlock, SpatialDropBlock
 from .initialization import init_mae_weights
 from .position_embedding import build_2d_sincos_pos_embed, interpolate_pos_embed_dino, square_grid
+from .recomputation import call_block
 from .spatial_dropout import SpatialDropAttention, num_spatial_drops, sample_spatial_drops, spatial_drop_weights
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     'SpatialDropBlock',
     'attention_weights',
     'build_2d_sincos_pos_embed',
+    'call_block',
     'init_mae_weights',
     'interpolate_pos_embed_dino',
     'num_spatial_drops',

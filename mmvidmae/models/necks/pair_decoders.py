@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mmvidmae.registry import MODELS
 
-from ..layers import CrossBlock, SpatialDropBlock, build_2d_sincos_pos_embed, init_mae_weights
+from ..layers import CrossBlock, SpatialDropBlock, build_2d_sincos_pos_embed, call_block, init_mae_weights
 from ..layers.blocks import LN
 from ..masking import TokenMask
 
@@ -24,6 +24,7 @@ class PairDecoder(BaseModule):
         with_cls_token: Whether latents carry a class token in front.
         decoder_dims: Decoder width.
         blocks: The transformer blocks.
+        with_cp: Gradient checkpointing: keep only the inputs of blocks, and compute them again in the backward pass.
     """
 
     def __init__(
@@ -34,9 +35,11 @@ class PairDecoder(BaseModule):
         with_cls_token: bool,
         decoder_dims: int,
         blocks: Sequence[nn.Module],
+        with_cp: bool = False,
     ) -> None:
         super().__init__()
         self.grid = tuple(grid)
+        self.with_cp = with_cp
         self.num_extra_tokens = int(with_cls_token)
         self.decoder_embed = nn.Linear(embed_dims, decoder_dims)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, decoder_dims))
@@ -78,6 +81,7 @@ class JointPairDecoder(PairDecoder):
         spatial_drop: P of ASAD, applied in every block in training; see :class:`SpatialDropAttention`.
         share_heads: One ASAD mask for all heads instead of one a head.
         frame_embed: Whether to add frame identity embeddings.
+        with_cp: Gradient checkpointing: keep only the inputs of blocks, and compute them again in the backward pass.
     """
 
     num_groups = (1, 2)
@@ -95,10 +99,11 @@ class JointPairDecoder(PairDecoder):
         spatial_drop: float = 0.1,
         share_heads: bool = False,
         frame_embed: bool = True,
+        with_cp: bool = False,
     ) -> None:
         hidden = int(mlp_ratio * decoder_dims)
         blocks = [SpatialDropBlock(decoder_dims, num_heads, hidden, spatial_drop, share_heads) for _ in range(depth)]
-        super().__init__(embed_dims, grid, patch_size, with_cls_token, decoder_dims, blocks)
+        super().__init__(embed_dims, grid, patch_size, with_cls_token, decoder_dims, blocks, with_cp)
         self.frame_embed = nn.Parameter(torch.randn(1, 2, 1, decoder_dims)) if frame_embed else None
 
     def forward(
@@ -127,7 +132,7 @@ class JointPairDecoder(PairDecoder):
             x = x + self.frame_embed
         x = x.flatten(1, 2)
         for block, drop_mask in zip(self.decoder_blocks, drop_masks or [None] * len(self.decoder_blocks)):
-            x = block(x, drop_mask)
+            x = call_block(block, x, drop_mask, with_cp=self.with_cp)
         return self.decoder_pred(self.ln1(x))
 
 
@@ -151,6 +156,7 @@ class CrossPairDecoder(PairDecoder):
         preset: ``'paper'`` or ``'cropmae'``: the values of what follows where it is not given.
         variant: ``'cross-self'`` (default), ``'cross'`` (no self-attention) or ``'joint'`` (self-attention over both
             frames together).
+        with_cp: Gradient checkpointing: keep only the inputs of blocks, and compute them again in the backward pass.
         decoder_dims: Decoder width.
         depth: Number of blocks.
         num_heads: Attention heads.
@@ -193,6 +199,7 @@ class CrossPairDecoder(PairDecoder):
         with_cls_token: bool = True,
         preset: str = 'paper',
         variant: str = 'cross-self',
+        with_cp: bool = False,
         **overrides,
     ) -> None:
         if preset not in self.presets:
@@ -208,7 +215,7 @@ class CrossPairDecoder(PairDecoder):
         options['feedforward_channels'] = options['feedforward_channels'] or 4 * dims
         options['order'] = [step for step in options['order'] if step in self.variants[variant]]
         blocks = [CrossBlock(dims, **options) for _ in range(depth)]
-        super().__init__(embed_dims, grid, patch_size, with_cls_token, dims, blocks)
+        super().__init__(embed_dims, grid, patch_size, with_cls_token, dims, blocks, with_cp)
         self.memory_pos_embed = memory_pos_embed
         self.variant = variant
 
@@ -234,5 +241,5 @@ class CrossPairDecoder(PairDecoder):
         if self.variant == 'joint':
             x, memory = torch.cat((memory, x), dim=1), None
         for block in self.decoder_blocks:
-            x = block(x, memory)
+            x = call_block(block, x, memory, with_cp=self.with_cp)
         return self.decoder_pred(self.ln1(x[:, -num_queries:]))[:, extra:]

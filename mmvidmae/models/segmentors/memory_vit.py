@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from mmvidmae.registry import MODELS
 
 from ..backbones import PairMAEViT
-from ..layers import square_grid
+from ..layers import call_block, square_grid
 from ..trackers.candidate_elimination import search_layer
 
 
@@ -59,7 +59,7 @@ class MemoryMAEViT(PairMAEViT):
         tokens = self.pre_norm(self.drop_after_pos(torch.cat((memory, query), dim=1)))
         *layers, last = self.layers
         for layer in layers:
-            tokens = layer(tokens)
+            tokens = call_block(layer, tokens, with_cp=self.with_cp)
         return self.ln1(search_layer(last, tokens, memory.shape[1]))
 
     def _prepare_pos_embed(self, state_dict: dict[str, Tensor], prefix: str, *args, **kwargs) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from mmvidmae.registry import MODELS
 
 from ..backbones import PairMAEViT
-from ..layers import square_grid
+from ..layers import call_block, square_grid
 from .candidate_elimination import eliminating_layer, search_layer
 
 
@@ -112,7 +112,7 @@ class OneStreamViT(PairMAEViT):
             elif i == self.num_layers - 1:
                 tokens = search_layer(layer, tokens, num_template)
             else:
-                tokens = layer(tokens)
+                tokens = call_block(layer, tokens, with_cp=self.with_cp)
         x = self.ln1(tokens[:, -ids.shape[1] :])
         if ids.shape[1] < num_search:
             full = x.new_zeros(len(x), num_search, self.embed_dims)
