@@ -58,4 +58,5 @@ MODELS = Registry(
     locations=['mmvidmae.models'],
     on_demand=dict.fromkeys(('DropTrack', 'CropPreprocessor'), 'mmvidmae.models.trackers.drop_track'),
 )
+STRATEGIES = Registry('strategy', parent=root.STRATEGIES, locations=['mmvidmae.compat.fsdp'])
 TRANSFORMS = Registry('transform', parent=root.TRANSFORMS, locations=['mmvidmae.datasets'])

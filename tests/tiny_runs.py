@@ -156,3 +156,12 @@ class PoisonHook(Hook):
         if runner.iter == self.before_iter and get_rank() == self.rank:
             with torch.no_grad():
                 next(runner.model.parameters()).fill_(torch.nan)
+
+
+@HOOKS.register_module()
+class ShareHook(Hook):
+    """Writes how many weights this rank holds to ``share_<rank>.txt`` in the work dir."""
+
+    def before_train_epoch(self, runner) -> None:
+        weights = sum(parameter.numel() for parameter in runner.model.parameters())
+        Path(runner.work_dir, f'share_{get_rank()}.txt').write_text(str(weights))

@@ -112,6 +112,9 @@ def require_file(parser: argparse.ArgumentParser, path: str, what: str) -> None:
 def build_runner(cfg: Config) -> Runner:
     """Build the runner that a config asks for, also on a machine without a GPU."""
     adapt_to_cpu(cfg)
+    if cfg.get('strategy'):  # the plain runner would ignore it
+        cfg.setdefault('runner_type', 'FlexibleRunner')
+        cfg.setdefault('env_cfg', {})  # that runner has no default of its own
     return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
 
 

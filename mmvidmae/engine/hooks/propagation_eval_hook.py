@@ -9,6 +9,7 @@ from mmengine.evaluator import Evaluator
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
+from torch.distributed.fsdp import FullyShardedDataParallel
 
 from mmvidmae.registry import DATASETS, HOOKS, MODELS
 
@@ -68,7 +69,16 @@ class PropagationEvalHook(Hook):
         self.videos: list[str] | None = None
 
     def before_train(self, runner: Runner) -> None:
-        """Score the untrained encoder, unless this is a resumed run."""
+        """Score the untrained encoder, unless this is a resumed run.
+
+        Raises:
+            ValueError: If the model is sharded (FSDP), because no rank has the encoder that is to be copied.
+        """
+        if isinstance(runner.model, FullyShardedDataParallel):
+            raise ValueError(
+                'PropagationEvalHook needs the whole encoder, of which FSDP leaves each process a part: take the hook out '
+                'of custom_hooks and score checkpoints with tools/test.py instead (docs/evaluation.md)'
+            )
         if self.at_start and runner.iter == 0:
             self._evaluate(runner)
 
