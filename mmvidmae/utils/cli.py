@@ -14,6 +14,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from mmvidmae.compat.no_gpu import adapt_to_cpu
+from mmvidmae.registry import MODELS
 
 CONFIG_KEYS = {
     *inspect.signature(Runner.__init__).parameters,
@@ -115,7 +116,17 @@ def build_runner(cfg: Config) -> Runner:
     if cfg.get('strategy'):  # the plain runner would ignore it
         cfg.setdefault('runner_type', 'FlexibleRunner')
         cfg.setdefault('env_cfg', {})  # that runner has no default of its own
+    if cfg.get('compile') and _is_pair_model(cfg.model):
+        # MMEngine would compile train_step: many small graphs around its Python, and the optimiser group by group
+        cfg.model.compile = cfg.pop('compile')
     return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+
+
+def _is_pair_model(model: Config) -> bool:
+    from mmvidmae.models import PairMAE  # takes seconds
+
+    kind = MODELS.get(model.type) if isinstance(model.type, str) else model.type
+    return isinstance(kind, type) and issubclass(kind, PairMAE)
 
 
 def close_distributed() -> None:

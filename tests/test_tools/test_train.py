@@ -84,6 +84,17 @@ def test_flags(video_dir, tmp_path, call_tool):
     assert written.optim_wrapper.get('type', 'OptimWrapper') == amp
 
 
+def test_compile_flag_compiles_one_graph_for_the_whole_run(video_dir, tmp_path, call_tool):
+    """MMEngine's flag; its own way would give dozens of graphs."""
+    cfg = tiny_config(video_dir, tmp_path / 'run', train_cfg__max_epochs=1, train_cfg__val_interval=1)
+    config = dump(cfg, tmp_path / 'compiled.py')
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    call_tool('train.py', config, '--cfg-options', 'compile.backend=eager', 'compile.fullgraph=True')
+    assert torch._dynamo.utils.counters['stats']['unique_graphs'] == 1
+    assert (tmp_path / 'run' / 'epoch_1.pth').exists()
+
+
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [

@@ -76,8 +76,8 @@ class PropagationEvalHook(Hook):
         """
         if isinstance(runner.model, FullyShardedDataParallel):
             raise ValueError(
-                'PropagationEvalHook needs the whole encoder, of which FSDP leaves each process a part: take the hook out '
-                'of custom_hooks and score checkpoints with tools/test.py instead (docs/evaluation.md)'
+                'PropagationEvalHook needs the whole encoder, of which FSDP leaves each process a part: take the hook '
+                'out of custom_hooks and score checkpoints with tools/test.py instead (docs/evaluation.md)'
             )
         if self.at_start and runner.iter == 0:
             self._evaluate(runner)

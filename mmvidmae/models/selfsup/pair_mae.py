@@ -60,6 +60,8 @@ class PairMAE(BaseSelfSupervisor):
         head: Config of :class:`PairReconstructionHead`.
         data_preprocessor: Config of the preprocessor; by default RGB pairs are normalised with ImageNet's statistics on
             the device.
+        compile: Whether training runs :meth:`reconstruct` through ``torch.compile``, or a dict with its options. It is
+            one graph; what is around it (data samples, the optimiser) stays as it is.
         init_cfg: Initialisation config of MMEngine.
 
     Raises:
@@ -86,6 +88,7 @@ class PairMAE(BaseSelfSupervisor):
         neck: dict | None = None,
         head: dict | None = None,
         data_preprocessor: dict | None = None,
+        compile: bool | dict = False,
         init_cfg: dict | None = None,
     ) -> None:
         encoder = MODELS.build(_part(self.recipe['backbone'], backbone))
@@ -103,6 +106,9 @@ class PairMAE(BaseSelfSupervisor):
             init_cfg=init_cfg,
         )
         self.masking = MODELS.build(_part(self.recipe['masking'], masking))
+        self._reconstruct = type(self).reconstruct  # unbound, so that a copy of the model calls itself
+        if compile is not False:
+            self._reconstruct = torch.compile(self._reconstruct, **({} if compile is True else compile))
         groups = self.masking.num_groups
         if groups not in self.neck.num_groups or (encoder.coupling == 'siamese' and groups != 2):
             raise ValueError(
@@ -155,7 +161,7 @@ class PairMAE(BaseSelfSupervisor):
 
     def loss(self, inputs: Tensor, data_samples: list[DataSample] | None = None) -> dict[str, Tensor]:
         """Training loss of pairs ``(N, 2, 3, H, W)``."""
-        return dict(loss=self.reconstruct(inputs, self._noise(inputs, data_samples)).loss)
+        return dict(loss=self._reconstruct(self, inputs, self._noise(inputs, data_samples)).loss)
 
     @torch.no_grad()
     def predict(self, inputs: Tensor, data_samples: list[DataSample] | None = None) -> list[DataSample]:
