@@ -1,0 +1,69 @@
+"""The decoder of MAE, for the baseline on single frames."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from mmvidmae.registry import MODELS
+
+from ..layers import CrossBlock
+from ..masking import TokenMask
+from .pair_decoders import PairDecoder
+
+
+@MODELS.register_module()
+class FrameDecoder(PairDecoder):
+    """MAE's decoder (arXiv 2111.06377), on each frame by itself: the baseline that sees no other frame.
+
+    With a siamese encoder and a masking of each frame, a pair is two pictures of a batch of MAE.
+
+    Args:
+        embed_dims: Width of the latents.
+        grid: Patches of a frame (rows, columns).
+        patch_size: Patch side p in pixels.
+        with_cls_token: Whether latents carry a class token in front; the decoder keeps it.
+        decoder_dims: Decoder width.
+        depth: Number of blocks.
+        num_heads: Attention heads.
+        mlp_ratio: Hidden width of the feed-forward layers over the decoder width.
+    """
+
+    num_groups = (2,)
+
+    def __init__(
+        self,
+        embed_dims: int = 768,
+        grid: tuple[int, int] = (14, 14),
+        patch_size: int = 16,
+        with_cls_token: bool = True,
+        decoder_dims: int = 512,
+        depth: int = 8,
+        num_heads: int = 16,
+        mlp_ratio: float = 4.0,
+    ) -> None:
+        hidden = int(mlp_ratio * decoder_dims)
+        blocks = [CrossBlock(decoder_dims, num_heads, hidden, order=('self', 'ffn')) for _ in range(depth)]
+        super().__init__(embed_dims, grid, patch_size, with_cls_token, decoder_dims, blocks)
+
+    def forward(self, latents: Sequence[Tensor], masks: Sequence[TokenMask], grid: tuple[int, int]) -> Tensor:
+        """Predict the pixels of both frames.
+
+        Args:
+            latents: Latents ``(N, K, D)`` of the visible tokens of each frame.
+            masks: The masks of both frames.
+            grid: Patches of a frame (rows, columns).
+
+        Returns:
+            ``(N, 2 L, p * p * 3)``, frame 0 first, pixel-major with the channel last.
+        """
+        extra = self.num_extra_tokens
+        cls_pos, patch_pos = self.pos_embed(grid)
+        frames = []
+        for latent, mask in zip(latents, masks):
+            x = self.decoder_embed(latent)
+            x = torch.cat((x[:, :extra] + cls_pos, mask.restore(x[:, extra:], self.mask_token) + patch_pos), dim=1)
+            for block in self.decoder_blocks:
+                x = block(x)
+            frames.append(self.decoder_pred(self.ln1(x[:, extra:])))
+        return torch.cat(frames, dim=1)
