@@ -1,6 +1,7 @@
 """Models by name, features and reconstructions in a few lines; importing it lists our models in mmpretrain too."""
 
 from .attention import AttentionMass, attention_mass
+from .correspondence import KnownMotion, MatchAccuracy, attention_accuracy, feature_accuracy, warp_frames
 from .features import extract_features
 from .model_zoo import get_model, list_models
 from .pairs import PairBatches, open_clip
@@ -10,14 +11,19 @@ from .tracker import TrackedFrame, Tracker
 
 __all__ = [
     'AttentionMass',
+    'KnownMotion',
+    'MatchAccuracy',
     'PairBatches',
     'PairReconstructor',
     'TrackedFrame',
     'Tracker',
     'VideoSegmenter',
+    'attention_accuracy',
     'attention_mass',
     'extract_features',
+    'feature_accuracy',
     'get_model',
     'list_models',
     'open_clip',
+    'warp_frames',
 ]
