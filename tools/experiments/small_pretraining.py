@@ -24,11 +24,12 @@ from mmvidmae.apis import open_clip  # noqa: E402
 from mmvidmae.datasets.sources import scan  # noqa: E402
 from mmvidmae.utils.files import whole_file  # noqa: E402
 
-METHODS = ('dropmae', 'twinmae', 'siammae')
+METHODS = ('mae', 'twinmae', 'dropmae', 'siammae')
+"""Of configs/small; ``mae`` is the baseline on single frames."""
 
 
 def prepare(videos: Path, out: Path) -> None:
-    """Re-encode the clips and list them."""
+    """Re-encode the clips to ``out/clips`` and list them in ``out/clips.txt``."""
     clips = out / 'clips'
     tool = ROOT / 'tools/dataset_converters/resize_videos.py'
     subprocess.run([sys.executable, tool, videos, clips, '--short-side', '112'], check=True)
@@ -38,18 +39,26 @@ def prepare(videos: Path, out: Path) -> None:
         part.write_text(''.join(lines), 'utf-8')
 
 
-def pretrain(args: argparse.Namespace, method: str) -> None:
-    """One method."""
+def configure(method: str, data: Path, epochs: int, seed: int = 0, saves: int = 4) -> Config:
+    """The config of a run on what :func:`prepare` made in ``data``.
+
+    Args:
+        method: One of :data:`METHODS`.
+        data: Folder with ``clips`` and ``clips.txt``.
+        epochs: At least 2, the first one is warm-up.
+        seed: Of everything.
+        saves: How often it is validated and saved, the last time at its end.
+    """
     config = Config.fromfile(ROOT / f'configs/small/{method}.py')
-    config.work_dir = str(args.out / f'{method}-{args.seed}')
-    for loader in (config.train_dataloader, config.val_dataloader):
-        loader.dataset.data_root = str(args.out)
+    for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
+        loader.dataset.data_root = str(data)
     warmup, cosine = config.param_scheduler
-    config.train_cfg.max_epochs = cosine.end = args.epochs
-    cosine.T_max = args.epochs - warmup.end
-    config.randomness = dict(seed=args.seed)
+    config.train_cfg.max_epochs = cosine.end = epochs
+    cosine.T_max = epochs - warmup.end
+    config.train_cfg.val_interval = config.default_hooks.checkpoint.interval = max(epochs // saves, 1)
+    config.randomness = dict(seed=seed)
     config.resume = True
-    Runner.from_cfg(config).train()
+    return config
 
 
 def main() -> None:
@@ -64,7 +73,9 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     prepare(args.videos, args.out)
     for method in args.methods:
-        pretrain(args, method)
+        config = configure(method, args.out, args.epochs, args.seed)
+        config.work_dir = str(args.out / f'{method}-{args.seed}')
+        Runner.from_cfg(config).train()
 
 
 if __name__ == '__main__':

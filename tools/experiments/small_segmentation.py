@@ -7,6 +7,7 @@ Example:
 """
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -17,6 +18,20 @@ from mmengine.config import Config  # noqa: E402
 from starts import compare, make_parser  # noqa: E402
 
 
+def make_config(model: str, davis: str, train: Sequence[str], test: Sequence[str], iters: int) -> Config:
+    """The small ``'dropseg'`` or ``'fcn'``, trained and tested on these sequences of DAVIS."""
+    config = Config.fromfile(ROOT / f'configs/small/{model}.py')
+    dataset = config.train_dataloader.dataset
+    dataset = dataset.videos if model == 'dropseg' else dataset
+    dataset.update(data_root=str(davis), sequences=list(train))
+    config.test_dataloader.dataset.update(data_root=str(davis), sequences=list(test))
+    config.train_cfg.max_iters = iters
+    if model == 'fcn':
+        config.val_dataloader = config.val_cfg = config.val_evaluator = None
+        config.train_cfg.pop('val_interval')
+    return config
+
+
 def main() -> None:
     parser = make_parser(__doc__)
     parser.add_argument('--model', choices=('dropseg', 'fcn'), required=True)
@@ -24,20 +39,7 @@ def main() -> None:
     parser.add_argument('--train', nargs='+', required=True, help='sequences to train on')
     parser.add_argument('--test', nargs='+', required=True, help='sequences to test on')
     args = parser.parse_args()
-
-    def make_config() -> Config:
-        config = Config.fromfile(ROOT / f'configs/small/{args.model}.py')
-        train = config.train_dataloader.dataset
-        train = train.videos if args.model == 'dropseg' else train
-        train.update(data_root=args.davis, sequences=args.train)
-        config.test_dataloader.dataset.update(data_root=args.davis, sequences=args.test)
-        config.train_cfg.max_iters = args.iters
-        if args.model == 'fcn':
-            config.val_dataloader = config.val_cfg = config.val_evaluator = None
-            config.train_cfg.pop('val_interval')
-        return config
-
-    compare(args, make_config)
+    compare(args, lambda: make_config(args.model, args.davis, args.train, args.test, args.iters))
 
 
 if __name__ == '__main__':

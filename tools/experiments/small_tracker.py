@@ -19,23 +19,24 @@ from starts import compare, make_parser  # noqa: E402
 from mmvidmae.compat.mmtrack import enable  # noqa: E402
 
 
+def make_config(train: str, test: str, iters: int, names: str = '') -> Config:
+    """The small tracker on folders of sequences, trained on those in the list ``names`` if it is given."""
+    enable()
+    config = Config.fromfile(ROOT / 'configs/small/droptrack.py')
+    loader = config.train_dataloader
+    loader.dataset.update(data_root=str(train), ann_file=names)
+    loader.sampler.samples_per_epoch = iters * loader.batch_size
+    config.test_dataloader.dataset.data_root = str(test)
+    return config
+
+
 def main() -> None:
     parser = make_parser(__doc__)
     parser.add_argument('--train', required=True, help='folder of sequences (docs/tracking_data.md)')
     parser.add_argument('--list', default='', help='names of those to train on, one a line; some may be repeated')
     parser.add_argument('--test', required=True, help='folder of other sequences, for the scores')
     args = parser.parse_args()
-    enable()
-
-    def make_config() -> Config:
-        config = Config.fromfile(ROOT / 'configs/small/droptrack.py')
-        loader = config.train_dataloader
-        loader.dataset.update(data_root=args.train, ann_file=args.list)
-        loader.sampler.samples_per_epoch = args.iters * loader.batch_size
-        config.test_dataloader.dataset.data_root = args.test
-        return config
-
-    compare(args, make_config)
+    compare(args, lambda: make_config(args.train, args.test, args.iters, args.list))
 
 
 if __name__ == '__main__':

@@ -23,11 +23,38 @@ def make_parser(description: str) -> argparse.ArgumentParser:
     return parser
 
 
+def fine_tune(config: Config, start: str, iters: int, seed: int) -> dict[str, float]:
+    """Train from an encoder and test.
+
+    Args:
+        config: Of the run, with its ``work_dir``.
+        start: Checkpoint of pre-training, or empty for random weights.
+        iters: Iterations, at least 2; at most a fifth of them are warm-up.
+        seed: Of everything.
+
+    Returns:
+        Scores, and ``final_loss``, the mean loss of the last tenth of the iterations.
+    """
+    if config.test_evaluator.type.startswith('mmvidmae.'):
+        config.test_evaluator.out_dir = f'{config.work_dir}/predictions'
+    warmup, cosine = config.param_scheduler
+    warmup.end = cosine.begin = max(min(warmup.end, iters // 5), 1)
+    cosine.end = iters
+    config.randomness = dict(seed=seed, diff_rank_seed=True)
+    config.model.backbone.init_cfg = start and dict(
+        type='Pretrained', checkpoint=start, prefix='backbone.', map_location='cpu'
+    )
+    runner = Runner.from_cfg(config)
+    runner.train()
+    losses = runner.message_hub.get_scalar('train/loss').data[0]
+    scores = {key: float(value) for key, value in runner.test().items()}
+    return scores | dict(final_loss=float(losses[-max(iters // 10, 1) :].mean()))
+
+
 def compare(args: argparse.Namespace, make_config: Callable[[], Config]) -> None:
     """Train and test from each start with each seed.
 
-    Writes ``<out>/table.json`` after each and prints the table at the end: scores, and the mean loss of the last tenth
-    of the iterations.
+    Writes ``<out>/table.json`` after each and prints the table at the end.
 
     Args:
         args: Of a parser of :func:`make_parser`.
@@ -40,18 +67,7 @@ def compare(args: argparse.Namespace, make_config: Callable[[], Config]) -> None
             name, _, checkpoint = start.partition('=')
             config = make_config()
             config.work_dir = str(args.out / f'{name}-{seed}')
-            if config.test_evaluator.type.startswith('mmvidmae.'):
-                config.test_evaluator.out_dir = f'{config.work_dir}/predictions'
-            config.param_scheduler[-1].end = args.iters
-            config.randomness = dict(seed=seed, diff_rank_seed=True)
-            config.model.backbone.init_cfg = checkpoint and dict(
-                type='Pretrained', checkpoint=checkpoint, prefix='backbone.', map_location='cpu'
-            )
-            runner = Runner.from_cfg(config)
-            runner.train()
-            losses = runner.message_hub.get_scalar('train/loss').data[0]
-            scores = {key: float(value) for key, value in runner.test().items()}
-            table[f'{name}-{seed}'] = scores | dict(final_loss=float(losses[-args.iters // 10 :].mean()))
+            table[f'{name}-{seed}'] = fine_tune(config, checkpoint, args.iters, seed)
             with whole_file(args.out / 'table.json') as part:
                 part.write_text(json.dumps(dict(iters=args.iters, scores=table), indent=2) + '\n')
     columns = list(next(iter(table.values())))

@@ -1,0 +1,112 @@
+"""The comparison of methods: its measures, and all of it on made-up data."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+
+from mmvidmae.registry import MODELS
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def measures(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / 'tools/experiments')
+    import measures
+
+    return measures
+
+
+def small(method: str):
+    init_default_scope('mmpretrain')
+    torch.manual_seed(0)
+    config = Config.fromfile(ROOT / f'configs/small/{method}.py').model
+    config.backbone.update(
+        arch=dict(embed_dims=24, num_layers=2, num_heads=2, feedforward_channels=48), img_size=32, patch_size=4
+    )
+    config.neck.update(decoder_dims=32, depth=2, num_heads=2)
+    model = MODELS.build(config)
+    model.init_weights()
+    return model.eval()
+
+
+@pytest.mark.parametrize('method', ['mae', 'dropmae', 'siammae'])
+def test_loss_with_another_earlier_frame(measures, method):
+    model = small(method)
+    pairs = torch.randn(3, 2, 3, 32, 32)
+    foreign = torch.stack((pairs[:, 0].roll(1, 0), pairs[:, 1]), dim=1)
+    true = measures.future_error(model, pairs, seed=0)
+    assert true.shape == (3,)
+    assert torch.equal(measures.future_error(model, pairs, seed=0), true)
+    changes = not torch.equal(measures.future_error(model, foreign, seed=0), true)
+    assert changes == (method != 'mae')
+    if method == 'siammae':  # the later frame is all that it predicts: the loss of training
+        noise = measures.seeded_uniform(torch.arange(3), 128)
+        torch.testing.assert_close(true.mean(), model.reconstruct(pairs, noise).loss)
+    if method == 'dropmae':
+        missing = [measures.future_error(model, shown, seed=0, missing=True) for shown in (pairs, foreign)]
+        assert torch.equal(*missing), 'nothing of the earlier frame is seen'
+        assert not torch.equal(missing[0], true)
+
+
+def test_missing_shows_the_same_patches_of_the_later_frame(measures):
+    """What is hidden of the later frame does not depend on the condition, and is as much as in training."""
+    model = small('dropmae')
+    pairs = torch.randn(3, 2, 3, 32, 32)
+    seen = []
+    model.backbone.register_forward_pre_hook(lambda _, args: seen.append(args[1][0].mask))
+    measures.future_error(model, pairs, seed=0)
+    measures.future_error(model, pairs, seed=0, missing=True)
+    true, missing = seen
+    assert torch.equal(true[:, 64:], missing[:, 64:])
+    assert true.unflatten(1, (2, 64)).sum(-1).eq(48).all()
+    assert missing[:, :64].all()
+
+
+def test_whole_comparison(video_dir, davis, sequences, tmp_path, start_tool):
+    """One step of two methods; then again, when only what is missing is done, and with other settings."""
+    out = tmp_path / 'out'
+    shutil.copytree(video_dir, out / 'clips')
+    names = sorted(path.name for path in video_dir.iterdir())
+    (out / 'clips.txt').write_text(''.join(f'{name}\n' for name in names * 6))
+    command = [sys.executable, ROOT / 'tools/experiments/compare_methods.py', video_dir, out]
+    command += ['--davis', davis, '--davis-train', 'a', 'b', '--davis-test', 'c', '--methods', 'mae', 'dropmae']
+    command += ['--sot-train', sequences, '--sot-test', sequences, '--frames', 3, '--short-sides', 64, '--pairs', 4]
+    command += ['--epochs', 2, '--ablation-epochs', 0, '--jobs', 1]
+    code, output = start_tool(*command, '--iters', 2)()
+    assert code == 0, output
+
+    results = json.loads((out / 'report/results.json').read_text())
+    assert results['made']['seeds'] == [0]
+    results = {name: entry['result'] for name, entry in results['results'].items()}
+    assert results['pretrain-mae-0']['steps'] == 2
+    early = results['early-mae-0']['loss']
+    assert early['true'] == early['foreign'], 'MAE sees one frame'
+    assert results['early-dropmae-0']['attention_other']
+    for name in ('frozen64-mae-0', 'frozen64-random-mae-0'):
+        assert 0 <= results[name]['dino']['J&F-Mean'] <= 100
+    table = (out / 'report/table.md').read_text()
+    assert f'{results["track-random-0"]["sot/success"]:.1f}' in table
+    assert f'{results["segment-dropmae-0"]["vos/J&F-Mean"]:.1f}' in table
+    for name in ('loss', 'frozen', 'attention', 'past'):
+        assert (out / f'report/{name}.png').read_bytes().startswith(b'\x89PNG')
+
+    times = {path.name: path.stat().st_mtime_ns for path in (out / 'results').iterdir()}
+    (out / 'results/early-mae-0.json').unlink()
+    code, output = start_tool(*command, '--iters', 2)()
+    assert code == 0, output
+    assert '1 to do' in output
+    again = {path.name: path.stat().st_mtime_ns for path in (out / 'results').iterdir()}
+    assert {name for name in again if again[name] != times[name]} == {'early-mae-0.json'}
+    repeated = json.loads((out / 'results/early-mae-0.json').read_text())['result']
+    assert repeated == results['early-mae-0'], 'measures follow from their seeds'
+
+    code, output = start_tool(*command, '--iters', 3)()
+    assert code == 1
+    assert 'was made with other iters' in output

@@ -1,0 +1,335 @@
+"""What do MAE on single frames, TwinMAE, DropMAE and SiamMAE learn under one budget? Pre-train them on a folder of
+clips, measure what they have learned, next to random weights, and write a table and plots.
+
+All runs have the same encoder, steps, batch, optimiser and schedule (configs/small); the budget is counted in pairs of
+frames, which are two pictures to MAE. In this order: pre-training; early measures on held-out frames (loss with another
+earlier frame, matching of patches under known motion, attention mass); J&F of frozen encoders over training; a small
+tracker and a small DropSeg, fine-tuned; ablations, shorter; the report. Each result is a file of ``OUT/results``: what
+is there is not done again, and a run that was stopped goes on. Logs are in ``OUT/logs``.
+
+Example:
+    python tools/experiments/compare_methods.py data/videos work_dirs/compare --davis data/DAVIS \\
+        --sot-train data/sequences/train --sot-test data/sequences/test --report docs/results
+"""
+
+import argparse
+import json
+import multiprocessing.connection
+import os
+import platform
+import shlex
+import sys
+import time
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any, NamedTuple
+
+ROOT = Path(__file__).resolve().parents[2]
+if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
+    sys.path.insert(0, str(ROOT))
+
+import mmengine  # noqa: E402
+import torch  # noqa: E402
+from measures import JOBS  # noqa: E402
+from report import read_result, write_report  # noqa: E402
+from small_pretraining import METHODS, prepare  # noqa: E402
+
+from mmvidmae.utils.files import whole_file  # noqa: E402
+
+GAP = 'train_dataloader.dataset.pipeline.0.gap'
+ABLATIONS: dict[str, dict[str, tuple[str, str, dict[str, Any]]]] = {
+    'P of DropMAE': {
+        '0': ('dropmae-p0', 'dropmae', {'model.neck.spatial_drop': 0.0}),
+        '0.05': ('dropmae-p0.05', 'dropmae', {'model.neck.spatial_drop': 0.05}),
+        '0.1': ('dropmae', 'dropmae', {}),
+        '0.2': ('dropmae-p0.2', 'dropmae', {'model.neck.spatial_drop': 0.2}),
+    },
+    'largest gap of DropMAE': {
+        '4': ('dropmae-gap4', 'dropmae', {GAP: (1, 4)}),
+        '24': ('dropmae', 'dropmae', {}),
+        '48': ('dropmae-gap48', 'dropmae', {GAP: (1, 48)}),
+    },
+    'mask ratio of DropMAE': {
+        '0.5': ('dropmae-mask0.5', 'dropmae', {'model.masking.mask_ratio': 0.5}),
+        '0.75': ('dropmae', 'dropmae', {}),
+        '0.9': ('dropmae-mask0.9', 'dropmae', {'model.masking.mask_ratio': 0.9}),
+    },
+    'decoder of SiamMAE': {
+        'cross-self': ('siammae', 'siammae', {}),
+        'cross': ('siammae-cross', 'siammae', {'model.neck.variant': 'cross'}),
+        'joint': ('siammae-joint', 'siammae', {'model.neck.variant': 'joint'}),
+    },
+}
+"""What is varied: for each value the name of its run, its method and its changes of the method's config."""
+
+RANDOM = ('mae', 'dropmae')
+"""Whose random encoders stand for all: without and with frame identities."""
+
+SAVES = 4
+"""Checkpoints of a run of the main table."""
+
+PAIRS_A_SECOND = 11.0
+"""Of pre-training on one core of 2026; for the estimate only, which adapts as the work goes on."""
+
+
+class Job(NamedTuple):
+    """A result to be made.
+
+    Attributes:
+        name: Of its file, ``OUT/results/<name>.json``.
+        kind: What is called, see ``measures.JOBS``.
+        arguments: Its arguments, plain values.
+        needs: Name of the job that must be done first, or empty.
+        cost: Estimate in seconds on one core.
+    """
+
+    name: str
+    kind: str
+    arguments: dict[str, Any]
+    needs: str
+    cost: float
+
+
+def plan(args: argparse.Namespace, pairs_an_epoch: int) -> list[Job]:
+    """All jobs, those of the main table first."""
+    jobs: dict[str, Job] = {}
+    out = str(args.out)
+
+    def add(name: str, kind: str, cost: float, needs: str = '', /, **arguments: Any) -> None:
+        jobs.setdefault(name, Job(name, kind, arguments, needs, cost))
+
+    def add_run(name: str, method: str, changes: dict, epochs: int, seed: int, saves: int) -> str:
+        cost = epochs * pairs_an_epoch / PAIRS_A_SECOND + 40
+        add(
+            f'pretrain-{name}',
+            'pretrain',
+            cost,
+            out=out,
+            name=name,
+            **run(method, changes, seed),
+            epochs=epochs,
+            saves=saves,
+        )
+        return f'{out}/runs/{name}/epoch_{epochs}.pth'
+
+    def run(method: str, changes: dict, seed: int) -> dict[str, Any]:
+        return dict(method=method, changes=changes, seed=seed)
+
+    def add_early(label: str, model: dict, checkpoint: str | None, needs: str = '') -> None:
+        add(
+            f'early-{label}',
+            'early',
+            0.3 * args.pairs + 5,
+            needs,
+            out=out,
+            checkpoint=checkpoint,
+            pairs=args.pairs,
+            **model,
+        )
+
+    def add_frozen(label: str, model: dict, checkpoint: str | None, side: int, needs: str = '') -> None:
+        if args.davis:
+            cost = 0.42 * args.frames * (side / 192) ** 3 * 6
+            more = dict(davis=str(args.davis), short_side=side, frames=args.frames)
+            add(f'frozen{side}-{label}', 'frozen', cost, needs, out=out, checkpoint=checkpoint, **more, **model)
+
+    curve_side = args.short_sides[0]
+    for seed in args.seeds:
+        last = {method: add_run(f'{method}-{seed}', method, {}, args.epochs, seed, SAVES) for method in args.methods}
+        for method in args.methods:
+            model, needs = run(method, {}, seed), f'pretrain-{method}-{seed}'
+            add_early(f'{method}-{seed}', model, last[method], needs)
+            add_early(f'random-{method}-{seed}', model, None)
+            for side in args.short_sides:
+                add_frozen(f'{method}-{seed}', model, last[method], side, needs)
+        for side in args.short_sides:  # encoders without and with frame identities
+            for method in RANDOM:
+                add_frozen(f'random-{method}-{seed}', run(method, {}, seed), None, side)
+        starts = {'random': None, **last}
+        for start, checkpoint in starts.items():
+            name, needs = f'{start}-{seed}', checkpoint and f'pretrain-{start}-{seed}'
+            more = dict(out=out, checkpoint=checkpoint, seed=seed, iters=args.iters)
+            if args.sot_train:
+                sot = dict(train=str(args.sot_train), test=str(args.sot_test))
+                add(f'track-{name}', 'track', 1.1 * args.iters + 60, needs or '', name=f'track-{name}', **sot, **more)
+            if args.davis:
+                split = dict(davis=str(args.davis), train=args.davis_train, test=args.davis_test)
+                add(
+                    f'segment-{name}',
+                    'segment',
+                    2 * args.iters + 60,
+                    needs or '',
+                    name=f'segment-{name}',
+                    **split,
+                    **more,
+                )
+        step = max(args.epochs // SAVES, 1)
+        for method in args.methods:
+            for epoch in range(step, args.epochs, step):
+                checkpoint = f'{out}/runs/{method}-{seed}/epoch_{epoch}.pth'
+                needs = f'pretrain-{method}-{seed}'
+                add_frozen(f'{method}-{seed}-epoch{epoch}', run(method, {}, seed), checkpoint, curve_side, needs)
+    seed = args.seeds[0]
+    for values in ABLATIONS.values() if args.ablation_epochs else ():
+        for name, method, changes in values.values():
+            label = f'short-{name}-{seed}'
+            checkpoint = add_run(label, method, changes, args.ablation_epochs, seed, 1)
+            add_early(label, run(method, changes, seed), checkpoint, f'pretrain-{label}')
+            add_frozen(label, run(method, changes, seed), checkpoint, curve_side, f'pretrain-{label}')
+    return list(jobs.values())
+
+
+def is_done(job: Job, out: Path) -> bool:
+    """Whether a result is there.
+
+    Raises:
+        SystemExit: If it was made with other arguments.
+    """
+    path = out / 'results' / f'{job.name}.json'
+    if not path.exists():
+        return False
+    made = json.loads(path.read_text())['arguments']
+    asked = json.loads(json.dumps(job.arguments))
+    if made != asked:
+        other = {key for key in made.keys() | asked.keys() if made.get(key) != asked.get(key)}
+        raise SystemExit(f'{path} was made with other {", ".join(sorted(other))}: use another folder, or delete it')
+    return True
+
+
+def do(job: Job, out: Path) -> None:
+    """Do a job in a process of its own, with its output in a log."""
+    log = out / 'logs' / f'{job.name}.log'
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open('a') as file:
+        for stream in (1, 2):
+            os.dup2(file.fileno(), stream)
+    start = time.perf_counter()
+    result = JOBS[job.kind](**job.arguments)
+    seconds = round(time.perf_counter() - start, 1)
+    with whole_file(out / 'results' / f'{job.name}.json') as part:
+        content = dict(job=job.name, arguments=job.arguments, seconds=seconds, result=result)
+        part.write_text(json.dumps(content, indent=1) + '\n')
+
+
+def work(jobs: list[Job], out: Path, processes: int) -> list[str]:
+    """Do all jobs, in their order as far as what they need is done; returns the names of those that failed."""
+    waiting = [job for job in jobs if not is_done(job, out)]
+    done = {job.name for job in jobs} - {job.name for job in waiting}
+    running: dict[BaseProcess, Job] = {}
+    failed: list[str] = []
+    start, spent, expected = time.perf_counter(), 0.0, 0.0
+    context = multiprocessing.get_context('fork')  # a process a job: toolboxes change global state; imports are shared
+    while waiting or running:
+        for job in [job for job in waiting if job.needs in failed]:
+            waiting.remove(job)
+            failed.append(job.name)
+            print(f'{job.name} is left out, for {job.needs} failed', flush=True)
+        ready = [job for job in waiting if not job.needs or job.needs in done]
+        for job in ready[: processes - len(running)]:
+            waiting.remove(job)
+            process = context.Process(target=do, args=(job, out))
+            process.start()
+            running[process] = job
+        ended = set(multiprocessing.connection.wait([process.sentinel for process in running]) if running else ())
+        for process in [process for process in running if process.sentinel in ended]:
+            job = running.pop(process)
+            process.join()
+            if process.exitcode:
+                failed.append(job.name)
+                print(f'{job.name} FAILED, see {out}/logs/{job.name}.log', flush=True)
+                continue
+            done.add(job.name)
+            seconds = read_result(out, job.name)['seconds']
+            spent, expected = spent + seconds, expected + job.cost
+            left = sum(job.cost for job in [*waiting, *running.values()]) * spent / expected / processes
+            print(
+                f'{(time.perf_counter() - start) / 60:6.1f} min  {len(done)}/{len(jobs)}  {job.name}: {seconds:.0f} s; '
+                f'about {left / 60:.0f} min left',
+                flush=True,
+            )
+    return failed
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were made with."""
+    return dict(
+        machine=platform.machine(),
+        processor=next(
+            (
+                line.partition(':')[2].strip()
+                for line in Path('/proc/cpuinfo').read_text().splitlines()
+                if line.startswith('model name')
+            ),
+            platform.processor(),
+        )
+        if Path('/proc/cpuinfo').exists()
+        else platform.processor(),
+        cores=os.cpu_count(),
+        python=platform.python_version(),
+        torch=torch.__version__,
+        mmengine=mmengine.__version__,
+    )
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('videos', type=Path, help='folder of videos, at any depth')
+    parser.add_argument('out', type=Path, help='folder for everything that is made')
+    parser.add_argument('--report', type=Path, help='folder for table, plots and figures (default: OUT/report)')
+    parser.add_argument('--davis', type=Path, help='folder in the layout of DAVIS: frozen evaluation, DropSeg')
+    parser.add_argument('--davis-train', nargs='+', default=['blackswan', 'car-shadow', 'dog'], metavar='SEQUENCE')
+    parser.add_argument(
+        '--davis-test', nargs='+', default=['drift-chicane', 'libby', 'motocross-jump'], metavar='SEQUENCE'
+    )
+    parser.add_argument('--sot-train', type=Path, help='folder of sequences to fine-tune the tracker on')
+    parser.add_argument('--sot-test', type=Path, help='folder of sequences to test it on')
+    parser.add_argument('--methods', nargs='+', choices=METHODS, default=METHODS)
+    parser.add_argument('--epochs', type=int, default=16, help='of pre-training (default: %(default)s)')
+    parser.add_argument('--ablation-epochs', type=int, default=5, help='0 for no ablations (default: %(default)s)')
+    parser.add_argument('--iters', type=int, default=100, help='of fine-tuning (default: %(default)s)')
+    parser.add_argument('--pairs', type=int, default=128, help='held-out pairs (default: %(default)s)')
+    parser.add_argument(
+        '--frames', type=int, default=20, help='first frames of each DAVIS sequence (default: %(default)s)'
+    )
+    parser.add_argument(
+        '--short-sides', type=int, nargs='+', default=[192, 240], help='of DAVIS frames; curves use the first'
+    )
+    parser.add_argument('--seeds', type=int, nargs='+', default=[0], help='the first one is that of the ablations')
+    parser.add_argument('--jobs', type=int, default=2, help='processes, of one thread each (default: %(default)s)')
+    return parser
+
+
+def main() -> None:
+    parser = make_parser()
+    args = parser.parse_args()
+    if (args.sot_train is None) != (args.sot_test is None):
+        parser.error('--sot-train and --sot-test go together')
+    if args.epochs < 2 or args.ablation_epochs == 1 or args.iters < 2:
+        parser.error('--epochs, --ablation-epochs and --iters must be at least 2: schedules begin with a warm-up')
+    for folder in (args.videos, args.davis, args.sot_train, args.sot_test):
+        if folder and not folder.is_dir():
+            parser.error(f'there is no folder {folder}')
+    torch.set_num_threads(1)  # before anything runs: processes are forked
+    args.out = args.out.resolve()
+    report_dir = args.report or args.out / 'report'
+    if not (args.out / 'clips.txt').exists():
+        prepare(args.videos, args.out)
+    visits = len((args.out / 'clips.txt').read_text().splitlines())
+    pairs_an_epoch = visits // 4 // 8 * 8 * 4  # 4 pairs of each clip of an effective epoch, 8 clips a step
+    if not pairs_an_epoch:
+        parser.error(f'{args.out / "clips.txt"} lists {visits} clips: a step needs 32')
+    jobs = plan(args, pairs_an_epoch)
+    left = [job for job in jobs if not is_done(job, args.out)]
+    cost = sum(job.cost for job in left) / args.jobs / 60
+    print(f'{len(jobs)} jobs, {len(left)} to do: about {cost:.0f} minutes with {args.jobs} processes', flush=True)
+    failed = work(jobs, args.out, args.jobs)
+
+    made = dict(command=shlex.join(['python', *sys.argv]), seeds=args.seeds, **machine())
+    write_report(args.out, report_dir, made, [job.name for job in jobs], ABLATIONS, args.short_sides)
+    print(f'The report is in {report_dir}')
+    if failed:
+        raise SystemExit(f'{len(failed)} jobs failed: {", ".join(failed)}')
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,222 @@
+"""What compare_methods measures, each as a job: a function of plain values that gives a dict of plain values."""
+
+import functools
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.evaluator import Evaluator
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
+from small_pretraining import configure
+from small_segmentation import make_config as segmentation_config
+from small_tracker import make_config as tracker_config
+from starts import fine_tune
+from torch import Tensor
+
+from mmvidmae.apis import attention_accuracy, attention_mass, feature_accuracy, get_model, warp_frames
+from mmvidmae.datasets import DAVISDataset, pair_collate
+from mmvidmae.datasets.samplers import Visit
+from mmvidmae.models import PairMAE
+from mmvidmae.models.masking import mask_by_noise, seeded_uniform
+from mmvidmae.models.propagation import LabelPropagator, MaskLabels, propagate_features
+from mmvidmae.registry import DATASETS
+from mmvidmae.visualization.loss_curve import read_losses
+
+CONDITIONS = ('true', 'foreign', 'identical', 'missing')
+"""What stands in the place of the earlier frame."""
+
+PROTOCOLS = ('dino', 'cropmae')
+
+
+def run_config(out: str, method: str, changes: dict[str, Any], epochs: int, seed: int, saves: int = 4) -> Config:
+    """The config of a pre-training run: a method's, with changes by dotted keys."""
+    config = configure(method, Path(out), epochs, seed, saves)
+    config.merge_from_dict(changes)
+    return config
+
+
+def load(out: str, method: str, changes: dict[str, Any], checkpoint: str | None, seed: int) -> PairMAE:
+    """A model in evaluation mode, with the weights of a checkpoint or random ones."""
+    init_default_scope('mmpretrain')
+    model = get_model(run_config(out, method, changes, 2, seed), checkpoint, 'cpu')
+    if checkpoint is None:
+        torch.manual_seed(seed)
+        model.init_weights()
+    return model.eval()
+
+
+def pretrain(
+    out: str, name: str, method: str, changes: dict[str, Any], epochs: int, seed: int, saves: int
+) -> dict[str, Any]:
+    """Pre-train, or go on with it; checkpoints are in ``<out>/runs/<name>``."""
+    config = run_config(out, method, changes, epochs, seed, saves)
+    config.work_dir = f'{out}/runs/{name}'
+    config.custom_hooks = [hook for hook in config.custom_hooks if hook.type != 'mmvidmae.ReconstructionVisHook']
+    runner = Runner.from_cfg(config)
+    runner.train()
+    losses = read_losses(config.work_dir)
+    times = [
+        line['time']
+        for file in Path(config.work_dir).glob('*/vis_data/scalars.json')
+        for line in map(json.loads, file.read_text().splitlines())
+        if 'time' in line and 'loss' in line
+    ]
+    loader = config.train_dataloader
+    pairs = loader.batch_size * loader.dataset.repeated_sampling
+    return dict(
+        steps=runner.iter,
+        pairs=runner.iter * pairs,
+        seconds_a_step=float(np.median(times)),
+        train_loss=losses.train.tolist(),
+        val_loss=losses.val.tolist(),
+        constant_loss=float(losses.constant[:, 1].mean()),
+        parameters=sum(p.numel() for p in runner.model.parameters()),
+        encoder_parameters=sum(p.numel() for p in runner.model.backbone.parameters()),
+    )
+
+
+@functools.cache
+def held_out_pairs(out: str, count: int, seed: int = 0) -> tuple[dict, ...]:
+    """Pairs of the held-out ends of ``count`` different clips, at most 24 frames apart, in batches of 32; the same for
+    all methods. Neighbours in a batch are of different clips."""
+    config = configure('dropmae', Path(out), 2)
+    dataset = DATASETS.build(dict(config.val_dataloader.dataset, indices=None))
+    first = {dataset.get_data_info(index)['video_path']: index for index in reversed(range(len(dataset)))}
+    chosen = np.random.default_rng(seed).permutation(sorted(first.values()))[:count].tolist()
+    items = [dataset[Visit(index, epoch=0, seed=seed)] for index in chosen]
+    return tuple(pair_collate(items[start : start + 32]) for start in range(0, len(items), 32))
+
+
+@torch.no_grad()
+def future_error(model: PairMAE, pairs: Tensor, seed: int, missing: bool = False) -> Tensor:
+    """Loss of each pair on the hidden patches of its later frame ``(N,)``.
+
+    The visible patches of a pair follow from the seed; where frames are masked together, each frame gets half of them,
+    so that other conditions show the same patches of the later frame.
+
+    Args:
+        model: In evaluation mode.
+        pairs: Normalised ``(N, 2, 3, H, W)``.
+        seed: Of the masks.
+        missing: Whether the encoder gets nothing of the earlier frame: all of it is mask tokens for the decoder. Only
+            for maskings of both frames together.
+    """
+    grid = tuple(side // model.backbone.patch_size for side in pairs.shape[-2:])
+    num = grid[0] * grid[1]
+    noise = seeded_uniform(torch.arange(len(pairs)) + seed, 2 * num)
+    masks = model.masking(noise, grid)
+    if len(masks) == 1:
+        keep = masks[0].ids_keep.shape[1] // 2
+        ranks = noise.unflatten(1, (2, num)).argsort(-1).argsort(-1) + torch.tensor([[num * missing], [0.5]])
+        masks = (mask_by_noise(ranks.flatten(1), keep if missing else 2 * keep),)
+    pred = model.neck(model.backbone(pairs, masks), masks, grid)[:, -num:]
+    hidden = torch.cat([mask.mask for mask in masks], dim=1)[:, -num:]
+    target = model.head.normalise(model.head.patchify(pairs)[:, -num:])
+    return ((pred - target).square().mean(-1) * hidden).sum(1) / hidden.sum(1)
+
+
+def early(out: str, method: str, changes: dict, checkpoint: str | None, seed: int, pairs: int) -> dict[str, Any]:
+    """Losses with another earlier frame, accuracy for known motion, attention mass; on held-out frames."""
+    model = load(out, method, changes, checkpoint, seed)
+    batches = held_out_pairs(out, pairs)
+    errors = {condition: [] for condition in CONDITIONS}
+    for number, batch in enumerate(batches):
+        inputs = model.data_preprocessor(dict(inputs=batch['inputs'], data_samples=None))['inputs']
+        past, future = inputs.unbind(1)
+        others = dict(true=past, foreign=past.roll(1, 0), identical=future, missing=past)
+        for condition, other in others.items():
+            if condition == 'missing' and model.masking.num_groups == 2:
+                continue
+            shown = torch.stack((other, future), dim=1)
+            errors[condition].append(future_error(model, shown, 1000 * number, condition == 'missing'))
+    grid = model.backbone.patch_resolution
+    motion = warp_frames(torch.cat([batch['inputs'][:, 1] for batch in batches]), grid)
+    features = feature_accuracy(model, motion)
+    attention = attention_accuracy(model, motion)
+    result = dict(
+        pairs=len(motion.frames),
+        loss={condition: float(torch.cat(values).mean()) for condition, values in errors.items() if values},
+        feature_accuracy=features.accuracy,
+        feature_chance=features.chance,
+        attention_accuracy=attention and attention.accuracy,
+        attention_chance=attention and attention.chance,
+        attention_other=None,
+    )
+    if type(model.neck).__name__ == 'JointPairDecoder':
+        mass = attention_mass(model, batches)
+        result.update(attention_other=mass.other.tolist(), attention_own=mass.own.tolist())
+    return result
+
+
+def frozen(
+    out: str,
+    method: str,
+    changes: dict,
+    checkpoint: str | None,
+    seed: int,
+    davis: str,
+    short_side: int,
+    frames: int,
+) -> dict[str, Any]:
+    """J&F of label propagation, on the first frames of all sequences of a folder, in each protocol."""
+    backbone = load(out, method, changes, checkpoint, seed).backbone
+    propagators = {name: LabelPropagator(backbone, protocol=name) for name in PROTOCOLS}
+    names = sorted(path.name for path in Path(davis, 'JPEGImages/480p').iterdir() if path.is_dir())
+    pipeline = [
+        functools.partial(_first_frames, count=frames),
+        dict(type='mmvidmae.LoadVideoFrames', short_side=short_side, divisor=backbone.patch_size),
+        dict(type='mmvidmae.PackLabelledVideo'),
+    ]
+    dataset = DAVISDataset(davis, sequences=names, pipeline=pipeline)
+    evaluators = {name: Evaluator(dict(type='mmvidmae.VideoSegmentationMetric')) for name in PROTOCOLS}
+    sequences = {name: {} for name in PROTOCOLS}
+    for index, video in enumerate(names):
+        item = dataset[index]
+        inputs, sample = item['inputs'], item['data_samples']
+        features = [x for frame in inputs.split(4) for x in propagators[PROTOCOLS[0]].extract_feat(frame)]
+        for name, propagator in propagators.items():
+            protocol = propagator.protocol
+            labels = MaskLabels(sample.given_masks, tuple(inputs.shape[-2:]), tuple(sample.out_shape), protocol)
+            masks = [labels.decode(frame, soft) for frame, soft in propagate_features(iter(features), labels, protocol)]
+            result = sample.clone()
+            result.set_field(torch.stack(masks).numpy(), 'pred_masks')
+            evaluators[name].process(data_samples=[result])
+            one = Evaluator(dict(type='mmvidmae.VideoSegmentationMetric'))
+            one.process(data_samples=[result])
+            sequences[name][video] = one.evaluate(1)['vos/J&F-Mean']
+    return {
+        name: {key.removeprefix('vos/'): float(value) for key, value in evaluator.evaluate(len(names)).items()}
+        | dict(sequences={video: float(value) for video, value in sequences[name].items()})
+        for name, evaluator in evaluators.items()
+    }
+
+
+def _first_frames(results: dict, count: int) -> dict:
+    return results | {key: results[key][:count] for key in ('frame_paths', 'frame_names', 'gt_paths')}
+
+
+def track(out: str, name: str, checkpoint: str | None, seed: int, train: str, test: str, iters: int) -> dict[str, Any]:
+    """Scores of the small tracker, fine-tuned from a checkpoint."""
+    config = tracker_config(train, test, iters)
+    config.work_dir = f'{out}/fine_tuning/{name}'
+    return fine_tune(config, checkpoint or '', iters, seed)
+
+
+def segment(
+    out: str, name: str, checkpoint: str | None, seed: int, davis: str, train: list, test: list, iters: int
+) -> dict[str, Any]:
+    """Scores of the small DropSeg, fine-tuned from a checkpoint."""
+    config = segmentation_config('dropseg', davis, train, test, iters)
+    config.work_dir = f'{out}/fine_tuning/{name}'
+    return fine_tune(config, checkpoint or '', iters, seed)
+
+
+JOBS: dict[str, Callable[..., dict[str, Any]]] = dict(
+    pretrain=pretrain, early=early, frozen=frozen, track=track, segment=segment
+)
+"""Jobs by name."""

@@ -1,0 +1,296 @@
+"""The table and the plots of compare_methods, from its results."""
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from measures import CONDITIONS, PROTOCOLS
+from small_pretraining import METHODS
+
+from mmvidmae.utils.files import whole_file
+
+NAMES = dict(mae='MAE, single frames', twinmae='TwinMAE', dropmae='DropMAE', siammae='SiamMAE')
+COLOURS = {method: f'C{number}' for number, method in enumerate(METHODS)}
+
+
+def read_result(out: Path, name: str) -> dict[str, Any]:
+    """A result with its job, arguments and seconds."""
+    return json.loads((out / 'results' / f'{name}.json').read_text())
+
+
+class Results:
+    """What there is, by the names of jobs.
+
+    Args:
+        out: Folder of compare_methods.
+        names: Of its jobs; those that are not done are left out.
+    """
+
+    def __init__(self, out: Path, names: Iterable[str]) -> None:
+        self.all = {name: read_result(out, name) for name in names if (out / 'results' / f'{name}.json').exists()}
+
+    def values(self, pattern: str, seeds: Sequence[int], *path: str | int) -> list[float]:
+        """A figure of the jobs ``pattern`` with each seed in place of ``{}``, as far as they are done and have it."""
+        found = []
+        for seed in seeds:
+            value = self.all.get(pattern.format(seed), {}).get('result')
+            for key in path:
+                value = None if value is None or (isinstance(value, dict) and key not in value) else value[key]
+            if value is not None:
+                found.append(value)
+        return found
+
+
+def show(values: Sequence[float], digits: int = 1, scale: float = 1.0) -> str:
+    """Mean, and with several seeds the smallest and the largest; a dash for none."""
+    if not values:
+        return '-'
+    scaled = np.array(values) * scale
+    text = f'{scaled.mean():.{digits}f}'
+    return text if len(values) == 1 else f'{text} ({scaled.min():.{digits}f}-{scaled.max():.{digits}f})'
+
+
+def write_table(lines: list[str], title: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    lines += ['', f'## {title}', '', '| ' + ' | '.join(header) + ' |', '|:--' * len(header) + '|']
+    lines += ['| ' + ' | '.join(row) + ' |' for row in rows]
+
+
+def early_row(results: Results, label: str, seeds: Sequence[int]) -> list[str]:
+    """Figures of the early measures of a run."""
+    job = f'early-{label}'
+    losses = [show(results.values(job, seeds, 'loss', condition), 3) for condition in CONDITIONS]
+    features = results.values(job, seeds, 'feature_accuracy')
+    attention = results.values(job, seeds, 'attention_accuracy')
+    chance = results.values(job, seeds, 'attention_chance')
+    other = results.values(job, seeds, 'attention_other')
+    return [
+        *losses,
+        show([layers[-1] for layers in features], 1, 100),
+        show([max(layers) for layers in attention]) if not attention else show([max(x) for x in attention], 1, 100),
+        show(chance, 1, 100),
+        show([float(np.mean(layers)) for layers in other], 1, 100),
+    ]
+
+
+EARLY = [
+    *(f'loss: {condition}' for condition in CONDITIONS),
+    'features find a patch, %',
+    'attention finds it, best layer, %',
+    '(chance)',
+    'attention to other frame, %',
+]
+
+
+def write_report(
+    out: Path, folder: Path, made: dict[str, Any], names: list[str], ablations: dict[str, dict], sides: Sequence[int]
+) -> None:
+    """Write ``results.json``, ``table.md`` and the plots.
+
+    Args:
+        out: Folder of compare_methods.
+        folder: Where to write.
+        made: How the figures were made; ``seeds`` among it.
+        names: Of all jobs.
+        ablations: As in compare_methods.
+        sides: Input sizes of frozen evaluation, that of the curves first.
+    """
+    results, seeds = Results(out, names), made['seeds']
+    folder.mkdir(parents=True, exist_ok=True)
+    with whole_file(folder / 'results.json') as part:
+        part.write_text(json.dumps(dict(made=made, results=results.all), indent=1) + '\n')
+    lines = [f'Written by `{made["command"]}`; all figures: results.json.']
+
+    rows = []
+    for method in METHODS:
+        job = f'pretrain-{method}-{{}}'
+        steps, pairs = (results.values(job, seeds, key) for key in ('steps', 'pairs'))
+        seconds = results.values(job, seeds, 'seconds_a_step')
+        total = [a * b for a, b in zip(steps, seconds)]
+        losses = [loss[-1][1] for loss in results.values(job, seeds, 'val_loss') if loss]
+        rows.append([NAMES[method], show(steps, 0), show(pairs, 0), show(seconds, 2), show(total, 0), show(losses, 3)])
+    header = ['method', 'steps', 'pairs', 'seconds a step', 'seconds', 'held-out loss']
+    write_table(lines, 'Pre-training', header, rows)
+
+    rows = []
+    for method in METHODS:
+        rows.append([f'random, as {NAMES[method]}', *early_row(results, f'random-{method}-{{}}', seeds)])
+        rows.append([NAMES[method], *early_row(results, f'{method}-{{}}', seeds)])
+    write_table(lines, 'Early measures, held-out frames', ['weights', *EARLY], rows)
+
+    labels = {'random-mae': 'random, as MAE and SiamMAE', 'random-dropmae': 'random, as TwinMAE and DropMAE', **NAMES}
+    header = ['weights', *(f'{protocol}, {side} px' for protocol in PROTOCOLS for side in sides)]
+    rows = [
+        [
+            text,
+            *(
+                show(results.values(f'frozen{side}-{label}-{{}}', seeds, protocol, 'J&F-Mean'))
+                for protocol in PROTOCOLS
+                for side in sides
+            ),
+        ]
+        for label, text in labels.items()
+    ]
+    write_table(lines, 'Frozen: J&F of label propagation', header, rows)
+
+    scores = ['sot/success', 'sot/precision', 'sot/norm_precision'], ['vos/J&F-Mean', 'vos/J-Mean', 'vos/F-Mean']
+    header = [
+        'start',
+        'tracker: success',
+        'precision',
+        'normalised precision',
+        'loss',
+        'DropSeg: J&F',
+        'J',
+        'F',
+        'loss',
+    ]
+    rows = []
+    for label, text in dict(random='random', **NAMES).items():
+        row = [text]
+        for kind, columns in zip(('track', 'segment'), scores):
+            row += [show(results.values(f'{kind}-{label}-{{}}', seeds, column)) for column in columns]
+            row.append(show(results.values(f'{kind}-{label}-{{}}', seeds, 'final_loss'), 3))
+        rows.append(row)
+    write_table(lines, 'Fine-tuned', header, rows)
+
+    for title, values in ablations.items():
+        header = [title, *EARLY, *(f'frozen J&F, {protocol}' for protocol in PROTOCOLS)]
+        rows = [
+            [
+                value,
+                *early_row(results, f'short-{name}-{{}}', seeds[:1]),
+                *(
+                    show(results.values(f'frozen{sides[0]}-short-{name}-{{}}', seeds[:1], protocol, 'J&F-Mean'))
+                    for protocol in PROTOCOLS
+                ),
+            ]
+            for value, (name, _, _) in values.items()
+        ]
+        write_table(lines, title, header, rows)
+    with whole_file(folder / 'table.md') as part:
+        part.write_text('\n'.join(lines) + '\n')
+
+    save(plot_losses(results, seeds), folder / 'loss.png')
+    save(plot_curves(results, seeds, sides[0]), folder / 'frozen.png')
+    save(plot_attention(results, seeds), folder / 'attention.png')
+    save(plot_past(results, seeds), folder / 'past.png')
+    if any(name.startswith('early-short') for name in results.all):
+        save(plot_ablations(results, seeds[:1], ablations, sides[0]), folder / 'ablations.png')
+
+
+def save(figure: Figure, path: Path) -> None:
+    with whole_file(path) as part:
+        figure.savefig(part, dpi=90, format='png')
+
+
+def panels(count: int) -> tuple[Figure, list[Axes]]:
+    figure = Figure(figsize=(4.5 * count, 3.6), layout='constrained')
+    axes = figure.subplots(1, count, squeeze=False)[0].tolist()
+    for panel in axes:
+        panel.grid(alpha=0.3)
+    return figure, axes
+
+
+def plot_losses(results: Results, seeds: Sequence[int]) -> Figure:
+    """Held-out loss over steps, with the training loss behind it."""
+    figure, (axes,) = panels(1)
+    axes.set(xlabel='step', ylabel='loss (normalised pixels)')
+    for method in METHODS:
+        job = f'pretrain-{method}-{{}}'
+        for kind, style in dict(train_loss=dict(alpha=0.3), val_loss=dict(marker='o')).items():
+            for number, losses in enumerate(results.values(job, seeds, kind)):
+                if losses:
+                    label = NAMES[method] if kind == 'val_loss' and not number else None
+                    axes.plot(*np.array(losses).T, color=COLOURS[method], label=label, **style)
+    axes.legend()
+    return figure
+
+
+def plot_curves(results: Results, seeds: Sequence[int], side: int) -> Figure:
+    """Frozen J&F over steps in each protocol, from random weights (dashed) on."""
+    figure, axes = panels(len(PROTOCOLS))
+    for panel, protocol in zip(axes, PROTOCOLS):
+        panel.set(xlabel='step', ylabel='J&F', title=protocol)
+        for method in METHODS:
+            random = 'dropmae' if method in ('twinmae', 'dropmae') else 'mae'
+            zero = results.values(f'frozen{side}-random-{random}-{{}}', seeds, protocol, 'J&F-Mean')
+            if zero:
+                panel.axhline(np.mean(zero), color=COLOURS[random], linestyle='--', alpha=0.6)
+            for seed in seeds:
+                steps = results.values(f'pretrain-{method}-{seed}', [seed], 'steps')
+                points = {0: zero[0]} if zero else {}
+                prefix = f'frozen{side}-{method}-{seed}'
+                for name, result in results.all.items():
+                    if steps and (name == prefix or name.startswith(f'{prefix}-epoch')):
+                        run = results.all[f'pretrain-{method}-{seed}']
+                        epochs = run['arguments']['epochs']
+                        epoch = int(name.rpartition('-epoch')[2]) if '-epoch' in name else epochs
+                        points[steps[0] * epoch / epochs] = result['result'][protocol]['J&F-Mean']
+                label = NAMES[method] if seed == seeds[0] else None
+                panel.plot(*zip(*sorted(points.items())), marker='o', color=COLOURS[method], label=label)
+        panel.legend(fontsize=8)
+    return figure
+
+
+def plot_attention(results: Results, seeds: Sequence[int]) -> Figure:
+    """By layer of the decoder: attention to the other frame, and how often it finds a moved patch."""
+    figure, (mass, found) = panels(2)
+    mass.set(xlabel='layer of the decoder', ylabel='share of attention to the other frame')
+    found.set(xlabel='layer of the decoder', ylabel='moved patches found by attention')
+    for method in METHODS:
+        for prefix, style in {'': dict(marker='o'), 'random-': dict(linestyle='--', alpha=0.6)}.items():
+            job = f'early-{prefix}{method}-{{}}'
+            for panel, key in ((mass, 'attention_other'), (found, 'attention_accuracy')):
+                if layers := results.values(job, seeds, key):
+                    label = f'{NAMES[method]}{", random" if prefix else ""}'
+                    panel.plot(np.mean(layers, axis=0), color=COLOURS[method], label=label, **style)
+            if not prefix and (chance := results.values(job, seeds, 'attention_chance')):
+                found.axhline(np.mean(chance), color=COLOURS[method], linestyle=':')
+    for panel in (mass, found):
+        panel.legend(fontsize=8)
+    return figure
+
+
+def plot_past(results: Results, seeds: Sequence[int]) -> Figure:
+    """Loss with another earlier frame; matching by features, layer by layer."""
+    figure, (past, features) = panels(2)
+    past.set(ylabel='loss on the later frame', xticks=range(len(METHODS)), xticklabels=[NAMES[m][:7] for m in METHODS])
+    for number, condition in enumerate(CONDITIONS):
+        for place, method in enumerate(METHODS):
+            values = results.values(f'early-{method}-{{}}', seeds, 'loss', condition)
+            if values:
+                label = f'earlier frame: {condition}' if method == 'dropmae' else None
+                past.bar(place + 0.2 * (number - 1.5), np.mean(values), 0.2, color=f'C{number + 4}', label=label)
+    past.legend(fontsize=8)
+    features.set(xlabel='layer of the encoder', ylabel='moved patches found by features')
+    for method in METHODS:
+        for prefix, style in {'': dict(marker='o'), 'random-': dict(linestyle='--', alpha=0.6)}.items():
+            layers = results.values(f'early-{prefix}{method}-{{}}', seeds, 'feature_accuracy')
+            if layers:
+                label = f'{NAMES[method]}{", random" if prefix else ""}'
+                features.plot(np.mean(layers, axis=0), color=COLOURS[method], label=label, **style)
+    features.legend(fontsize=7)
+    return figure
+
+
+def plot_ablations(results: Results, seeds: Sequence[int], ablations: dict[str, dict], side: int) -> Figure:
+    """Frozen J&F of each value, and how often attention finds a moved patch."""
+    figure, axes = panels(len(ablations))
+    for panel, (title, values) in zip(axes, ablations.items()):
+        panel.set(title=title, xticks=range(len(values)), xticklabels=list(values), ylabel='per cent')
+        for place, (name, _, _) in enumerate(values.values()):
+            found = results.values(f'early-short-{name}-{{}}', seeds, 'attention_accuracy')
+            bars = {'attention finds a patch': [100 * max(layers) for layers in found]}
+            for protocol in PROTOCOLS:
+                job = f'frozen{side}-short-{name}-{{}}'
+                bars[f'frozen J&F, {protocol}'] = results.values(job, seeds, protocol, 'J&F-Mean')
+            for number, (label, figures) in enumerate(bars.items()):
+                if figures:
+                    label = None if place else label
+                    panel.bar(place + 0.25 * (number - 1), np.mean(figures), 0.25, color=f'C{number}', label=label)
+    axes[0].legend(fontsize=8)
+    return figure
