@@ -1,4 +1,4 @@
-"""Lists of OTB100 and UAV123, and sequences from masks, as mmtrack's and our data sets then read them."""
+"""Lists of LaSOT, OTB100 and UAV123, and sequences from masks, as mmtrack's and our data sets then read them."""
 
 import sys
 from pathlib import Path
@@ -13,7 +13,7 @@ pytest.importorskip('mmdet')
 import mmvidmae.compat.mmtrack.enabled  # noqa: F401
 
 # isort: split
-from mmtrack.datasets import OTB100Dataset, UAV123Dataset
+from mmtrack.datasets import LaSOTDataset, OTB100Dataset, UAV123Dataset
 
 TOOLS = Path(__file__).parents[2] / 'tools/dataset_converters'
 
@@ -41,6 +41,34 @@ def images(folder: Path, numbers, digits: int) -> None:
 def boxes(path: Path, number: int, first: int = 1) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(''.join(f'{first + i},1,3,2\n' for i in range(number)))
+
+
+def test_lasot(tool, tmp_path, capsys):
+    root = tmp_path / 'LaSOT_full'
+    for name, number in (('bear-2', 3), ('bear-10', 2), ('racing-1', 4)):
+        folder = root / 'LaSOTBenchmark' / name.split('-')[0] / name
+        images(folder / 'img', range(1, number + 1), 8)
+        boxes(folder / 'groundtruth.txt', number)
+        for flag in ('full_occlusion', 'out_of_view'):
+            (folder / f'{flag}.txt').write_text(','.join('0' * number))
+    (root / 'testing_set.txt').write_text('bear-10\n')
+    assert tool('tracking_lists', 'lasot', root) == 0
+    for split, lengths in (('train', [3, 4]), ('test', [2])):
+        data = LaSOTDataset(
+            ann_file=str(root / f'annotations/lasot_{split}_infos.txt'),
+            data_prefix=dict(img_path=str(root / 'LaSOTBenchmark')),
+            pipeline=[],
+            test_mode=split == 'test',
+        )
+        for index, length in enumerate(lengths):
+            paths = data.get_img_infos_from_video(index)['img_paths']
+            assert [Path(path).is_file() for path in paths] == [True] * length
+            assert len(data.get_bboxes_from_video(index)) == length
+        assert data.num_videos == len(lengths)
+    (root / 'testing_set.txt').write_text('bear-10\nbear-11\n')
+    with pytest.raises(SystemExit):
+        tool('tracking_lists', 'lasot', root)
+    assert 'bear-11: 1 not in' in capsys.readouterr().err
 
 
 def test_otb100(tool, tmp_path):

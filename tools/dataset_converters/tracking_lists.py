@@ -1,12 +1,14 @@
-"""Write mmtrack's list files of OTB100 and UAV123 from the data sets as downloaded.
+"""Write mmtrack's list files of LaSOT, OTB100 and UAV123 from the data sets as downloaded.
 
-mmtrack has such tools for GOT-10k, LaSOT, TrackingNet and VOT (``python -m mmvidmae.compat.mmtrack
-dataset_converters/got10k/gen_got10k_infos -i data/GOT10k -o data/GOT10k/annotations``); these two it has people
-download. A line is ``frames,annotation,first frame,last frame``.
+mmtrack has such tools for GOT-10k, TrackingNet and VOT (``python -m mmvidmae.compat.mmtrack
+dataset_converters/got10k/gen_got10k_infos -i data/GOT10k -o data/GOT10k/annotations``). Lists of OTB100 and UAV123 it
+has people download, and its wheel lacks a file that its tool for LaSOT reads. A line is ``frames,annotation,first
+frame,last frame``.
 
 Example:
-    python tools/dataset_converters/tracking_lists.py otb100 data/OTB100    # with data/<video>/{img,*.txt}
-    python tools/dataset_converters/tracking_lists.py uav123 data/UAV123    # with configSeqs.m, anno, data_seq
+    python tools/dataset_converters/tracking_lists.py lasot data/LaSOT_full  # LaSOTBenchmark/<class>, testing_set.txt
+    python tools/dataset_converters/tracking_lists.py otb100 data/OTB100     # data/<video>/{img,*.txt}
+    python tools/dataset_converters/tracking_lists.py uav123 data/UAV123     # configSeqs.m, anno, data_seq
 """
 
 import argparse
@@ -22,7 +24,20 @@ OTB_STARTS = {'David': 300, 'Tiger1': 6}
 """First frames, from 1, of videos whose annotation begins later (Tiger1: the benchmark leaves the first 5 out)."""
 
 
-def otb100(root: Path) -> list[str]:
+def lasot(root: Path) -> dict[str, list[str]]:
+    """Lines of LaSOT: ``testing_set.txt`` names the videos of the test, the others are for training."""
+    videos, lines = root / 'LaSOTBenchmark', dict(train=[], test=[])
+    tests = set((root / 'testing_set.txt').read_text().split())
+    if missing := sorted(name for name in tests if not (videos / name.rpartition('-')[0] / name / 'img').is_dir()):
+        raise ValueError(f'{root / "testing_set.txt"}: {", ".join(missing[:5])}: {len(missing)} not in {videos}')
+    for video in sorted(videos.glob('*/*-*'), key=lambda path: natural_key(path.name)):
+        name = f'{video.parent.name}/{video.name}'
+        last = int(Path(image_names(str(video / 'img'))[-1]).stem)
+        lines['test' if video.name in tests else 'train'].append(f'{name}/img,{name}/groundtruth.txt,1,{last}')
+    return {f'lasot_{split}': lines[split] for split in lines}
+
+
+def otb100(root: Path) -> dict[str, list[str]]:
     """Lines of OTB100. Annotation files without a line are left out, as in the data set."""
     lines = []
     for video in sorted((root / 'data').iterdir(), key=lambda path: natural_key(path.name)):
@@ -36,10 +51,10 @@ def otb100(root: Path) -> list[str]:
             if last > int(Path(names[-1]).stem):
                 raise ValueError(f'{annotation}: boxes to frame {last}, but the last image is {names[-1]}')
             lines.append(f'data/{video.name}/img,data/{video.name}/{annotation.name},{first},{last}')
-    return lines
+    return dict(otb100=lines)
 
 
-def uav123(root: Path) -> list[str]:
+def uav123(root: Path) -> dict[str, list[str]]:
     """Lines of UAV123, by the sequences that its ``configSeqs.m`` defines for this benchmark."""
     path = next(iter(sorted(root.rglob('configSeqs.m'))), None)
     if path is None:
@@ -59,22 +74,23 @@ def uav123(root: Path) -> list[str]:
         lines.append(f'data_seq/UAV123/{frames},{annotation},{first},{last}')
     if not lines:
         raise ValueError(f'{path}: no sequences, as struct(name, path, startFrame, endFrame, ...), were found')
-    return lines
+    return dict(uav123=lines)
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('dataset', choices=('otb100', 'uav123'))
+    parser.add_argument('dataset', choices=('lasot', 'otb100', 'uav123'))
     parser.add_argument('root', type=Path, help='folder of the data set')
     args = parser.parse_args(arguments)
     try:
-        lines = dict(otb100=otb100, uav123=uav123)[args.dataset](args.root)
+        lists = dict(lasot=lasot, otb100=otb100, uav123=uav123)[args.dataset](args.root)
     except (OSError, ValueError) as error:
         parser.error(str(error))
-    output = args.root / 'annotations' / f'{args.dataset}_infos.txt'
-    with whole_file(output) as file:
-        file.write('\n'.join(['(video_path,annotation_path,start_frame_id,end_frame_id)', *lines]))
-    print(f'{len(lines)} sequences: {output}')
+    for name, lines in lists.items():
+        output = args.root / 'annotations' / f'{name}_infos.txt'
+        with whole_file(output) as file:
+            file.write('\n'.join(['(video_path,annotation_path,start_frame_id,end_frame_id)', *lines]))
+        print(f'{len(lines)} sequences: {output}')
     return 0
 
 
