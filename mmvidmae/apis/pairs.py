@@ -8,13 +8,13 @@ from mmengine.dataset import Compose
 
 from mmvidmae.datasets import (
     ClipReader,
-    DecordReader,
     FrameFolderReader,
     LoadFramePairs,
     PackPairs,
     PairCenterCrop,
     PairResize,
     SampleFramePairs,
+    VideoFileReader,
     pair_collate,
 )
 
@@ -79,4 +79,4 @@ def open_clip(video: str | Path) -> ClipReader:
     Raises:
         UnreadableClip: If it cannot be read.
     """
-    return (FrameFolderReader if Path(video).is_dir() else DecordReader)(str(video))
+    return (FrameFolderReader if Path(video).is_dir() else VideoFileReader)(str(video))

@@ -4,7 +4,7 @@ from .collate import pair_collate
 from .labelled_videos import DAVISDataset, JHMDBDataset, LabelledVideoDataset, VIPDataset, YouTubeVOSDataset
 from .mask_pairs import MaskPairAugment, MaskPairDataset, PackMaskPair
 from .pair_dataset import FramePairDataset, PairDataset, VideoPairDataset
-from .readers import ClipReader, DecordReader, FrameFolderReader, UnreadableClip
+from .readers import ClipReader, FrameFolderReader, UnreadableClip, VideoFileReader
 from .samplers import PairSampler, Visit
 from .tracking import CausalPairSampling, OSTrackCrop
 from .transforms import (
@@ -23,7 +23,6 @@ __all__ = [
     'CausalPairSampling',
     'ClipReader',
     'DAVISDataset',
-    'DecordReader',
     'FrameFolderReader',
     'FramePairDataset',
     'JHMDBDataset',
@@ -45,6 +44,7 @@ __all__ = [
     'SampleFramePairs',
     'UnreadableClip',
     'VIPDataset',
+    'VideoFileReader',
     'VideoPairDataset',
     'Visit',
     'YouTubeVOSDataset',

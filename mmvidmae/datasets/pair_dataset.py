@@ -11,7 +11,7 @@ from mmengine.logging import print_log
 
 from mmvidmae.registry import DATASETS
 
-from .readers import ClipReader, DecordReader, FrameFolderReader, UnreadableClip
+from .readers import ClipReader, FrameFolderReader, UnreadableClip, VideoFileReader
 from .samplers import Visit
 from .sources import ClipKind, read_list, scan
 
@@ -180,7 +180,7 @@ class VideoPairDataset(PairDataset):
 
     PREFIX_KEY = 'video'
     KIND = 'video'
-    OPEN = DecordReader
+    OPEN = VideoFileReader
 
 
 @DATASETS.register_module()

@@ -1,8 +1,10 @@
 """Readers: random access to the frames of one clip, whether a video file or a folder of images."""
 
+import math
 import os
-import re
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from itertools import groupby, pairwise
 from typing import Protocol
 
 import cv2
@@ -46,49 +48,113 @@ class ClipReader(Protocol):
         """
 
 
-class DecordReader:
-    """A video file, through decord.
+class VideoFileReader:
+    """A video file, through PyAV.
 
-    One decoder thread a clip: the data loader's workers already fill the cores. Frames are returned at their native
-    size; asking decord for a smaller one was measured to gain nothing, because the time goes into decoding the frames
-    since the last keyframe.
+    One decoder thread a clip: the data loader's workers already fill the cores. The time goes into decoding the frames
+    since the last keyframe, so those that no other frame refers to are passed over unless they are asked for. Frames
+    are numbered in the order in which they are shown and returned at their native size; a frame has the same pixels
+    whatever was read before it.
 
     Args:
         path: The video file.
 
     Raises:
-        ImportError: If decord is not installed.
+        ImportError: If PyAV is not installed.
         UnreadableClip: If the file is missing, empty, no video, cut off before its index, or without a frame.
     """
 
     def __init__(self, path: str) -> None:
         try:
-            import decord
+            import av
         except ImportError as error:
-            raise ImportError('Reading videos needs decord: pip install decord') from error
-        decord.logging.set_level(decord.logging.QUIET)  # what matters reaches the user in UnreadableClip
+            raise ImportError('Reading videos needs PyAV: pip install av') from error
         self.path = path
-        self._errors = (decord.DECORDError, RuntimeError)
+        self._error = av.error.FFmpegError
+        self._to_rgb = av.video.reformatter.VideoReformatter()
         try:
             if os.path.getsize(path) == 0:
                 raise UnreadableClip(path, 'the file is empty')
-            self._reader = decord.VideoReader(path, num_threads=1)
+            self._container = av.open(path)
+            if self._container.format.name.endswith(('_pipe', 'image2')):
+                raise UnreadableClip(path, 'not a readable video (an image)')
+            self._stream = next(iter(self._container.streams.video), None)
+            if self._stream is None:
+                raise UnreadableClip(path, 'not a readable video (it has no pictures)')
+            packets = [
+                (packet.pts, packet.dts, packet.is_keyframe, packet.is_discard)
+                for packet in self._container.demux(self._stream)
+                if packet.size
+            ]
+        except self._error as error:  # before OSError, which some of them are too
+            raise UnreadableClip(path, f'not a readable video ({error.strerror})') from error
         except OSError as error:
             raise UnreadableClip(path, error.strerror or str(error)) from error
-        except self._errors as error:
-            raise UnreadableClip(path, f'not a readable video{_decord_message(error)}') from error
-        if not len(self):
-            raise UnreadableClip(path, 'the video has no frames')
+        # MP4's index says how many frames there are; in AVI's number those count that repeat the one before
+        promised = self._stream.frames if 'mp4' in self._container.format.name else 1
+        if len(packets) < max(promised, 1):
+            raise UnreadableClip(path, f'not a readable video ({len(packets)} of {promised} frames are there)')
+        packets = [packet[:3] for packet in packets if not packet[3]]
+        if not packets:
+            raise UnreadableClip(path, 'not a readable video (it shows none of its frames)')
+        self._codec = self._stream.codec_context
+        self._codec.thread_count = 1
+        shown, decoded, is_key = zip(*packets)
+        # The times that the container is searched by: Matroska's and WebM's are those of showing, others' of decoding.
+        self._stamp = 'pts' if None in decoded else 'dts'
+        stamps = shown if None in decoded else decoded
+        # Some containers (AVI) do not know when a frame is shown and give times in the order of decoding. Where the
+        # decoder reorders, times are then no use to tell its frames apart, and they are counted as they come out.
+        in_order = None in shown or all(earlier < later for earlier, later in pairwise(shown))
+        self._counted = None in shown or (in_order and self._codec.has_b_frames)
+        if self._counted:
+            order = range(len(packets))
+            self._numbers = dict(zip(stamps, order, strict=True))
+        else:
+            order = sorted(range(len(packets)), key=shown.__getitem__)
+            self._numbers = {shown[i]: number for number, i in enumerate(order)}
+        self._keys = [(number, stamps[i] or 0) for number, i in enumerate(order) if is_key[i] or not number]
 
     def __len__(self) -> int:
-        return len(self._reader)
+        return len(self._numbers)
 
     def get_batch(self, indices: Sequence[int]) -> np.ndarray:
+        frames = {}
         try:
-            return self._reader.get_batch(list(indices)).asnumpy()
-        except self._errors as error:
-            frames = f'cannot decode frames {indices[0]} to {indices[-1]}'
-            raise UnreadableClip(self.path, f'{frames}{_decord_message(error)}') from error
+            for _, group in groupby(indices, self._key_before):
+                frames.update(self._decode(list(group)))
+        except self._error as error:
+            raise self._undecodable(indices, f' ({error.strerror})') from error
+        if missing := [index for index in indices if index not in frames]:
+            raise self._undecodable(missing)
+        return np.stack([frames[index] for index in indices])
+
+    def _key_before(self, index: int) -> int:
+        """Which keyframe is the last at or before a frame."""
+        return max(bisect_right(self._keys, (index, math.inf)) - 1, 0)
+
+    def _decode(self, indices: list[int]) -> Iterator[tuple[int, np.ndarray]]:
+        """Frames that follow the same keyframe, with their numbers; fewer where the video ends before its index."""
+        wanted, number = set(indices), None
+        self._container.seek(self._keys[self._key_before(indices[0])][1], stream=self._stream)
+        for packet in self._container.demux(self._stream):
+            if not self._counted:
+                asked = packet.pts is None or self._numbers.get(packet.pts) in wanted
+                self._codec.skip_frame = 'DEFAULT' if asked else 'NONREF'
+            elif number is None:
+                number = self._numbers.get(getattr(packet, self._stamp), -len(self))  # unknown: no frame is the one
+            for frame in packet.decode():
+                index = number if self._counted else self._numbers.get(frame.pts)
+                if self._counted:
+                    number += 1
+                if index in wanted:
+                    yield index, self._to_rgb.reformat(frame, format='rgb24').to_ndarray()
+                    wanted.remove(index)
+                    if not wanted:
+                        return
+
+    def _undecodable(self, indices: Sequence[int], reason: str = '') -> UnreadableClip:
+        return UnreadableClip(self.path, f'cannot decode frames {indices[0]} to {indices[-1]}{reason}')
 
 
 class FrameFolderReader:
@@ -143,9 +209,3 @@ def read_image(folder: str, name: str) -> np.ndarray:
     if image is None:
         raise UnreadableClip(folder, f'{name} is no readable image')
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-
-
-def _decord_message(error: Exception) -> str:
-    """What decord says, in brackets: one line, without source positions; nothing if it only repeats the path."""
-    message = re.sub(r'\[[\d:]+\] \S+:\d+: ', '', str(error)).strip().partition('\n')[0]
-    return '' if message.startswith('Error reading') else f' ({message})'

@@ -16,7 +16,7 @@ from mmvidmae import __version__
 
 #: What is listed with its version.
 LISTED = (
-    *('numpy', 'torch', 'torchvision', 'cv2', 'decord', 'mmengine', 'mmcv', 'mmpretrain'),
+    *('numpy', 'torch', 'torchvision', 'cv2', 'av', 'mmengine', 'mmcv', 'mmpretrain'),
     *('mmdet', 'mmseg', 'mmtrack'),
 )
 
@@ -28,7 +28,7 @@ CAPABILITIES = {
             'torch',
             'torchvision',
             'cv2',
-            'decord',
+            'av',
             'scipy.io',
             'pkg_resources',
             'mmengine',
@@ -52,8 +52,8 @@ CAPABILITIES = {
 #: What pip installs for a module that is missing; any other module is named like its distribution.
 PIP = {
     'PIL': 'pillow==12.3.0',
+    'av': 'av==18.1.0',
     'cv2': 'opencv-python-headless==4.14.0.94',
-    'decord': 'decord==0.6.0',
     'mmcv': '--no-deps mmcv-lite==2.1.0',
     'mmcv.ops': '--no-deps --no-build-isolation --no-cache-dir mmcv==2.1.0',
     'mmdet': '--no-deps mmdet==3.3.0',

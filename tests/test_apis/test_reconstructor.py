@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 
 from mmvidmae.apis import PairReconstructor
-from mmvidmae.datasets import DecordReader, UnreadableClip
+from mmvidmae.datasets import UnreadableClip, VideoFileReader
 from mmvidmae.visualization import draw_reconstructions
 
 
@@ -17,7 +17,7 @@ def test_frames_are_those_asked_for(reconstructor, video_dir):
     video = video_dir / 'e.mp4'
     samples = reconstructor(video, pairs=[(0, 30), (7, 9), (30, 30)])
     assert [sample.frame_ids for sample in samples] == [(0, 30), (7, 9), (30, 30)]
-    clip = DecordReader(str(video)).get_batch([7, 9])
+    clip = VideoFileReader(str(video)).get_batch([7, 9])
     for frame, expected in zip(samples[1].frames, clip):  # 64 x 48: the middle 48 columns, at two thirds of the size
         expected = np.asarray(Image.fromarray(expected[:, 8:56]).resize((32, 32), Image.Resampling.BICUBIC))
         assert np.abs(frame.permute(1, 2, 0).numpy() - expected.astype(float)).mean() < 3
@@ -47,7 +47,7 @@ def test_model_in_training_mode_is_evaluated(model, video_dir):
 
 def test_frame_folder_and_video_agree(reconstructor, video_dir, tmp_path):
     video = video_dir / 'a.mp4'
-    for number, frame in enumerate(DecordReader(str(video)).get_batch(range(12))):
+    for number, frame in enumerate(VideoFileReader(str(video)).get_batch(range(12))):
         Image.fromarray(frame).save(tmp_path / f'{number}.png')
     for one, other in zip(reconstructor(video), reconstructor(tmp_path)):
         assert torch.equal(one.reconstruction, other.reconstruction)
@@ -65,7 +65,7 @@ def test_video(reconstructor, video_dir, tmp_path):
     path = tmp_path / 'new' / 'video.mp4'
     errors = reconstructor.write_video(video_dir / 'a.mp4', path, gap=4)
     assert [entry.name for entry in path.parent.iterdir()] == ['video.mp4']
-    written = DecordReader(str(path))
+    written = VideoFileReader(str(path))
     assert len(written) == len(errors) == 12 - 4
     samples = reconstructor(video_dir / 'a.mp4', pairs=[(i, i + 4) for i in range(8)])
     frames = written.get_batch(range(8)).astype(float)

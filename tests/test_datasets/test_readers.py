@@ -1,10 +1,11 @@
 import pickle
 
+import av
 import cv2
 import numpy as np
 import pytest
 
-from mmvidmae.datasets import DecordReader, FrameFolderReader, UnreadableClip
+from mmvidmae.datasets import FrameFolderReader, UnreadableClip, VideoFileReader
 
 
 def write_images(folder, images):
@@ -19,10 +20,10 @@ def plain(value, height=48, width=64):
     return np.full((height, width, 3), value, np.uint8)
 
 
-class TestDecordReader:
+class TestVideoFileReader:
     @pytest.mark.parametrize('name', ['a.mp4', 'c.avi', 'd.mkv', 'f f.mp4'])
     def test_reads_the_frames_asked_for(self, video_dir, frame_number, name):
-        reader = DecordReader(str(video_dir / name))
+        reader = VideoFileReader(str(video_dir / name))
         last = len(reader) - 1
         indices = [0, 1, last // 2, last]
         frames = reader.get_batch(indices)
@@ -30,35 +31,49 @@ class TestDecordReader:
         assert frames.dtype == np.uint8
         assert [frame_number(frame) for frame in frames] == indices
 
+    @pytest.mark.parametrize('suffix', ['mp4', 'mkv', 'avi'])  # AVI does not say when a frame is shown
+    @pytest.mark.parametrize('b_frames', [0, 3])
+    def test_any_frame_is_what_plain_decoding_gives(self, tmp_path, write_video, suffix, b_frames):
+        """However it is reached, with frames passed over, reordered, or counted."""
+        noise = np.random.default_rng(0).integers(0, 255, (40, 48, 64, 3), np.uint8)
+        options = ('-c:v', 'libx264', '-g', '15', '-bf', str(b_frames))
+        path = str(write_video(tmp_path / f'a.{suffix}', noise, options=options))
+        with av.open(path) as container:
+            plainly = np.stack([frame.to_ndarray(format='rgb24') for frame in container.decode(video=0)])
+        reader = VideoFileReader(path)
+        assert len(reader) == len(plainly) == 40
+        for indices in ([39], [0, 39], [3, 4, 17], [14, 15, 16, 29, 30], [7]):
+            assert np.array_equal(reader.get_batch(indices), plainly[indices]), indices
+
     def test_is_rgb(self, tmp_path, write_video):
         red = np.zeros((3, 48, 64, 3), np.uint8)
         red[..., 0] = 255
-        frame = DecordReader(str(write_video(tmp_path / 'red.mp4', red))).get_batch([1])[0]
+        frame = VideoFileReader(str(write_video(tmp_path / 'red.mp4', red))).get_batch([1])[0]
         assert frame[..., 0].min() > 240
         assert frame[..., 1:].max() < 15
 
     def test_one_frame(self, tmp_path, write_video):
-        reader = DecordReader(str(write_video(tmp_path / 'one.mp4', 1)))
+        reader = VideoFileReader(str(write_video(tmp_path / 'one.mp4', 1)))
         assert len(reader) == 1
         assert reader.get_batch([0]).shape == (1, 48, 64, 3)
 
     def test_bad_clip(self, unopenable):
         with pytest.raises(UnreadableClip) as caught:
-            DecordReader(str(unopenable))
+            VideoFileReader(str(unopenable))
         assert caught.value.path == str(unopenable)
         reason = {'missing.mp4': 'No such file', 'empty.mp4': 'the file is empty'}
         assert reason.get(unopenable.name, 'not a readable video') in caught.value.reason
         assert 'workspace' not in caught.value.reason, "the decoder's source positions say nothing to a user"
 
     def test_error_in_mid_file(self, bad_clips):
-        reader = DecordReader(str(bad_clips / 'damaged.mp4'))
+        reader = VideoFileReader(str(bad_clips / 'damaged.mp4'))
         assert len(reader) == 40
         with pytest.raises(UnreadableClip, match=r'damaged\.mp4: cannot decode frames 38 to 39'):
             reader.get_batch([38, 39])
 
     def test_folder_in_place_of_a_file(self, tmp_path):
         with pytest.raises(UnreadableClip):
-            DecordReader(str(tmp_path))
+            VideoFileReader(str(tmp_path))
 
 
 class TestFrameFolderReader:

@@ -7,7 +7,6 @@ from torchvision.transforms import InterpolationMode, RandomResizedCrop
 from torchvision.transforms.v2 import functional as F
 
 from mmvidmae.datasets import (
-    DecordReader,
     LoadFramePairs,
     PackPairs,
     PairCenterCrop,
@@ -16,6 +15,7 @@ from mmvidmae.datasets import (
     PairResize,
     SampleFramePairs,
     UnreadableClip,
+    VideoFileReader,
     pair_collate,
 )
 
@@ -275,6 +275,6 @@ class TestPackAndCollate:
 
 
 def test_a_decoding_error_passes_through(bad_clips):
-    reader = DecordReader(str(bad_clips / 'damaged.mp4'))
+    reader = VideoFileReader(str(bad_clips / 'damaged.mp4'))
     with pytest.raises(UnreadableClip):
         LoadFramePairs()(dict(reader=reader, frame_ids=np.array([[38, 39]])))

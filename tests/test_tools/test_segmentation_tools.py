@@ -12,7 +12,7 @@ from mmengine.config import Config
 from PIL import Image
 
 from mmvidmae.apis import VideoSegmenter, get_model
-from mmvidmae.datasets import DecordReader
+from mmvidmae.datasets import VideoFileReader
 from mmvidmae.evaluation.id_maps import read_id_map
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -90,7 +90,7 @@ def test_segmenting_a_folder(davis, trained, tmp_path, call_tool, capsys):
         *('--masks', tmp_path / 'masks', '--video', tmp_path / 'drawn.mp4'),
     )
     masks = [read_id_map(path) for path in sorted((tmp_path / 'masks').iterdir())]
-    assert len(masks) == len(DecordReader(str(tmp_path / 'drawn.mp4'))) == 5
+    assert len(masks) == len(VideoFileReader(str(tmp_path / 'drawn.mp4'))) == 5
     assert np.array_equal(masks[0], read_id_map(mask))
     assert (masks[2][late == 6] == 6).all()
     assert not any((ids == 6).any() for ids in masks[:2])

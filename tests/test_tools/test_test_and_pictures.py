@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from tiny_runs import build, tiny_config
 
-from mmvidmae.datasets import DecordReader
+from mmvidmae.datasets import VideoFileReader
 
 
 @pytest.fixture(scope='module')
@@ -59,7 +59,7 @@ def test_visualize_reconstruction(trained, video_dir, tmp_path, call_tool, capsy
     assert all(picture.startswith(b'\x89PNG') for picture in pictures)
     call_tool(tool, *model, video_dir / 'e.mp4', '--gap', '5', '9', '-o', 'all.mp4')
     assert 'all.mp4: 31 pairs' in capsys.readouterr().out
-    assert len(DecordReader(str(tmp_path / 'all.mp4'))) == 36 - 5
+    assert len(VideoFileReader(str(tmp_path / 'all.mp4'))) == 36 - 5
 
     for arguments, message in [
         ([video_dir / 'e.mp4', '--frames', '3', '99'], 'number of frames of'),

@@ -9,7 +9,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmvidmae.datasets import DecordReader
+from mmvidmae.datasets import VideoFileReader
 
 pytest.importorskip('mmdet')
 ROOT = Path(__file__).resolve().parents[2]
@@ -105,7 +105,7 @@ def test_tracking_a_folder(sequences, checkpoint, tmp_path, call_tool, capsys):
     assert boxes.shape == (22, 4)
     assert np.allclose(boxes, told['boxes_xywh'], atol=1e-3)
     assert told['scores'][0] == 1
-    assert len(DecordReader(str(tmp_path / 't.mp4'))) == 22
+    assert len(VideoFileReader(str(tmp_path / 't.mp4'))) == 22
     for arguments, message in (
         (('--box', 8, 6, 0, 16, '-o', 'x.txt'), 'no positive, finite area'),
         (('--box', 8, 6, 16, 16, '-o', 'x.doc'), 'x.doc: neither .txt, .json nor the name of a video'),

@@ -18,14 +18,14 @@ from pathlib import Path
 
 from common import add_job_arguments, finish, run_all, run_tool
 
-from mmvidmae.datasets import DecordReader, UnreadableClip
+from mmvidmae.datasets import UnreadableClip, VideoFileReader
 from mmvidmae.datasets.sources import read_list, scan
 
 
 def decode(path: str, quick: bool) -> str | None:
     """Reads a video; gives None or what is wrong with it."""
     try:
-        reader = DecordReader(path)
+        reader = VideoFileReader(path)
         last = len(reader) - 1
         if quick:
             reader.get_batch(sorted({0, last // 2, last}))
