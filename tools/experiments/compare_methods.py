@@ -31,7 +31,7 @@ if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its 
 import mmengine  # noqa: E402
 import torch  # noqa: E402
 from measures import JOBS  # noqa: E402
-from report import read_result, write_report  # noqa: E402
+from report import RANDOM, RANDOM_ENCODER, read_result, write_report  # noqa: E402
 from small_pretraining import METHODS, prepare  # noqa: E402
 
 from mmvidmae.utils.files import whole_file  # noqa: E402
@@ -61,9 +61,6 @@ ABLATIONS: dict[str, dict[str, tuple[str, str, dict[str, Any]]]] = {
     },
 }
 """What is varied: for each value the name of its run, its method and its changes of the method's config."""
-
-RANDOM = ('mae', 'dropmae')
-"""Whose random encoders stand for all: without and with frame identities."""
 
 SAVES = 4
 """Checkpoints of a run of the main table."""
@@ -129,7 +126,7 @@ def plan(args: argparse.Namespace, pairs_an_epoch: int) -> list[Job]:
 
     def add_frozen(label: str, model: dict, checkpoint: str | None, side: int, needs: str = '') -> None:
         if args.davis:
-            cost = 0.42 * args.frames * (side / 192) ** 3 * 6
+            cost = 0.35 * args.frames * (side / 192) ** 3 * 6
             more = dict(davis=str(args.davis), short_side=side, frames=args.frames)
             add(f'frozen{side}-{label}', 'frozen', cost, needs, out=out, checkpoint=checkpoint, **more, **model)
 
@@ -139,11 +136,12 @@ def plan(args: argparse.Namespace, pairs_an_epoch: int) -> list[Job]:
         for method in args.methods:
             model, needs = run(method, {}, seed), f'pretrain-{method}-{seed}'
             add_early(f'{method}-{seed}', model, last[method], needs)
-            add_early(f'random-{method}-{seed}', model, None)
             for side in args.short_sides:
                 add_frozen(f'{method}-{seed}', model, last[method], side, needs)
-        for side in args.short_sides:  # encoders without and with frame identities
-            for method in RANDOM:
+        for method in dict.fromkeys(RANDOM.values()):
+            add_early(f'random-{method}-{seed}', run(method, {}, seed), None)
+        for method in dict.fromkeys(RANDOM_ENCODER.values()):
+            for side in args.short_sides:
                 add_frozen(f'random-{method}-{seed}', run(method, {}, seed), None, side)
         starts = {'random': None, **last}
         for start, checkpoint in starts.items():
@@ -151,13 +149,13 @@ def plan(args: argparse.Namespace, pairs_an_epoch: int) -> list[Job]:
             more = dict(out=out, checkpoint=checkpoint, seed=seed, iters=args.iters)
             if args.sot_train:
                 sot = dict(train=str(args.sot_train), test=str(args.sot_test))
-                add(f'track-{name}', 'track', 1.1 * args.iters + 60, needs or '', name=f'track-{name}', **sot, **more)
+                add(f'track-{name}', 'track', 1.1 * args.iters + 25, needs or '', name=f'track-{name}', **sot, **more)
             if args.davis:
-                split = dict(davis=str(args.davis), train=args.davis_train, test=args.davis_test)
+                split = dict(davis=str(args.davis), train=args.davis_train, test=args.davis_test, frames=args.frames)
                 add(
                     f'segment-{name}',
                     'segment',
-                    2 * args.iters + 60,
+                    2 * args.iters + 3 * args.frames,
                     needs or '',
                     name=f'segment-{name}',
                     **split,
@@ -207,7 +205,8 @@ def do(job: Job, out: Path) -> None:
     result = JOBS[job.kind](**job.arguments)
     seconds = round(time.perf_counter() - start, 1)
     with whole_file(out / 'results' / f'{job.name}.json') as part:
-        content = dict(job=job.name, arguments=job.arguments, seconds=seconds, result=result)
+        cpu = round(sum(os.times()[:4]), 1)  # says more than seconds on a machine that others use, too
+        content = dict(job=job.name, arguments=job.arguments, seconds=seconds, cpu_seconds=cpu, result=result)
         part.write_text(json.dumps(content, indent=1) + '\n')
 
 
@@ -285,7 +284,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument('--sot-test', type=Path, help='folder of sequences to test it on')
     parser.add_argument('--methods', nargs='+', choices=METHODS, default=METHODS)
     parser.add_argument('--epochs', type=int, default=16, help='of pre-training (default: %(default)s)')
-    parser.add_argument('--ablation-epochs', type=int, default=5, help='0 for no ablations (default: %(default)s)')
+    parser.add_argument('--ablation-epochs', type=int, default=4, help='0 for no ablations (default: %(default)s)')
     parser.add_argument('--iters', type=int, default=100, help='of fine-tuning (default: %(default)s)')
     parser.add_argument('--pairs', type=int, default=128, help='held-out pairs (default: %(default)s)')
     parser.add_argument(

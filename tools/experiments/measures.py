@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from mmcv.transforms import BaseTransform
 from mmengine.config import Config
 from mmengine.evaluator import Evaluator
 from mmengine.registry import init_default_scope
@@ -24,13 +25,25 @@ from mmvidmae.datasets.samplers import Visit
 from mmvidmae.models import PairMAE
 from mmvidmae.models.masking import mask_by_noise, seeded_uniform
 from mmvidmae.models.propagation import LabelPropagator, MaskLabels, propagate_features
-from mmvidmae.registry import DATASETS
+from mmvidmae.registry import DATASETS, TRANSFORMS
 from mmvidmae.visualization.loss_curve import read_losses
 
 CONDITIONS = ('true', 'foreign', 'identical', 'missing')
 """What stands in the place of the earlier frame."""
 
 PROTOCOLS = ('dino', 'cropmae')
+
+
+@TRANSFORMS.register_module()
+class FirstFrames(BaseTransform):
+    """Cuts a labelled video to its first frames, before they are loaded."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def transform(self, results: dict) -> dict:
+        names = ('frame_paths', 'frame_names', 'gt_paths')
+        return results | {name: results[name][: self.count] for name in names}
 
 
 def run_config(out: str, method: str, changes: dict[str, Any], epochs: int, seed: int, saves: int = 4) -> Config:
@@ -168,7 +181,7 @@ def frozen(
     propagators = {name: LabelPropagator(backbone, protocol=name) for name in PROTOCOLS}
     names = sorted(path.name for path in Path(davis, 'JPEGImages/480p').iterdir() if path.is_dir())
     pipeline = [
-        functools.partial(_first_frames, count=frames),
+        dict(type='mmvidmae.FirstFrames', count=frames),
         dict(type='mmvidmae.LoadVideoFrames', short_side=short_side, divisor=backbone.patch_size),
         dict(type='mmvidmae.PackLabelledVideo'),
     ]
@@ -196,10 +209,6 @@ def frozen(
     }
 
 
-def _first_frames(results: dict, count: int) -> dict:
-    return results | {key: results[key][:count] for key in ('frame_paths', 'frame_names', 'gt_paths')}
-
-
 def track(out: str, name: str, checkpoint: str | None, seed: int, train: str, test: str, iters: int) -> dict[str, Any]:
     """Scores of the small tracker, fine-tuned from a checkpoint."""
     config = tracker_config(train, test, iters)
@@ -208,10 +217,20 @@ def track(out: str, name: str, checkpoint: str | None, seed: int, train: str, te
 
 
 def segment(
-    out: str, name: str, checkpoint: str | None, seed: int, davis: str, train: list, test: list, iters: int
+    out: str,
+    name: str,
+    checkpoint: str | None,
+    seed: int,
+    davis: str,
+    train: list[str],
+    test: list[str],
+    frames: int,
+    iters: int,
 ) -> dict[str, Any]:
-    """Scores of the small DropSeg, fine-tuned from a checkpoint."""
+    """Scores of the small DropSeg, fine-tuned from a checkpoint, on the first frames of test sequences."""
     config = segmentation_config('dropseg', davis, train, test, iters)
+    config.test_dataloader.num_workers = 0
+    config.test_dataloader.dataset.pipeline.insert(0, dict(type='mmvidmae.FirstFrames', count=frames))
     config.work_dir = f'{out}/fine_tuning/{name}'
     return fine_tune(config, checkpoint or '', iters, seed)
 

@@ -13,7 +13,11 @@ from small_pretraining import METHODS
 
 from mmvidmae.utils.files import whole_file
 
-NAMES = dict(mae='MAE, single frames', twinmae='TwinMAE', dropmae='DropMAE', siammae='SiamMAE')
+NAMES = dict(mae='MAE', twinmae='TwinMAE', dropmae='DropMAE', siammae='SiamMAE')
+RANDOM = dict(mae='mae', twinmae='dropmae', dropmae='dropmae', siammae='siammae')
+"""As whose random weights a method begins: the same layers."""
+
+RANDOM_ENCODER = dict(RANDOM, siammae='mae')
 COLOURS = {method: f'C{number}' for number, method in enumerate(METHODS)}
 
 
@@ -57,6 +61,10 @@ def show(values: Sequence[float], digits: int = 1, scale: float = 1.0) -> str:
 def write_table(lines: list[str], title: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     lines += ['', f'## {title}', '', '| ' + ' | '.join(header) + ' |', '|:--' * len(header) + '|']
     lines += ['| ' + ' | '.join(row) + ' |' for row in rows]
+
+
+def random_name(method: str, random: dict[str, str]) -> str:
+    return f'random, as {" and ".join(NAMES[name] for name in METHODS if random[name] == method)}'
 
 
 def early_row(results: Results, label: str, seeds: Sequence[int]) -> list[str]:
@@ -109,19 +117,20 @@ def write_report(
         job = f'pretrain-{method}-{{}}'
         steps, pairs = (results.values(job, seeds, key) for key in ('steps', 'pairs'))
         seconds = results.values(job, seeds, 'seconds_a_step')
-        total = [a * b for a, b in zip(steps, seconds)]
+        cpu = [results.all[job.format(seed)]['cpu_seconds'] for seed in seeds if job.format(seed) in results.all]
         losses = [loss[-1][1] for loss in results.values(job, seeds, 'val_loss') if loss]
-        rows.append([NAMES[method], show(steps, 0), show(pairs, 0), show(seconds, 2), show(total, 0), show(losses, 3)])
-    header = ['method', 'steps', 'pairs', 'seconds a step', 'seconds', 'held-out loss']
+        rows.append([NAMES[method], show(steps, 0), show(pairs, 0), show(seconds, 2), show(cpu, 0), show(losses, 3)])
+    header = ['method', 'steps', 'pairs', 'seconds a step', 'CPU seconds', 'held-out loss']
     write_table(lines, 'Pre-training', header, rows)
 
     rows = []
-    for method in METHODS:
-        rows.append([f'random, as {NAMES[method]}', *early_row(results, f'random-{method}-{{}}', seeds)])
-        rows.append([NAMES[method], *early_row(results, f'{method}-{{}}', seeds)])
+    for method in dict.fromkeys(RANDOM.values()):
+        rows.append([random_name(method, RANDOM), *early_row(results, f'random-{method}-{{}}', seeds)])
+    rows += [[NAMES[method], *early_row(results, f'{method}-{{}}', seeds)] for method in METHODS]
     write_table(lines, 'Early measures, held-out frames', ['weights', *EARLY], rows)
 
-    labels = {'random-mae': 'random, as MAE and SiamMAE', 'random-dropmae': 'random, as TwinMAE and DropMAE', **NAMES}
+    encoders = dict.fromkeys(RANDOM_ENCODER.values())
+    labels = {f'random-{method}': random_name(method, RANDOM_ENCODER) for method in encoders} | NAMES
     header = ['weights', *(f'{protocol}, {side} px' for protocol in PROTOCOLS for side in sides)]
     rows = [
         [
@@ -216,7 +225,7 @@ def plot_curves(results: Results, seeds: Sequence[int], side: int) -> Figure:
     for panel, protocol in zip(axes, PROTOCOLS):
         panel.set(xlabel='step', ylabel='J&F', title=protocol)
         for method in METHODS:
-            random = 'dropmae' if method in ('twinmae', 'dropmae') else 'mae'
+            random = RANDOM_ENCODER[method]
             zero = results.values(f'frozen{side}-random-{random}-{{}}', seeds, protocol, 'J&F-Mean')
             if zero:
                 panel.axhline(np.mean(zero), color=COLOURS[random], linestyle='--', alpha=0.6)
@@ -246,7 +255,7 @@ def plot_attention(results: Results, seeds: Sequence[int]) -> Figure:
             job = f'early-{prefix}{method}-{{}}'
             for panel, key in ((mass, 'attention_other'), (found, 'attention_accuracy')):
                 if layers := results.values(job, seeds, key):
-                    label = f'{NAMES[method]}{", random" if prefix else ""}'
+                    label = random_name(method, RANDOM) if prefix else NAMES[method]
                     panel.plot(np.mean(layers, axis=0), color=COLOURS[method], label=label, **style)
             if not prefix and (chance := results.values(job, seeds, 'attention_chance')):
                 found.axhline(np.mean(chance), color=COLOURS[method], linestyle=':')
@@ -258,20 +267,23 @@ def plot_attention(results: Results, seeds: Sequence[int]) -> Figure:
 def plot_past(results: Results, seeds: Sequence[int]) -> Figure:
     """Loss with another earlier frame; matching by features, layer by layer."""
     figure, (past, features) = panels(2)
-    past.set(ylabel='loss on the later frame', xticks=range(len(METHODS)), xticklabels=[NAMES[m][:7] for m in METHODS])
+    past.set(
+        ylabel='loss on the later frame', xticks=range(len(METHODS)), xticklabels=[NAMES[method] for method in METHODS]
+    )
     for number, condition in enumerate(CONDITIONS):
         for place, method in enumerate(METHODS):
             values = results.values(f'early-{method}-{{}}', seeds, 'loss', condition)
             if values:
                 label = f'earlier frame: {condition}' if method == 'dropmae' else None
                 past.bar(place + 0.2 * (number - 1.5), np.mean(values), 0.2, color=f'C{number + 4}', label=label)
-    past.legend(fontsize=8)
+    past.set_ylim(top=1.4 * past.get_ylim()[1])
+    past.legend(fontsize=8, ncols=2)
     features.set(xlabel='layer of the encoder', ylabel='moved patches found by features')
     for method in METHODS:
         for prefix, style in {'': dict(marker='o'), 'random-': dict(linestyle='--', alpha=0.6)}.items():
             layers = results.values(f'early-{prefix}{method}-{{}}', seeds, 'feature_accuracy')
             if layers:
-                label = f'{NAMES[method]}{", random" if prefix else ""}'
+                label = random_name(method, RANDOM) if prefix else NAMES[method]
                 features.plot(np.mean(layers, axis=0), color=COLOURS[method], label=label, **style)
     features.legend(fontsize=7)
     return figure
