@@ -65,8 +65,8 @@ ABLATIONS: dict[str, dict[str, tuple[str, str, dict[str, Any]]]] = {
 SAVES = 4
 """Checkpoints of a run of the main table."""
 
-PAIRS_A_SECOND = 11.0
-"""Of pre-training on one core of 2026; for the estimate only, which adapts as the work goes on."""
+STEP_SECONDS = dict(mae=1.8, twinmae=1.8, dropmae=2.4, siammae=2.4)
+"""Of a step of 32 pairs on one core; for the first estimate only, which adapts as the work goes on."""
 
 
 class Job(NamedTuple):
@@ -87,7 +87,7 @@ class Job(NamedTuple):
     cost: float
 
 
-def plan(args: argparse.Namespace, pairs_an_epoch: int) -> list[Job]:
+def plan(args: argparse.Namespace, steps_an_epoch: int) -> list[Job]:
     """All jobs, those of the main table first."""
     jobs: dict[str, Job] = {}
     out = str(args.out)
@@ -96,7 +96,7 @@ def plan(args: argparse.Namespace, pairs_an_epoch: int) -> list[Job]:
         jobs.setdefault(name, Job(name, kind, arguments, needs, cost))
 
     def add_run(name: str, method: str, changes: dict, epochs: int, seed: int, saves: int) -> str:
-        cost = epochs * pairs_an_epoch / PAIRS_A_SECOND + 40
+        cost = epochs * steps_an_epoch * STEP_SECONDS[method] + 10 * saves
         add(
             f'pretrain-{name}',
             'pretrain',
@@ -126,7 +126,7 @@ def plan(args: argparse.Namespace, pairs_an_epoch: int) -> list[Job]:
 
     def add_frozen(label: str, model: dict, checkpoint: str | None, side: int, needs: str = '') -> None:
         if args.davis:
-            cost = 0.35 * args.frames * (side / 192) ** 3 * 6
+            cost = 0.4 * args.frames * (side / 192) ** 3 * 6
             more = dict(davis=str(args.davis), short_side=side, frames=args.frames)
             add(f'frozen{side}-{label}', 'frozen', cost, needs, out=out, checkpoint=checkpoint, **more, **model)
 
@@ -314,10 +314,10 @@ def main() -> None:
     if not (args.out / 'clips.txt').exists():
         prepare(args.videos, args.out)
     visits = len((args.out / 'clips.txt').read_text().splitlines())
-    pairs_an_epoch = visits // 4 // 8 * 8 * 4  # 4 pairs of each clip of an effective epoch, 8 clips a step
-    if not pairs_an_epoch:
+    steps_an_epoch = visits // 4 // 8  # an effective epoch visits a quarter of the clips, a step 8, for 4 pairs each
+    if not steps_an_epoch:
         parser.error(f'{args.out / "clips.txt"} lists {visits} clips: a step needs 32')
-    jobs = plan(args, pairs_an_epoch)
+    jobs = plan(args, steps_an_epoch)
     left = [job for job in jobs if not is_done(job, args.out)]
     cost = sum(job.cost for job in left) / args.jobs / 60
     print(f'{len(jobs)} jobs, {len(left)} to do: about {cost:.0f} minutes with {args.jobs} processes', flush=True)
