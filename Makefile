@@ -1,9 +1,10 @@
 # make demo   pre-train two small models on real clips            make test   lint and the whole test suite
 # make core   only the set-up of make demo                        make full   only the set-up of make test
+# make docs-check   runs every command of the documentation, with tiny data; pages: PAGES='README.md docs/data.md'
 # make bench  speed against the references, small and quick: tools/benchmarks (docs/benchmarks.md)
-# Options, as NAME=value: VIDEOS  PYTHON  VENV  TORCH_INDEX_URL  PYTEST_ARGS   (docs/install.md)
+# Options, as NAME=value: VIDEOS  PAGES  PYTHON  VENV  TORCH_INDEX_URL  PYTEST_ARGS   (docs/install.md)
 .NOTPARALLEL:
-.PHONY: help core full demo lint test bench
+.PHONY: help core full demo lint test docs-check bench
 
 VENV ?= .venv
 CANDIDATES := $(or $(PYTHON),python3.11 python3.12 python3.10 python3)
@@ -32,6 +33,9 @@ lint: full
 
 test: lint
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 $$PYTEST_ARGS
+
+docs-check: full
+	OMP_NUM_THREADS=1 $(RUN) tests/docs_check.py $(PAGES)
 
 bench: full
 	$(RUN) tools/benchmarks/pretraining_step.py dropmae --arch small --img-size 112 --repeats 3

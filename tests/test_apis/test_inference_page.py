@@ -1,20 +1,15 @@
 """Every line of docs/inference.md runs as it stands."""
 
-import os
-import re
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
+from docs_check import checks_of, run_python
+from docs_pages import ROOT, read_blocks
 from PIL import Image
 
 from mmvidmae.apis import get_model, list_models, model_zoo
 from mmvidmae.registry import MODELS
 
-ROOT = Path(__file__).resolve().parents[2]
-BLOCKS = re.findall(r'```(python|bash)\n(.*?)```', (ROOT / 'docs' / 'inference.md').read_text('utf-8'), re.DOTALL)
+PAGE = ROOT / 'docs/inference.md'
 NAME = 'siammae_vit-small-p16_16xb64-amp-coslr-400e_k400'
 SMALL = dict(backbone=dict(img_size=64), masking=dict(mask_ratio=(0.0, 0.75)), neck=dict(depth=1))
 """What differs from the recipe that the page uses, to save time."""
@@ -40,13 +35,9 @@ def folder(tmp_path, write_video, monkeypatch):
 
 def test_page(folder):
     names = {}
-    environment = dict(os.environ, PATH=f'{Path(sys.executable).parent}{os.pathsep}{os.environ["PATH"]}')
-    for language, code in BLOCKS:
-        if language == 'python':
-            exec(code, names)  # the page is ours
-        else:
-            done = subprocess.run(['bash', '-e', '-c', code], env=environment, capture_output=True, text=True)
-            assert done.returncode == 0, done.stderr
+    for _, manner, _, check in checks_of(PAGE, names):
+        if manner == 'run':
+            check()
 
     assert NAME in list_models('siammae*p16')
     assert names['features'].shape == (2, 384, 4, 6)
@@ -56,6 +47,8 @@ def test_page(folder):
     assert (folder / 'pairs.png').is_file()
     assert (folder / 'pairs.mp4').is_file()
     (encoder,) = (folder / 'published').glob('siammae_encoder-*.pth')
+    *_, backbone = read_blocks(PAGE)
+    run_python(backbone, names)
     names['backbone']['init_cfg']['checkpoint'] = str(encoder)
     backbone = MODELS.build({**names['backbone'], **SMALL['backbone']})
     backbone.init_weights()

@@ -2,11 +2,11 @@
 
 import math
 import re
-import textwrap
 from pathlib import Path
 
 import pytest
 import torch
+from docs_pages import read_blocks
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import (
@@ -257,8 +257,7 @@ def test_schedules_of_all_lengths_are_alike():
 
 def test_readme_shows_configs_that_work(tmp_path):
     """The recipe in configs/README.md, the one for own videos, and the change of size on top of it."""
-    blocks = re.findall(r'```python\n(.*?)```', (CONFIGS / 'README.md').read_text(), flags=re.DOTALL)
-    recipe, own, size = (textwrap.dedent(block) for block in blocks)
+    recipe, own, size = (block.code for block in read_blocks(CONFIGS / 'README.md'))
     (tmp_path / '_base_').symlink_to(CONFIGS / '_base_')
     (tmp_path / 'mine').mkdir()
     own_smaller = own.replace('\ntrain_dataloader', f'\n{size}\ntrain_dataloader')

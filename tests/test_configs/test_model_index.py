@@ -99,12 +99,3 @@ def test_readme_lists_every_config_with_its_numbers(method, measured):
     for path in recipes(method):
         numbers = [float(cell) for cell in re.findall(r'\| *(\d+\.\d\d) (?=\|)', rows[path.name])]
         assert numbers == [round(value / scale, 2) for value, scale in zip(measured[path.stem], (1e6, 1e6, 1e9))]
-
-
-@pytest.mark.parametrize(
-    'page', ['configs/README.md', 'configs/dropmae/README.md', 'configs/siammae/README.md', 'docs/recipes.md']
-)
-def test_links_lead_somewhere(page):
-    text = (ROOT / page).read_text()
-    for target in re.findall(r'\]\((?!https?:)([^)#]+)', text):
-        assert (ROOT / page).parent.joinpath(target).exists(), target

@@ -1,7 +1,6 @@
 """Whole conversions: what is recognised, mapped, refused and adapted, as functions and as a command."""
 
 import importlib.util
-import re
 import shlex
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from docs_pages import read_blocks
 from mmengine.registry import DefaultScope
 from mmpretrain.registry import MODELS
 from torch import nn
@@ -345,7 +345,8 @@ def test_commands_of_the_documentation(tmp_path, monkeypatch, convert, our_state
     torch.save(dict(net=foreign_state('droptrack')), 'DropTrack_k700_800E_alldata.pth.tar')
     torch.save(dict(model=foreign_state('rsp')), 'rsp_vits16.pth')
     torch.save(dict(state_dict=our_state('dropmae')), 'work_dirs/my_dropmae/epoch_400.pth')
-    commands = [shlex.split(line) for line in re.findall(r'^python \S+/convert\.py \S+\..*$', DOCS.read_text(), re.M)]
+    blocks = [block for block in read_blocks(DOCS) if (block.language, block.manner) == ('bash', 'run')]
+    commands = [shlex.split(command) for block in blocks for _, command in block.commands()]
     assert len(commands) == 9
     for _, tool, *args in commands:
         assert TOOL.samefile(TOOL.parents[2] / tool)

@@ -2,7 +2,7 @@
 encoders with the same schedule and seeds on some sequences of DAVIS, and score it on others.
 
 Example:
-    python tools/experiments/small_segmentation.py dropseg data/DAVIS work_dirs/small_dropseg \\
+    python tools/experiments/small_segmentation.py work_dirs/small_dropseg --model dropseg --davis data/DAVIS \\
         --train blackswan car-shadow dog --test drift-chicane libby --start random --start dropmae=dropmae.pth
 """
 
