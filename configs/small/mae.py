@@ -1,4 +1,4 @@
-# MAE on single frames, with the same budget: the two frames of a pair are two pictures, each cropped, flipped and masked
+# MAE on single frames, with the same budget: the frames of a pair are two pictures, each cropped, flipped and masked
 # (75 %) by itself, and neither encoder nor decoder sees the other one.
 _base_ = './dropmae.py'
 

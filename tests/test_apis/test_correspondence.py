@@ -95,8 +95,8 @@ def test_features_of_pixels_find_shifted_noise():
 
 
 def aim_attention(model, motion: KnownMotion, columns: int) -> None:
-    """Make the first attention of a decoder of one head look from each patch of the later frame at the one ``columns``
-    to the right in the earlier frame: its tokens for one pair are linearly independent, so weights can be solved for."""
+    """Make the first attention of a decoder of one head look from each patch of the later frame at that ``columns``
+    to the right in the earlier frame: its tokens for one pair are linearly independent, so weights can be solved."""
     block = model.neck.decoder_blocks[0]
     attn = next(getattr(block, name) for name in ('cross_attn', 'attn', 'self_attn') if hasattr(block, name))
     seen = []
