@@ -33,6 +33,18 @@ from mmvidmae.models.layers import CrossBlock
 from mmvidmae.registry import STRATEGIES
 
 
+def _wrapper() -> dict:
+    """How a model is sharded, as arguments of FSDP."""
+    policy = ModuleWrapPolicy({TransformerEncoderLayer, CrossBlock})
+    device = torch.device('cpu') if get_device() == 'cpu' else int(os.environ.get('LOCAL_RANK', 0))
+    return dict(use_orig_params=True, auto_wrap_policy=policy, device_id=device)  # groups need the original parameters
+
+
+def shard(model: nn.Module) -> FSDP:
+    """A model as :class:`FSDPStrategy` shards it."""
+    return FSDP(model, **_wrapper())
+
+
 @STRATEGIES.register_module()
 class FSDPStrategy(_FSDPStrategy):
     """MMEngine's strategy of the same name, for transformers of mmpretrain and ours: each block is sharded by itself.
@@ -47,14 +59,8 @@ class FSDPStrategy(_FSDPStrategy):
     """
 
     def __init__(self, *, model_wrapper: dict | None = None, **kwargs) -> None:
-        wrapper = dict(
-            type='MMFullyShardedDataParallel',
-            use_orig_params=True,  # for parameter groups
-            auto_wrap_policy=ModuleWrapPolicy({TransformerEncoderLayer, CrossBlock}),
-        )
-        super().__init__(model_wrapper={**wrapper, **(model_wrapper or {})}, state_dict_cfg='full', **kwargs)
+        super().__init__(model_wrapper={**_wrapper(), **(model_wrapper or {})}, state_dict_cfg='full', **kwargs)
         if get_device() == 'cpu':
-            self.model_wrapper['device_id'] = torch.device('cpu')
             # torch frees the originals after the copy, which are the same here
             self.state_dict_config.offload_to_cpu = self.optim_state_dict_config.offload_to_cpu = False
 

@@ -1,0 +1,218 @@
+"""What gradient checkpointing, torch.compile and more processes do to a training step (forward, backward, AdamW).
+
+Step times are medians; the plain, checkpointed and compiled steps take turns in one process, and a process alone takes
+turns with all of them together. Memory is the peak of weights, gradients, optimiser and activations of a process, each
+measured in processes of its own. Before a figure is printed, losses are compared.
+
+Example:
+    python tools/benchmarks/scaling.py dropmae                            # ViT-B/16, 224 px, batch 2, fp32, one thread
+    python tools/benchmarks/scaling.py siammae --parts compile --threads 2
+    python tools/benchmarks/scaling.py dropmae --arch large --batch 1 --parts processes
+    python tools/benchmarks/scaling.py dropmae --device cuda --amp bfloat16 --batch 64 --parts checkpointing compile
+"""
+
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
+    sys.path.insert(0, str(ROOT))
+
+import torch  # noqa: E402
+import torch.distributed as dist  # noqa: E402
+from side_by_side import machine, synchronise, take_turns  # noqa: E402
+from torch import multiprocessing, nn  # noqa: E402
+from torch.nn.parallel import DistributedDataParallel  # noqa: E402
+
+from mmvidmae.compat.fsdp import shard  # noqa: E402
+from mmvidmae.models.selfsup import DropMAE, SiamMAE  # noqa: E402
+
+
+class Step:
+    """A training step, always of the same pairs.
+
+    Args:
+        args: Of the command line.
+        wrap: What makes a distributed model of a model.
+        **options: ``with_cp`` or ``compile``.
+    """
+
+    def __init__(
+        self, args: argparse.Namespace, wrap: Callable[[nn.Module], nn.Module] | None = None, **options
+    ) -> None:
+        self.device = torch.device(args.device)
+        self.amp = getattr(torch, args.amp) if args.amp else None
+        torch.manual_seed(0)
+        part = dict(with_cp=options.pop('with_cp', False))
+        backbone = dict(arch=args.arch, img_size=args.img_size, patch_size=args.patch_size, **part)
+        model = dict(dropmae=DropMAE, siammae=SiamMAE)[args.method](backbone=backbone, neck=part, **options)
+        self.model = (wrap or nn.Identity())(model.to(self.device).train())
+        self.optimizer = torch.optim.AdamW(
+            self.model.parameters(), 1e-4, (0.9, 0.95), weight_decay=0.05, fused=self.device.type == 'cuda'
+        )
+        self.frames = torch.randn(args.batch, 2, 3, args.img_size, args.img_size, device=self.device)
+
+    def __call__(self) -> float:
+        """Take the step; returns its loss."""
+        self.optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(self.device.type, self.amp) if self.amp else nullcontext():
+            loss = self.model(self.frames, mode='loss')['loss']
+        loss.backward()
+        self.optimizer.step()
+        return loss.item()
+
+
+def resident(what: str) -> float:
+    """GiB of memory that this process has now (``'VmRSS'``) or had at most (``'VmHWM'``; ru_maxrss is the parent's)."""
+    (line,) = (line for line in Path('/proc/self/status').read_text().splitlines() if line.startswith(what))
+    return int(line.split()[1]) / 2**20
+
+
+def in_processes(function: Callable, number: int, args: argparse.Namespace) -> object:
+    """Call ``function(args)`` in new processes, a group if there are several; what the first one returns."""
+    context = multiprocessing.get_context('spawn')
+    results = context.SimpleQueue()
+    with tempfile.TemporaryDirectory() as folder:
+        store = f'file://{folder}/store'
+        workers = [
+            context.Process(target=_work, args=(function, rank, number, store, args, results)) for rank in range(number)
+        ]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+    if any(worker.exitcode for worker in workers):
+        sys.exit('a process failed, see above')
+    return results.get()
+
+
+def _work(function: Callable, rank: int, number: int, store: str, args: argparse.Namespace, results) -> None:
+    torch.set_num_threads(args.threads)
+    os.environ['LOCAL_RANK'] = str(rank)
+    if args.device == 'cuda':
+        torch.cuda.set_device(rank)
+    if number > 1:
+        backend = 'nccl' if args.device == 'cuda' else 'gloo'
+        dist.init_process_group(backend, init_method=store, rank=rank, world_size=number)
+    result = function(args)
+    if rank == 0:
+        results.put(result)
+    if number > 1:
+        dist.barrier()
+        dist.destroy_process_group()
+
+
+def peak(args: argparse.Namespace) -> float:
+    """GiB that two steps of ``args.variant`` need above what the process had before there was a model."""
+    before = resident('VmRSS')
+    step = Step(args, **VARIANTS[args.variant])
+    step()
+    step()
+    if args.device == 'cuda':
+        return torch.cuda.max_memory_allocated() / 2**30
+    return resident('VmHWM') - before
+
+
+def one_against_all(args: argparse.Namespace) -> dict[str, float]:
+    """Seconds of a step of rank 0 alone, and of all ranks with DDP and FSDP, in turns."""
+    device = torch.device(args.device)
+    names = ('plain', 'DDP', 'FSDP')
+    steps = {name: Step(args, **VARIANTS[name]) for name in names if name != 'plain' or dist.get_rank() == 0}
+    seconds = {name: [] for name in names}
+    losses = {}
+    for repeat in range(args.repeats + 1):
+        for name in names:
+            dist.barrier()
+            start = time.perf_counter()
+            if name in steps:
+                losses.setdefault(name, steps[name]())
+            synchronise(device)
+            if repeat:
+                seconds[name].append(time.perf_counter() - start)
+    if dist.get_rank() == 0:
+        compare(losses)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def compare(losses: dict[str, float]) -> None:
+    """First losses, which differ by rounding and, compiled, by the drops of DropMAE."""
+    if max(losses.values()) - min(losses.values()) > 0.01 * min(losses.values()):
+        sys.exit(f'these are not the same step: first losses {losses}')
+
+
+VARIANTS = {
+    'plain': dict(),
+    'checkpointed': dict(with_cp=True),
+    'compiled': dict(compile=True),
+    'DDP': dict(wrap=DistributedDataParallel),
+    'FSDP': dict(wrap=shard),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('method', choices=('dropmae', 'siammae'))
+    parts = ('checkpointing', 'compile', 'processes')
+    parser.add_argument('--parts', nargs='+', choices=parts, default=parts, help='what to measure (default: all)')
+    parser.add_argument('--arch', help="of the encoder (default: 'base' for DropMAE, 'small' for SiamMAE)")
+    parser.add_argument('--img-size', type=int, default=224)
+    parser.add_argument('--patch-size', type=int, default=16)
+    parser.add_argument('--batch', type=int, default=2, help='pairs of a process (default: %(default)s)')
+    parser.add_argument('--repeats', type=int, default=5)
+    parser.add_argument('--processes', type=int, default=2)
+    parser.add_argument('--threads', type=int, default=1, help='of a process (default: %(default)s)')
+    parser.add_argument('--device', choices=('cpu', 'cuda'), default='cpu')
+    parser.add_argument('--amp', choices=('bfloat16', 'float16'))
+    args = parser.parse_args()
+    args.arch = args.arch or ('base' if args.method == 'dropmae' else 'small')
+    device = torch.device(args.device)
+    torch.set_num_threads(args.threads)
+    print(
+        f'{args.method} {args.arch}/{args.patch_size}, {args.img_size} px, batch {args.batch}, {args.amp or "float32"}'
+    )
+    print(f'{machine(device)}, medians of {args.repeats}')
+
+    seconds = {}
+    names = [name for name, part in (('checkpointed', 'checkpointing'), ('compiled', 'compile')) if part in args.parts]
+    if names:
+        steps, losses = {}, {}
+        for name in ('plain', *names):
+            steps[name] = Step(args, **VARIANTS[name])
+            start = time.perf_counter()
+            torch.manual_seed(1)
+            losses[name] = steps[name]()
+            if name == 'compiled':
+                print(f'compiling took {time.perf_counter() - start:.0f} s')
+        compare(losses)
+        seconds = take_turns(steps, args.repeats, device)
+        del steps
+    alone, number = 'plain', 1
+    if 'processes' in args.parts:
+        number = args.processes
+        group = in_processes(one_against_all, number, args)
+        alone = 'one process'
+        seconds |= {alone: group.pop('plain'), **group}
+
+    print(f'{"":<14}{"ms a step":>10}{"pairs/s":>9}{"GiB a process":>15}')
+    for name, value in seconds.items():
+        processes = number if name in ('DDP', 'FSDP') else 1
+        memory = ''
+        if name != 'one process':
+            args.variant = name
+            memory = f'{in_processes(peak, processes, args):15.2f}'
+        print(f'{name:<14}{1000 * value:10.1f}{processes * args.batch / value:9.2f}{memory}')
+    for name in names:
+        print(f'{name}: {seconds["plain"] / seconds[name]:.2f} times as fast as plain')
+    for name in ('DDP', 'FSDP') if number > 1 else ():
+        print(f'{name}: {number} processes do {number * seconds[alone] / seconds[name]:.2f} times the work of one')
+
+
+if __name__ == '__main__':
+    main()
