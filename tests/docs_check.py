@@ -80,7 +80,7 @@ def run_bash(code: str, before: str = '') -> None:
 def run_words(words: list[str]) -> None:
     """Runs a program, one of our tools in a fork of this process."""
     print(f'\n$ {" ".join(words)}', flush=True)
-    if words[0] == 'python' and words[1].endswith('.py'):
+    if words[0] == 'python':
         process = multiprocessing.get_context('fork').Process(target=_run_tool, args=[words[1:]])
         process.start()
         process.join(TIMEOUT)
@@ -100,10 +100,14 @@ def run_words(words: list[str]) -> None:
 
 def _run_tool(arguments: list[str]) -> None:
     """In a process of its own: what ``python ARGUMENTS`` does."""
-    sys.argv = arguments
     sys.path.remove(str(ROOT / 'tests'))
-    sys.path.insert(0, str(Path(arguments[0]).resolve().parent))
-    runpy.run_path(arguments[0], run_name='__main__')
+    if arguments[0] == '-m':
+        sys.argv = arguments[1:]
+        runpy.run_module(arguments[1], run_name='__main__', alter_sys=True)
+    else:
+        sys.argv = arguments
+        sys.path.insert(0, str(Path(arguments[0]).resolve().parent))
+        runpy.run_path(arguments[0], run_name='__main__')
 
 
 def parse_bash(code: str, before: str = '') -> None:
@@ -244,8 +248,8 @@ def checks_of(page: Path, names: dict | None = None) -> Iterator[tuple[str, str,
         yield where, 'parse', command, partial(parse_bash, command)
 
 
-def check_page(workspace: Path, page: Path, folder: Path) -> tuple[int, list[str]]:
-    """Checks a page, or the docstring of a tool, in a folder of its own.
+def check_pages(workspace: Path, pages: list[Path], folder: Path) -> tuple[int, list[str]]:
+    """Checks pages, or the docstrings of tools, in a folder of their own.
 
     Prints a line for each check; what the commands print goes to ``<folder>/log.txt``.
 
@@ -254,7 +258,7 @@ def check_page(workspace: Path, page: Path, folder: Path) -> tuple[int, list[str
     """
     from docs_workspace import copy_workspace
 
-    blocks = read_blocks(page) if page.suffix == '.md' else []
+    blocks = [block for page in pages if page.suffix == '.md' for block in read_blocks(page)]
     if problems := [problem for block in blocks for problem in problems_of(block)]:
         return len(problems), problems
     copy_workspace(workspace, folder)
@@ -264,7 +268,7 @@ def check_page(workspace: Path, page: Path, folder: Path) -> tuple[int, list[str
     with os.fdopen(os.dup(1), 'w') as screen, open('log.txt', 'w+') as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
-        for where, manner, text, check in checks_of(page):
+        for where, manner, text, check in (check for page in pages for check in checks_of(page)):
             start, size, text = time.monotonic(), log.seek(0, os.SEEK_END), ' '.join(text.split())
             result = 'ok'
             try:
@@ -294,8 +298,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument('--jobs', type=int, default=2, help='pages at the same time (default: %(default)s)')
     parser.add_argument('--folder', type=Path, help='folder to work in, which is kept (default: a temporary one)')
     args = parser.parse_args(arguments)
-    pages = [page.resolve() for page in args.pages] or [*PAGES, *TOOLS]
-    pages.sort(key=lambda page: -page.read_text('utf-8').count('```'))  # the longest first
+    pages = [page.resolve() for page in args.pages] or PAGES
+    groups = [[page] for page in sorted(pages, key=lambda page: -page.read_text('utf-8').count('```'))]  # longest first
+    if not args.pages:
+        groups.append(TOOLS)
     start = time.monotonic()
     problems = [problem for page in pages if page.suffix == '.md' for problem in broken_links(page)]
     count = 0
@@ -310,9 +316,9 @@ def main(arguments: list[str] | None = None) -> int:
 
         in_own_process(_make_workspace, root / 'workspace')
         with ThreadPoolExecutor(args.jobs) as threads:
-            folders = [root / str(number) for number in range(len(pages))]
-            check = partial(in_own_process, check_page, root / 'workspace')
-            for number, found in threads.map(check, pages, folders):
+            folders = [root / str(number) for number in range(len(groups))]
+            check = partial(in_own_process, check_pages, root / 'workspace')
+            for number, found in threads.map(check, groups, folders):
                 count += number
                 problems += found
     print(*problems, sep='\n', file=sys.stderr)

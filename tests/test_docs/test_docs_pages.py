@@ -5,7 +5,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
-from docs_check import TOOLS, Problem, check_page, parse_bash
+from docs_check import TOOLS, Problem, check_pages, parse_bash
 from docs_pages import PAGES, ROOT, Block, broken_links, docstring_commands, problems_of, read_blocks
 
 
@@ -135,7 +135,7 @@ def test_a_broken_command_is_reported_where_it_is(page, tmp_path):
     )
     (tmp_path / 'workspace').mkdir()
     with ProcessPoolExecutor(1, multiprocessing.get_context('spawn')) as process:
-        count, problems = process.submit(check_page, tmp_path / 'workspace', path, tmp_path / 'work').result()
+        count, problems = process.submit(check_pages, tmp_path / 'workspace', [path], tmp_path / 'work').result()
     assert count == 4
     bash, python = problems
     assert bash.startswith(f'{path}:6: cat missing.txt')
