@@ -3,7 +3,7 @@
 The reference (dropmae.md C): for each pair the video is opened, two frames are read at native resolution by random
 access, and each is cropped, flipped and normalised for itself with PIL. Ours reads the same clips with one and with
 four pairs a visit, and, if they are given, re-encoded ones (tools/dataset_converters/resize_videos.py). They take
-turns; figures are medians over rounds in which every clip is visited once.
+turns; figures are medians over rounds in which every clip is visited once, in seconds of one core.
 
 Example:
     python tools/benchmarks/pair_loading.py data/videos --converted data/videos_256
@@ -125,13 +125,13 @@ def main() -> None:
     candidates |= {
         name: lambda data=data: [data[number] for number in range(len(data))] for name, (data, _) in sources.items()
     }
-    seconds = take_turns(candidates, args.repeats, torch.device('cpu'))
+    seconds = take_turns(candidates, args.repeats, torch.device('cpu'), time.process_time)
     print(f'{len(reference.paths)} clips, 224 px; {machine(torch.device("cpu"))}; medians of {args.repeats} rounds')
     base = len(reference.paths) / seconds['reference']
     for name, value in seconds.items():
         data, pairs = sources.get(name, (reference.paths, 1))
         rate = len(data) * pairs / value
-        print(f'{name:<24}{rate:8.1f} pairs/s   {rate / base:6.2f} times the reference')
+        print(f'{name:<24}{rate:8.1f} pairs a core second   {rate / base:6.2f} times the reference')
 
 
 if __name__ == '__main__':

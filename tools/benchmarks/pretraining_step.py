@@ -146,7 +146,7 @@ def main() -> None:
         optimizers[name].step()
 
     optimizers = {
-        name: torch.optim.AdamW(m.parameters(), 1e-4, (0.9, 0.95), weight_decay=0.05, fused=device.type == 'cuda')
+        name: torch.optim.AdamW(m.parameters(), 1e-4, (0.9, 0.95), weight_decay=0.05, fused=name.startswith('ours'))
         for name, m in models.items()
     }
     peaks = {}

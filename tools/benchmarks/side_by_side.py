@@ -15,17 +15,25 @@ def synchronise(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def take_turns(candidates: dict[str, Callable[[], object]], repeats: int, device: torch.device) -> dict[str, float]:
-    """Median seconds of each function, called in turn; the first round only warms up."""
+def take_turns(
+    candidates: dict[str, Callable[[], object]],
+    repeats: int,
+    device: torch.device,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, float]:
+    """Median seconds of each function, called in turn; the first round only warms up.
+
+    With ``time.process_time`` as the clock, seconds of this process on one core, whatever else the machine does.
+    """
     seconds = {name: [] for name in candidates}
     for repeat in range(repeats + 1):
         for name, function in candidates.items():
             synchronise(device)
-            start = time.perf_counter()
+            start = clock()
             function()
             synchronise(device)
             if repeat:
-                seconds[name].append(time.perf_counter() - start)
+                seconds[name].append(clock() - start)
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 

@@ -31,6 +31,7 @@ optim_wrapper = dict(
         lr=1.5e-4 * 4096 / 256,  # base lr 1.5e-4 for each 256 pairs (main_pretrain_kinetics.py:180-183; README:57)
         betas=(0.9, 0.95),  # main_pretrain_kinetics.py:197
         weight_decay=0.05,  # README:58
+        fused=True,  # one pass over the parameters; the same arithmetic
     ),
     # timm 0.3.2's rule (main_pretrain_kinetics.py:196): no decay for tensors of one dimension, so none for biases and
     # norms. The mask token and the identity embeddings have more and are decayed.

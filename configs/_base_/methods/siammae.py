@@ -36,6 +36,7 @@ optim_wrapper = dict(
         lr=1.5e-4 * 2048 / 256,  # the paper's 1.5e-4, read as MAE's base lr for each 256 pairs
         betas=(0.9, 0.95),
         weight_decay=0.05,
+        fused=True,  # one pass over the parameters; the same arithmetic
     ),
     # MAE's rule (timm): no decay for tensors of one dimension, so none for biases and norms. Class and mask token have
     # more and are decayed.

@@ -114,8 +114,9 @@ class PairRandomFlip(BaseTransform):
     def transform(self, results: dict) -> dict:
         frames = results['frames']
         coins = results['rng'].random((len(frames), 1 if self.shared else 2)) < self.prob
-        flip = torch.from_numpy(coins)[..., None, None, None]
-        results['frames'] = torch.where(flip, frames.flip(-1), frames)
+        coins = np.broadcast_to(coins, (len(frames), 2)).flat
+        flipped = [frame.flip(-1) if coin else frame for frame, coin in zip(frames.flatten(0, 1), coins, strict=True)]
+        results['frames'] = torch.stack(flipped).unflatten(0, (-1, 2))
         return results
 
     def __repr__(self) -> str:
