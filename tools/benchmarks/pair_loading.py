@@ -9,14 +9,17 @@ Example:
     python tools/benchmarks/pair_loading.py data/videos --converted data/videos_256
     python tools/benchmarks/pair_loading.py data/videos --soak 50000     # memory over many reads
     python tools/benchmarks/pair_loading.py data/videos --list 500000    # start-up with a long list
+    python tools/benchmarks/pair_loading.py data/videos --workers 1 2 4  # through a data loader
 """
 
 import argparse
+import os
 import random
 import resource
 import sys
 import tempfile
 import time
+from collections import deque
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,7 +33,7 @@ from PIL import Image  # noqa: E402
 from side_by_side import machine, take_turns  # noqa: E402
 from torchvision import transforms  # noqa: E402
 
-from mmvidmae.datasets import VideoPairDataset  # noqa: E402
+from mmvidmae.datasets import VideoPairDataset, pair_collate  # noqa: E402
 from mmvidmae.datasets.sources import scan  # noqa: E402
 
 
@@ -96,6 +99,28 @@ def start_up(root: Path, lines: int) -> None:
     print(f'{len(data)} lines: {seconds:.1f} s, {resident() - before:.0f} MiB a rank, shared with its workers')
 
 
+def scaling(root: Path, workers: list[int], repeats: int) -> None:
+    """Pairs a second that the training loop gets from a data loader, by its workers."""
+    data = dataset(root, 4)
+    loaders = {
+        number: torch.utils.data.DataLoader(
+            torch.utils.data.ConcatDataset([data] * -(-256 // len(data))),  # rounds that are long against their start
+            batch_size=8,
+            num_workers=number,
+            persistent_workers=number > 0,
+            collate_fn=pair_collate,
+        )
+        for number in workers
+    }
+    turns = {str(number): lambda loader=loader: deque(loader, maxlen=0) for number, loader in loaders.items()}
+    seconds = take_turns(turns, repeats, torch.device('cpu'))
+    base = min(seconds, key=int)
+    print(f'{len(os.sched_getaffinity(0))} cores, 4 pairs a visit; medians of {repeats} rounds')
+    for number, value in seconds.items():
+        pairs = 4 * len(loaders[int(number)].dataset)
+        print(f'{number:>3} workers{pairs / value:10.1f} pairs/s   {seconds[base] / value:6.2f} times {base}')
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('videos', type=Path, help='folder of original videos')
@@ -103,8 +128,12 @@ def main() -> None:
     parser.add_argument('--repeats', type=int, default=5)
     parser.add_argument('--soak', type=int, metavar='READS', help='memory over so many reads, and nothing else')
     parser.add_argument('--list', type=int, metavar='LINES', help='start-up with so many lines, and nothing else')
+    parser.add_argument('--workers', type=int, nargs='+', help='through loaders with so many, and nothing else')
     args = parser.parse_args()
     torch.set_num_threads(1)
+    if args.workers:
+        scaling(args.videos, args.workers, args.repeats)
+        return
     if args.soak:
         soak(args.videos, args.soak)
         return
