@@ -107,20 +107,21 @@ def make_videos_with_masks(data: Path) -> None:
             (youtube / kind / '480p').rmdir()
         objects = {'1': dict(category='dog', frames=[f'{number:05d}' for number in range(length)])}
         (youtube / 'meta.json').write_text(json.dumps(dict(videos=dict(dog=dict(objects=objects)))))
-    clip = encode(data / 'jhmdb/clips/jump/a.avi', make_frames(8))
+    clip = encode(data / 'jhmdb/clips/jump/jumper.avi', make_frames(8))
     mask = np.zeros((48, 64, 8), np.uint8)
     mask[16:32, 20:40] = 1
     (data / 'jhmdb/puppet_mask/jump').mkdir(parents=True)
     savemat(data / 'jhmdb/puppet_mask/jump' / f'{clip.stem}.mat', dict(part_mask=mask))
-    (data / 'jhmdb/joint_positions/jump/a').mkdir(parents=True)
+    (data / 'jhmdb/joint_positions/jump/jumper').mkdir(parents=True)
     joints = np.random.default_rng(0).uniform(5, 40, (2, 15, 8))
-    savemat(data / 'jhmdb/joint_positions/jump/a/joint_positions.mat', dict(pos_img=joints))
+    savemat(data / 'jhmdb/joint_positions/jump/jumper/joint_positions.mat', dict(pos_img=joints))
 
 
 def make_tracking_data(data: Path) -> None:
     """One drawn sequence in the layouts of the tracking data sets; lists of GOT-10k and LaSOT."""
+    make_sequences(data / 'sequences/train', 'ab')
     make_sequences(data / 'sequences/test', 'c')
-    (data / 'sequences/names.txt').write_text('bear_1\ndog_1\n')
+    (data / 'sequences/train/names.txt').write_text('a\nb\n')
     sequence = data / 'sequence'
     sequence.mkdir()
     for number in range(1, 25):  # training takes no video of less than 20 frames
