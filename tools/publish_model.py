@@ -27,12 +27,15 @@ def main() -> None:
     parser.add_argument('checkpoint', type=Path, help='checkpoint of a training')
     parser.add_argument('out_dir', type=Path, help='folder to write to')
     parser.add_argument('--name', help='NAME of the files (default: <folder>_<name> of the checkpoint)')
+    parser.add_argument('--half', action='store_true', help='store float16: half the size; loads into any model')
     args = parser.parse_args()
     try:
         state_dict = read_state_dict(args.checkpoint)
     except CheckpointError as error:
         parser.error(str(error))
     weights = compact(state_dict)
+    if args.half:
+        weights = {key: value.half() if value.is_floating_point() else value for key, value in weights.items()}
     encoder = {key: value for key, value in weights.items() if key.startswith(ENCODER)}
     if not encoder:
         parser.error(f'{args.checkpoint}: no parameter begins with {ENCODER}: this is no model of mmvidmae')

@@ -86,3 +86,14 @@ def test_mistakes_give_one_clear_message(tmp_path, call_tool, capsys):
             call_tool('publish_model.py', name, 'out')
         assert message in capsys.readouterr().err.splitlines()[-1]
     assert not (tmp_path / 'out').exists()
+
+
+def test_half_precision_halves_the_files(trained, published, tmp_path, call_tool):
+    call_tool('publish_model.py', trained[1], 'half', '--name', 'mine', '--half')
+    (path,) = (tmp_path / 'half').glob('mine-*.safetensors')
+    assert path.stat().st_size < 0.6 * published['mine.safetensors'].stat().st_size
+    weights, expected = read_state_dict(path), read_state_dict(trained[1])
+    assert weights.keys() == expected.keys()
+    assert all(torch.equal(weights[key].float(), value.half().float()) for key, value in expected.items())
+    model = get_model(Config(dict(model=trained[0].model)), path)
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
