@@ -120,6 +120,20 @@ def peak(args: argparse.Namespace) -> float:
     return resident('VmHWM') - before
 
 
+def each_alone(args: argparse.Namespace) -> dict[str, float]:
+    """Seconds of a step of each of ``args.variants`` in this process, in turns."""
+    steps, losses = {}, {}
+    for name in args.variants:
+        steps[name] = Step(args, **VARIANTS[name])
+        start = time.perf_counter()
+        torch.manual_seed(1)
+        losses[name] = steps[name]()
+        if name == 'compiled':
+            print(f'compiling took {time.perf_counter() - start:.0f} s')
+    compare(losses)
+    return take_turns(steps, args.repeats, torch.device(args.device))
+
+
 def one_against_all(args: argparse.Namespace) -> dict[str, float]:
     """Seconds of a step of rank 0 alone, and of all ranks with DDP and FSDP, in turns."""
     device = torch.device(args.device)
@@ -182,17 +196,8 @@ def main() -> None:
     seconds = {}
     names = [name for name, part in (('checkpointed', 'checkpointing'), ('compiled', 'compile')) if part in args.parts]
     if names:
-        steps, losses = {}, {}
-        for name in ('plain', *names):
-            steps[name] = Step(args, **VARIANTS[name])
-            start = time.perf_counter()
-            torch.manual_seed(1)
-            losses[name] = steps[name]()
-            if name == 'compiled':
-                print(f'compiling took {time.perf_counter() - start:.0f} s')
-        compare(losses)
-        seconds = take_turns(steps, args.repeats, device)
-        del steps
+        args.variants = ('plain', *names)
+        seconds = in_processes(each_alone, 1, args)
     alone, number = 'plain', 1
     if 'processes' in args.parts:
         number = args.processes
