@@ -1,3 +1,4 @@
+import hashlib
 import importlib
 import os
 import shutil
@@ -8,6 +9,7 @@ from pathlib import Path
 import mmpretrain
 import pytest
 import torch
+import torch.nn.functional as F
 from mmengine.config import Config
 from safetensors.torch import save_file
 
@@ -116,3 +118,20 @@ def test_unreadable_weights(tiny_config, tmp_path):
     for name in ('text.pth', 'nothing.pth'):
         with pytest.raises(ValueError, match=name):
             get_model(tiny_config('DropMAE'), tmp_path / name)
+
+
+def test_the_shipped_small_model_uses_the_past_frame():
+    """Its file is whole, and it reconstructs better from a past frame of the same scene than from another's."""
+    (path,) = (ROOT / 'configs' / 'small' / 'weights').glob('siammae_small-*.safetensors')
+    assert path.stem.rpartition('-')[2] == hashlib.sha256(path.read_bytes()).hexdigest()[:8]
+    assert path.stat().st_size < 10e6
+    model = get_model(ROOT / 'configs' / 'small' / 'siammae.py', path, device='cpu')
+    coarse = torch.rand(16, 3, 6, 6, generator=torch.Generator().manual_seed(0))
+    scenes = F.interpolate(coarse, size=96, mode='bicubic').sub(0.5).mul(4)
+    noise = torch.rand(16, 2 * 144, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        same, other = (
+            model.reconstruct(torch.stack((past, scenes), dim=1), noise).loss.item()
+            for past in (scenes, scenes.roll(1, 0))
+        )
+    assert same < 0.9 * other
