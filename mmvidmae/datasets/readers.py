@@ -2,7 +2,6 @@
 
 import math
 import os
-import threading
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import groupby, pairwise
@@ -49,18 +48,6 @@ class ClipReader(Protocol):
         """
 
 
-_THREAD = threading.local()
-
-
-def _rgb_converter():
-    """PyAV's converter of frames, one a thread: of one a clip, 15 kB a clip were measured to stay in memory."""
-    if not hasattr(_THREAD, 'converter'):
-        from av.video.reformatter import VideoReformatter
-
-        _THREAD.converter = VideoReformatter()
-    return _THREAD.converter
-
-
 class VideoFileReader:
     """A video file, through PyAV.
 
@@ -84,6 +71,7 @@ class VideoFileReader:
             raise ImportError('Reading videos needs PyAV: pip install av') from error
         self.path = path
         self._error = av.error.FFmpegError
+        self._converter = av.video.reformatter.VideoReformatter()
         try:
             if os.path.getsize(path) == 0:
                 raise UnreadableClip(path, 'the file is empty')
@@ -164,7 +152,8 @@ class VideoFileReader:
                 if self._counted:
                     number += 1
                 if index in wanted:
-                    yield index, _rgb_converter().reformat(frame, format='rgb24').to_ndarray()
+                    # one thread: a pool of them would not survive the fork of a data loader, and takes memory a clip
+                    yield index, self._converter.reformat(frame, format='rgb24', threads=1).to_ndarray()
                     wanted.remove(index)
                     if not wanted:
                         return
