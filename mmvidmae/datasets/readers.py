@@ -2,6 +2,7 @@
 
 import math
 import os
+import threading
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import groupby, pairwise
@@ -48,6 +49,18 @@ class ClipReader(Protocol):
         """
 
 
+_LOCAL = threading.local()
+
+
+def _converter():
+    """PyAV's converter of frames, one a thread: of one a clip, 10 kB a clip were measured to stay in memory."""
+    if not hasattr(_LOCAL, 'converter'):
+        from av.video.reformatter import VideoReformatter
+
+        _LOCAL.converter = VideoReformatter()
+    return _LOCAL.converter
+
+
 class VideoFileReader:
     """A video file, through PyAV.
 
@@ -71,7 +84,6 @@ class VideoFileReader:
             raise ImportError('Reading videos needs PyAV: pip install av') from error
         self.path = path
         self._error = av.error.FFmpegError
-        self._converter = av.video.reformatter.VideoReformatter()
         try:
             if os.path.getsize(path) == 0:
                 raise UnreadableClip(path, 'the file is empty')
@@ -152,8 +164,8 @@ class VideoFileReader:
                 if self._counted:
                     number += 1
                 if index in wanted:
-                    # one thread: a pool of them would not survive the fork of a data loader, and takes memory a clip
-                    yield index, self._converter.reformat(frame, format='rgb24', threads=1).to_ndarray()
+                    # threads=1: a pool of them would not survive the fork of a data loader's workers
+                    yield index, _converter().reformat(frame, format='rgb24', threads=1).to_ndarray()
                     wanted.remove(index)
                     if not wanted:
                         return

@@ -1,3 +1,4 @@
+import multiprocessing
 import pickle
 
 import av
@@ -18,6 +19,10 @@ def write_images(folder, images):
 
 def plain(value, height=48, width=64):
     return np.full((height, width, 3), value, np.uint8)
+
+
+def _fourth_frame(path):
+    return VideoFileReader(path).get_batch([3])
 
 
 class TestVideoFileReader:
@@ -44,6 +49,13 @@ class TestVideoFileReader:
         assert len(reader) == len(plainly) == 40
         for indices in ([39], [0, 39], [3, 4, 17], [14, 15, 16, 29, 30], [7]):
             assert np.array_equal(reader.get_batch(indices), plainly[indices]), indices
+
+    def test_in_a_forked_process_after_reading_in_this_one(self, video_dir):
+        paths = [str(video_dir / name) for name in ('a.mp4', 'c.avi')]
+        expected = [VideoFileReader(path).get_batch([3]) for path in paths]
+        with multiprocessing.get_context('fork').Pool(1) as pool:
+            actual = pool.map_async(_fourth_frame, paths).get(timeout=60)
+        assert all(np.array_equal(a, b) for a, b in zip(actual, expected, strict=True))
 
     def test_is_rgb(self, tmp_path, write_video):
         red = np.zeros((3, 48, 64, 3), np.uint8)
