@@ -186,7 +186,10 @@ def parse_install(arguments: list[str]) -> None:
 
 
 def run_python(block: Block, names: dict) -> None:
-    """Runs a block of Python; ``names`` are those of the blocks before it."""
+    """Runs a block of Python; ``names`` are those of the blocks before it.
+
+    By ``exec``, since to run the project's own pages is what the check is for; nothing else comes here.
+    """
     exec(compile(block.setup, f'{block.where()}, comment', 'exec'), names)
     code = '\n' * (block.line - 1) + block.prepared(block.code)  # so that a traceback has the page's lines
     exec(compile(code, str(block.page), 'exec'), names)

@@ -95,6 +95,14 @@ def tiny_config(video_dir: Path, work_dir: Path, model: str = 'DropMAE', **chang
     return cfg
 
 
+def dump_config(cfg: Config, folder: Path, changes: dict) -> Path:
+    """Write a config with changes by dotted keys to ``folder/config.py``, which is returned."""
+    cfg.merge_from_dict(changes)
+    folder.mkdir(parents=True, exist_ok=True)
+    cfg.dump(str(folder / 'config.py'))
+    return folder / 'config.py'
+
+
 def build(cfg: Config) -> Runner:
     """A runner for a config, whose name is unique in this process (MMEngine shares loggers between equal names)."""
     return Runner.from_cfg(Config(dict(cfg.to_dict(), experiment_name=f'run{next(_NUMBERS)}')))

@@ -29,6 +29,7 @@ from torch import nn
 from torch.distributed.fsdp import FullyShardedDataParallel as FSDP
 from torch.distributed.fsdp.wrap import ModuleWrapPolicy
 
+from mmvidmae.engine.hooks.atomic_checkpoint_hook import PARTIAL, put_in_place
 from mmvidmae.models.layers import CrossBlock
 from mmvidmae.registry import STRATEGIES
 
@@ -71,12 +72,10 @@ class FSDPStrategy(_FSDPStrategy):
 
     def save_checkpoint(self, filename: str, **kwargs) -> None:
         """Save as MMEngine does, but the file appears under its name only when it is whole."""
-        partial = Path(f'{filename}.partial')
+        partial = Path(f'{filename}{PARTIAL}')
         super().save_checkpoint(str(partial), **kwargs)
         if is_main_process():
-            with partial.open('rb') as file:
-                os.fsync(file.fileno())
-            partial.replace(filename)
+            put_in_place(partial, filename)
 
     def optim_state_dict(self) -> dict:
         """The optimiser's state as without sharding; all ranks must call it, and only rank 0 gets something."""

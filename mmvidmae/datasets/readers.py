@@ -137,8 +137,8 @@ class VideoFileReader:
     def get_batch(self, indices: Sequence[int]) -> np.ndarray:
         frames = {}
         try:
-            for _, group in groupby(indices, self._key_before):
-                frames.update(self._decode(list(group)))
+            for key, group in groupby(indices, self._key_before):
+                frames.update(self._decode(key, set(group)))
         except self._error as error:
             raise self._undecodable(indices, f' ({error.strerror})') from error
         if missing := [index for index in indices if index not in frames]:
@@ -149,10 +149,10 @@ class VideoFileReader:
         """Which keyframe is the last at or before a frame."""
         return max(bisect_right(self._keys, (index, math.inf)) - 1, 0)
 
-    def _decode(self, indices: list[int]) -> Iterator[tuple[int, np.ndarray]]:
+    def _decode(self, key: int, wanted: set[int]) -> Iterator[tuple[int, np.ndarray]]:
         """Frames that follow the same keyframe, with their numbers; fewer where the video ends before its index."""
-        wanted, number = set(indices), None
-        self._container.seek(self._keys[self._key_before(indices[0])][1], stream=self._stream)
+        number = None
+        self._container.seek(self._keys[key][1], stream=self._stream)
         for packet in self._container.demux(self._stream):
             if not self._counted:
                 asked = packet.pts is None or self._numbers.get(packet.pts) in wanted

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from tiny_runs import dump_config
 
 from mmvidmae.datasets import VideoFileReader
 
@@ -35,10 +36,7 @@ def tracking_config(sequences: Path, folder: Path, **changes) -> Path:
     cfg.default_hooks.logger.interval = 1
     cfg.work_dir = str(folder / 'work')
     cfg.test_evaluator.out_dir = str(folder / 'boxes')
-    cfg.merge_from_dict(changes)
-    folder.mkdir(parents=True, exist_ok=True)
-    cfg.dump(str(folder / 'config.py'))
-    return folder / 'config.py'
+    return dump_config(cfg, folder, changes)
 
 
 @pytest.fixture(scope='module')

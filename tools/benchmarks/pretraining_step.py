@@ -3,8 +3,9 @@
 The reference's DropMAE, as notes describe it (reference/dropmae.md B): explicit attention everywhere; in each decoder
 block the logits are cloned, a softmax gives the weights, a Python loop clears the diagonals matrix by matrix,
 ``torch.multinomial`` draws, a scatter and two blocks of ones mark what is dropped, and a second softmax follows. The
-plain SiamMAE has explicit softmax attention. All have the same weights, batch and optimiser, and take turns; figures
-are medians. Before anything is timed, loss and gradients without dropout are compared.
+plain SiamMAE has explicit softmax attention. All have the same weights and batch and take turns; figures are medians.
+The references have torch's default AdamW, ours the fused one of our recipes. Before anything is timed, loss and
+gradients without dropout are compared.
 
 Example:
     python tools/benchmarks/pretraining_step.py dropmae                      # ViT-B/16, 224 px, batch 2, fp32

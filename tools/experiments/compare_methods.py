@@ -17,6 +17,7 @@ import json
 import multiprocessing.connection
 import os
 import platform
+import re
 import shlex
 import sys
 import time
@@ -251,18 +252,11 @@ def work(jobs: list[Job], out: Path, processes: int) -> list[str]:
 
 def machine() -> dict[str, Any]:
     """What the figures were made with."""
+    info = Path('/proc/cpuinfo')
+    name = re.search(r'model name\s*: (.*)', info.read_text()) if info.exists() else None
     return dict(
         machine=platform.machine(),
-        processor=next(
-            (
-                line.partition(':')[2].strip()
-                for line in Path('/proc/cpuinfo').read_text().splitlines()
-                if line.startswith('model name')
-            ),
-            platform.processor(),
-        )
-        if Path('/proc/cpuinfo').exists()
-        else platform.processor(),
+        processor=name[1] if name else platform.processor(),
         cores=os.cpu_count(),
         python=platform.python_version(),
         torch=torch.__version__,

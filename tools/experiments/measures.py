@@ -22,7 +22,7 @@ from torch import Tensor
 from mmvidmae.apis import attention_accuracy, attention_mass, feature_accuracy, get_model, warp_frames
 from mmvidmae.datasets import DAVISDataset, pair_collate
 from mmvidmae.datasets.samplers import Visit
-from mmvidmae.models import PairMAE
+from mmvidmae.models import JointPairDecoder, PairMAE
 from mmvidmae.models.masking import mask_by_noise, seeded_uniform
 from mmvidmae.models.propagation import LabelPropagator, MaskLabels, propagate_features
 from mmvidmae.registry import DATASETS, TRANSFORMS
@@ -160,7 +160,7 @@ def early(out: str, method: str, changes: dict, checkpoint: str | None, seed: in
         attention_chance=attention and attention.chance,
         attention_other=None,
     )
-    if type(model.neck).__name__ == 'JointPairDecoder':
+    if isinstance(model.neck, JointPairDecoder):
         mass = attention_mass(model, batches)
         result.update(attention_other=mass.other.tolist(), attention_own=mass.own.tolist())
     return result

@@ -78,7 +78,7 @@ def early_row(results: Results, label: str, seeds: Sequence[int]) -> list[str]:
     return [
         *losses,
         show([layers[-1] for layers in features], 1, 100),
-        show([max(layers) for layers in attention]) if not attention else show([max(x) for x in attention], 1, 100),
+        show([max(layers) for layers in attention], 1, 100),
         show(chance, 1, 100),
         show([float(np.mean(layers)) for layers in other], 1, 100),
     ]

@@ -1,15 +1,8 @@
-# 160,000 iterations with AdamW and a lr that falls by 0.65 with each layer below the heads, as mmseg tunes MAE.
-_base_ = 'mmseg::_base_/schedules/schedule_160k.py'
+# As layer_decay_20k.py, for 160,000 iterations.
+_base_ = './layer_decay_20k.py'
 
-optim_wrapper = dict(
-    _delete_=True,
-    type='AmpOptimWrapper',
-    optimizer=dict(type='AdamW', lr=1e-4, betas=(0.9, 0.999), weight_decay=0.05),
-    # mmseg's own; it goes by the MAE in the backbone's class name
-    constructor='LearningRateDecayOptimizerConstructor',
-    paramwise_cfg=dict(num_layers=12, decay_rate=0.65, decay_type='layer_wise'),
-)
-param_scheduler = [
-    dict(type='LinearLR', start_factor=1e-6, by_epoch=False, begin=0, end=1500),
-    dict(type='PolyLR', eta_min=0.0, power=1.0, begin=1500, end=160000, by_epoch=False),
-]
+param_scheduler = _base_.param_scheduler
+param_scheduler[0].end = param_scheduler[1].begin = 1500
+param_scheduler[1].end = 160000
+train_cfg = dict(max_iters=160000, val_interval=16000)
+default_hooks = dict(checkpoint=dict(interval=16000))

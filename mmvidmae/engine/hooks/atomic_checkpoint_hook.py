@@ -14,6 +14,13 @@ PARTIAL = '.partial'
 """Suffix of a file that is being written."""
 
 
+def put_in_place(partial: Path, path: str | Path) -> None:
+    """Give a file that is written to the end its name, once it has reached the disk."""
+    with partial.open('rb') as file:
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
 @register_backend('mmvidmae.atomic', force=True)
 class AtomicLocalBackend(LocalBackend):
     """MMEngine's local file backend, except that a file appears under its name only when it is whole.
@@ -25,11 +32,8 @@ class AtomicLocalBackend(LocalBackend):
         """Write bytes to a file."""
         partial = Path(f'{filepath}{PARTIAL}')
         partial.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open('wb') as file:
-            file.write(obj)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(filepath)
+        partial.write_bytes(obj)
+        put_in_place(partial, filepath)
 
     def put_text(self, obj: str, filepath: str | Path, encoding: str = 'utf-8') -> None:
         """Write text to a file."""

@@ -57,13 +57,11 @@ class FrameDecoder(PairDecoder):
         Returns:
             ``(N, 2 L, p * p * 3)``, frame 0 first, pixel-major with the channel last.
         """
-        extra = self.num_extra_tokens
-        cls_pos, patch_pos = self.pos_embed(grid)
+        pos_embed = self.pos_embed(grid)
         frames = []
         for latent, mask in zip(latents, masks):
-            x = self.decoder_embed(latent)
-            x = torch.cat((x[:, :extra] + cls_pos, mask.restore(x[:, extra:], self.mask_token) + patch_pos), dim=1)
+            x = self.all_tokens(self.decoder_embed(latent), mask, pos_embed)
             for block in self.decoder_blocks:
                 x = block(x)
-            frames.append(self.decoder_pred(self.ln1(x[:, extra:])))
+            frames.append(self.decoder_pred(self.ln1(x[:, self.num_extra_tokens :])))
         return torch.cat(frames, dim=1)

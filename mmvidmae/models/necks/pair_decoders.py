@@ -60,6 +60,14 @@ class PairDecoder(BaseModule):
         embed = resize_pos_embed(self.decoder_pos_embed, self.grid, grid, num_extra_tokens=self.num_extra_tokens)
         return embed[:, : self.num_extra_tokens], embed[:, self.num_extra_tokens :]
 
+    def all_tokens(self, visible: Tensor, mask: TokenMask, pos_embed: tuple[Tensor, Tensor]) -> Tensor:
+        """Tokens of a whole frame ``(N, 0 or 1 + L, D)`` from the visible ones, class token first: mask tokens where
+        patches are hidden, and positions as from :meth:`pos_embed`."""
+        extra = self.num_extra_tokens
+        cls_pos, patch_pos = pos_embed
+        restored = mask.restore(visible[:, extra:], self.mask_token)
+        return torch.cat((visible[:, :extra] + cls_pos, restored + patch_pos), dim=1)
+
 
 @MODELS.register_module()
 class JointPairDecoder(PairDecoder):
@@ -233,7 +241,7 @@ class CrossPairDecoder(PairDecoder):
         extra = self.num_extra_tokens
         cls_pos, patch_pos = self.pos_embed(grid)
         memory, x = (self.decoder_embed(latent) for latent in latents)
-        x = torch.cat((x[:, :extra] + cls_pos, masks[1].restore(x[:, extra:], self.mask_token) + patch_pos), dim=1)
+        x = self.all_tokens(x, masks[1], (cls_pos, patch_pos))
         if self.memory_pos_embed:
             visible_pos = masks[0].visible(patch_pos.expand(len(memory), -1, -1))
             memory = memory + torch.cat((cls_pos.expand(len(memory), -1, -1), visible_pos), dim=1)
