@@ -7,7 +7,14 @@ ROOT = Path(__file__).resolve().parents[1]
 if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
     sys.path.insert(0, str(ROOT))
 
-from mmvidmae.utils.cli import build_runner, close_distributed, load_config, make_parser, require_file  # noqa: E402
+from mmvidmae.utils.cli import (  # noqa: E402
+    build_runner,
+    close_distributed,
+    load_config,
+    make_parser,
+    require_batches,
+    require_file,
+)
 
 
 def main() -> None:
@@ -51,7 +58,9 @@ def main() -> None:
     if checkpoint_hook.get('type') in ('CheckpointHook', 'mmengine.CheckpointHook'):  # the same, but safe against kills
         checkpoint_hook.type = 'mmvidmae.AtomicCheckpointHook'
 
-    build_runner(cfg).train()
+    runner = build_runner(cfg)
+    require_batches(parser, runner)
+    runner.train()
 
 
 if __name__ == '__main__':

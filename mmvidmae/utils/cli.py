@@ -4,7 +4,7 @@ import argparse
 import gc
 import inspect
 import os
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -120,6 +120,18 @@ def build_runner(cfg: Config) -> Runner:
         # MMEngine would compile train_step: many small graphs around its Python, and the optimiser group by group
         cfg.model.compile = cfg.pop('compile')
     return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+
+
+def require_batches(parser: argparse.ArgumentParser, runner: Runner) -> None:
+    """End the program with a message if the training data do not fill a batch, of which MMEngine says little."""
+    loader = runner.train_dataloader
+    if isinstance(loader.sampler, Sized) and not len(loader):
+        at_visit = getattr(loader.dataset, 'repeated_sampling', 1)
+        part = f', 1/{at_visit} of them an epoch (repeated_sampling)' if at_visit > 1 else ''
+        parser.error(
+            f'the training data do not fill a batch: {len(loader.dataset)} items{part} are {len(loader.sampler)} for a '
+            f'process, and train_dataloader.batch_size is {loader.batch_sampler.batch_size}. Add data or lower it'
+        )
 
 
 def _is_pair_model(model: Config) -> bool:

@@ -201,6 +201,15 @@ class TestSequences:
         visible = data.get_visibility_from_video(0)['visible'].tolist()
         assert visible == ([True, False, False] if files else [True] * 3)
 
+    def test_sequences_that_give_no_pair(self, sequences):
+        def another(results):
+            return None
+
+        data = build('mmvidmae.SequenceFolderDataset', data_root=str(sequences), max_refetch=3)
+        data.pipeline.transforms = [another]
+        with pytest.raises(ValueError, match='sequences.*: 4 sequences in a row gave no pair'):
+            data[0]
+
     def test_a_first_box_alone_is_enough_to_test_on(self, sequences, tmp_path):
         shutil.copytree(sequences / 'a', tmp_path / 'a')
         (tmp_path / 'a/groundtruth_rect.txt').write_text('8,6,16,16\n')

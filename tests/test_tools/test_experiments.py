@@ -79,8 +79,13 @@ def test_whole_comparison(video_dir, davis, sequences, tmp_path, start_tool):
     command += ['--davis', davis, '--davis-train', 'a', 'b', '--davis-test', 'c', '--methods', 'mae', 'dropmae']
     command += ['--sot-train', sequences, '--sot-test', sequences, '--frames', 3, '--short-sides', 64, '--pairs', 4]
     command += ['--epochs', 2, '--ablation-epochs', 0, '--jobs', 1]
+    code, output = start_tool(*command, '--iters', 2, '--minutes', 0)()
+    assert code == 0, output
+    assert 'jobs are left' in output
+    assert '| MAE | - |' in (out / 'report/table.md').read_text()
     code, output = start_tool(*command, '--iters', 2)()
     assert code == 0, output
+    assert 'jobs are left' not in output
 
     results = json.loads((out / 'report/results.json').read_text())
     assert results['made']['seeds'] == [0]
@@ -91,6 +96,8 @@ def test_whole_comparison(video_dir, davis, sequences, tmp_path, start_tool):
     assert results['early-dropmae-0']['attention_other']
     for name in ('frozen64-mae-0', 'frozen64-random-mae-0'):
         assert 0 <= results[name]['dino']['J&F-Mean'] <= 100
+    assert 0 <= results['track-random-0']['pairs/iou'] <= 100
+    assert results['track-random-0']['pairs/iou'] != results['track-mae-0']['pairs/iou']
     table = (out / 'report/table.md').read_text()
     assert f'{results["track-random-0"]["sot/success"]:.1f}' in table
     assert f'{results["segment-dropmae-0"]["vos/J&F-Mean"]:.1f}' in table

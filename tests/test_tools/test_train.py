@@ -107,6 +107,10 @@ def test_compile_flag_compiles_one_graph_for_the_whole_run(video_dir, tmp_path, 
         (['good.py', '--cfg-options', 'seed'], '--cfg-options seed: expected key=value'),
         (['good.py', '--cfg-options', 'modle.neck.depth=1'], 'good.py has no modle; did you mean model?'),
         (['good.py', '--cfg-options', 'custom_hooks.9.interval=1'], '--cfg-options: Index 9 exceeds'),
+        (
+            ['good.py', '--cfg-options', 'train_dataloader.batch_size=1000', 'train_dataloader.drop_last=True'],
+            r'do not fill a batch: \d+ items.* are \d+ for a process, and train_dataloader\.batch_size is 1000',
+        ),
     ],
 )
 def test_mistakes_give_one_clear_message(video_dir, tmp_path, call_tool, capsys, arguments, message):

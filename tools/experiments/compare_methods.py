@@ -3,9 +3,9 @@ clips, measure what they have learned, next to random weights, and write a table
 
 All runs have the same encoder, steps, batch, optimiser and schedule (configs/small); the budget is counted in pairs of
 frames, which are two pictures to MAE. In this order: pre-training; early measures on held-out frames (loss with another
-earlier frame, matching of patches under known motion, attention mass); J&F of frozen encoders over training; a small
-tracker and a small DropSeg, fine-tuned; ablations, shorter; the report. Each result is a file of ``OUT/results``: what
-is there is not done again, and a run that was stopped goes on. Logs are in ``OUT/logs``.
+earlier frame, matching of patches under known motion, attention mass); J&F of frozen encoders over training; ablations,
+shorter; a small tracker and a small DropSeg, fine-tuned; the report. Each result is a file of ``OUT/results``: what is
+there is not done again, and a run that was stopped, or that ``--minutes`` ended, goes on. Logs are in ``OUT/logs``.
 
 Example:
     python tools/experiments/compare_methods.py data/videos work_dirs/compare --davis data/DAVIS \\
@@ -14,6 +14,7 @@ Example:
 
 import argparse
 import json
+import math
 import multiprocessing.connection
 import os
 import platform
@@ -131,37 +132,23 @@ def plan(args: argparse.Namespace, steps_an_epoch: int) -> list[Job]:
             more = dict(davis=str(args.davis), short_side=side, frames=args.frames)
             add(f'frozen{side}-{label}', 'frozen', cost, needs, out=out, checkpoint=checkpoint, **more, **model)
 
+    def final(method: str, seed: int) -> str:
+        return f'{out}/runs/{method}-{seed}/epoch_{args.epochs}.pth'
+
     curve_side = args.short_sides[0]
     for seed in args.seeds:
-        last = {method: add_run(f'{method}-{seed}', method, {}, args.epochs, seed, SAVES) for method in args.methods}
+        for method in args.methods:
+            add_run(f'{method}-{seed}', method, {}, args.epochs, seed, SAVES)
         for method in args.methods:
             model, needs = run(method, {}, seed), f'pretrain-{method}-{seed}'
-            add_early(f'{method}-{seed}', model, last[method], needs)
+            add_early(f'{method}-{seed}', model, final(method, seed), needs)
             for side in args.short_sides:
-                add_frozen(f'{method}-{seed}', model, last[method], side, needs)
+                add_frozen(f'{method}-{seed}', model, final(method, seed), side, needs)
         for method in dict.fromkeys(RANDOM.values()):
             add_early(f'random-{method}-{seed}', run(method, {}, seed), None)
         for method in dict.fromkeys(RANDOM_ENCODER.values()):
             for side in args.short_sides:
                 add_frozen(f'random-{method}-{seed}', run(method, {}, seed), None, side)
-        starts = {'random': None, **last}
-        for start, checkpoint in starts.items():
-            name, needs = f'{start}-{seed}', checkpoint and f'pretrain-{start}-{seed}'
-            more = dict(out=out, checkpoint=checkpoint, seed=seed, iters=args.iters)
-            if args.sot_train:
-                sot = dict(train=str(args.sot_train), test=str(args.sot_test))
-                add(f'track-{name}', 'track', 1.1 * args.iters + 25, needs or '', name=f'track-{name}', **sot, **more)
-            if args.davis:
-                split = dict(davis=str(args.davis), train=args.davis_train, test=args.davis_test, frames=args.frames)
-                add(
-                    f'segment-{name}',
-                    'segment',
-                    2 * args.iters + 3 * args.frames,
-                    needs or '',
-                    name=f'segment-{name}',
-                    **split,
-                    **more,
-                )
         step = max(args.epochs // SAVES, 1)
         for method in args.methods:
             for epoch in range(step, args.epochs, step):
@@ -175,6 +162,25 @@ def plan(args: argparse.Namespace, steps_an_epoch: int) -> list[Job]:
             checkpoint = add_run(label, method, changes, args.ablation_epochs, seed, 1)
             add_early(label, run(method, changes, seed), checkpoint, f'pretrain-{label}')
             add_frozen(label, run(method, changes, seed), checkpoint, curve_side, f'pretrain-{label}')
+    for seed in args.seeds:
+        starts = {'random': None} | {method: final(method, seed) for method in args.methods}
+        for start, checkpoint in starts.items():
+            name, needs = f'{start}-{seed}', f'pretrain-{start}-{seed}' if checkpoint else ''
+            more = dict(out=out, checkpoint=checkpoint, seed=seed, iters=args.iters)
+            if args.sot_train:
+                sot = dict(train=str(args.sot_train), test=str(args.sot_test))
+                add(f'track-{name}', 'track', 1.1 * args.iters + 25, needs, name=f'track-{name}', **sot, **more)
+            if args.davis:
+                split = dict(davis=str(args.davis), train=args.davis_train, test=args.davis_test, frames=args.frames)
+                add(
+                    f'segment-{name}',
+                    'segment',
+                    2 * args.iters + 3 * args.frames,
+                    needs,
+                    name=f'segment-{name}',
+                    **split,
+                    **more,
+                )
     return list(jobs.values())
 
 
@@ -211,8 +217,9 @@ def do(job: Job, out: Path) -> None:
         part.write_text(json.dumps(content, indent=1) + '\n')
 
 
-def work(jobs: list[Job], out: Path, processes: int) -> list[str]:
-    """Do all jobs, in their order as far as what they need is done; returns the names of those that failed."""
+def work(jobs: list[Job], out: Path, processes: int, minutes: float) -> list[str]:
+    """Do jobs, in their order as far as what they need is done, and start none after so many minutes; returns the names
+    of those that failed."""
     waiting = [job for job in jobs if not is_done(job, out)]
     done = {job.name for job in jobs} - {job.name for job in waiting}
     running: dict[BaseProcess, Job] = {}
@@ -225,12 +232,18 @@ def work(jobs: list[Job], out: Path, processes: int) -> list[str]:
             failed.append(job.name)
             print(f'{job.name} is left out, for {job.needs} failed', flush=True)
         ready = [job for job in waiting if not job.needs or job.needs in done]
+        if time.perf_counter() - start > 60 * minutes:
+            ready = []
+        if not ready and not running:
+            if waiting:
+                print(f'{len(waiting)} jobs are left: the same command goes on with them', flush=True)
+            break
         for job in ready[: processes - len(running)]:
             waiting.remove(job)
             process = context.Process(target=do, args=(job, out))
             process.start()
             running[process] = job
-        ended = set(multiprocessing.connection.wait([process.sentinel for process in running]) if running else ())
+        ended = set(multiprocessing.connection.wait([process.sentinel for process in running]))
         for process in [process for process in running if process.sentinel in ended]:
             job = running.pop(process)
             process.join()
@@ -289,6 +302,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument('--seeds', type=int, nargs='+', default=[0], help='the first one is that of the ablations')
     parser.add_argument('--jobs', type=int, default=2, help='processes, of one thread each (default: %(default)s)')
+    parser.add_argument('--minutes', type=float, default=math.inf, help='start nothing after so long, and report')
     return parser
 
 
@@ -315,7 +329,7 @@ def main() -> None:
     left = [job for job in jobs if not is_done(job, args.out)]
     cost = sum(job.cost for job in left) / args.jobs / 60
     print(f'{len(jobs)} jobs, {len(left)} to do: about {cost:.0f} minutes with {args.jobs} processes', flush=True)
-    failed = work(jobs, args.out, args.jobs)
+    failed = work(jobs, args.out, args.jobs, args.minutes)
 
     made = dict(command=shlex.join(['python', *sys.argv]), seeds=args.seeds, **machine())
     write_report(args.out, report_dir, made, [job.name for job in jobs], ABLATIONS, args.short_sides)

@@ -16,6 +16,7 @@ from mmengine.runner import Runner
 from small_pretraining import configure
 from small_segmentation import make_config as segmentation_config
 from small_tracker import make_config as tracker_config
+from small_tracker import score_pairs
 from starts import fine_tune
 from torch import Tensor
 
@@ -210,10 +211,10 @@ def frozen(
 
 
 def track(out: str, name: str, checkpoint: str | None, seed: int, train: str, test: str, iters: int) -> dict[str, Any]:
-    """Scores of the small tracker, fine-tuned from a checkpoint."""
+    """Scores of the small tracker, fine-tuned from a checkpoint; without drift, too (``pairs/iou``)."""
     config = tracker_config(train, test, iters)
     config.work_dir = f'{out}/fine_tuning/{name}'
-    return fine_tune(config, checkpoint or '', iters, seed)
+    return fine_tune(config, checkpoint or '', iters, seed, score_pairs)
 
 
 def segment(

@@ -145,12 +145,12 @@ def write_report(
     ]
     write_table(lines, 'Frozen: J&F of label propagation', header, rows)
 
-    scores = ['sot/success', 'sot/precision', 'sot/norm_precision'], ['vos/J&F-Mean', 'vos/J-Mean', 'vos/F-Mean']
+    scores = ['pairs/iou', 'sot/success', 'sot/precision'], ['vos/J&F-Mean', 'vos/J-Mean', 'vos/F-Mean']
     header = [
         'start',
-        'tracker: success',
+        'tracker: IoU of one look',
+        'success',
         'precision',
-        'normalised precision',
         'loss',
         'DropSeg: J&F',
         'J',

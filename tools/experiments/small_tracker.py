@@ -13,7 +13,9 @@ ROOT = Path(__file__).resolve().parents[2]
 if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
     sys.path.insert(0, str(ROOT))
 
+import torch  # noqa: E402
 from mmengine.config import Config  # noqa: E402
+from mmengine.runner import Runner, set_random_seed  # noqa: E402
 from starts import compare, make_parser  # noqa: E402
 
 from mmvidmae.compat.mmtrack import enable  # noqa: E402
@@ -30,13 +32,44 @@ def make_config(train: str, test: str, iters: int, names: str = '') -> Config:
     return config
 
 
+@torch.no_grad()
+def score_pairs(runner: Runner, count: int = 512, seed: int = 0) -> dict[str, float]:
+    """One look at a time: mean IoU and loss for pairs of the test sequences, drawn and jittered as in training.
+
+    While a tracker still loses every target, its success says little; this does not depend on where it was before.
+
+    Args:
+        runner: After training.
+        count: Pairs, the same for every model.
+        seed: Of the draw.
+    """
+    config = runner.cfg
+    loader = Config(dict(config.train_dataloader, num_workers=0, persistent_workers=False))
+    loader.dataset.update(data_root=config.test_dataloader.dataset.data_root, ann_file='')
+    loader.sampler.samples_per_epoch = count
+    set_random_seed(seed)
+    model = runner.model.eval()
+    totals = dict.fromkeys(('pairs/iou', 'pairs/loss'), 0.0)
+    for batch in Runner.build_dataloader(loader, seed=seed):
+        data = model.data_preprocessor(batch, training=True)
+        losses = {name: value.item() for name, value in model.loss(**data).items()}
+        size = len(data['data_samples'])
+        totals['pairs/iou'] += 100 * size * losses.pop('iou')
+        totals['pairs/loss'] += size * sum(losses.values())
+    return {name: total / count for name, total in totals.items()}
+
+
 def main() -> None:
     parser = make_parser(__doc__)
     parser.add_argument('--train', required=True, help='folder of sequences (docs/tracking_data.md)')
-    parser.add_argument('--list', default='', help='names of those to train on, one a line; some may be repeated')
+    parser.add_argument(
+        '--list',
+        default='',
+        help='file in the folder of --train: names of those to use, one a line',
+    )
     parser.add_argument('--test', required=True, help='folder of other sequences, for the scores')
     args = parser.parse_args()
-    compare(args, lambda: make_config(args.train, args.test, args.iters, args.list))
+    compare(args, lambda: make_config(args.train, args.test, args.iters, args.list), score_pairs)
 
 
 if __name__ == '__main__':

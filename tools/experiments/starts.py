@@ -23,7 +23,9 @@ def make_parser(description: str) -> argparse.ArgumentParser:
     return parser
 
 
-def fine_tune(config: Config, start: str, iters: int, seed: int) -> dict[str, float]:
+def fine_tune(
+    config: Config, start: str, iters: int, seed: int, measure: Callable[[Runner], dict[str, float]] | None = None
+) -> dict[str, float]:
     """Train from an encoder and test.
 
     Args:
@@ -31,6 +33,7 @@ def fine_tune(config: Config, start: str, iters: int, seed: int) -> dict[str, fl
         start: Checkpoint of pre-training, or empty for random weights.
         iters: Iterations, at least 2; at most a fifth of them are warm-up.
         seed: Of everything.
+        measure: Gives more scores of the trained model, before the test.
 
     Returns:
         Scores, and ``final_loss``, the mean loss of the last tenth of the iterations.
@@ -47,11 +50,16 @@ def fine_tune(config: Config, start: str, iters: int, seed: int) -> dict[str, fl
     runner = Runner.from_cfg(config)
     runner.train()
     losses = runner.message_hub.get_scalar('train/loss').data[0]
+    measured = measure(runner) if measure else {}
     scores = {key: float(value) for key, value in runner.test().items()}
-    return scores | dict(final_loss=float(losses[-max(iters // 10, 1) :].mean()))
+    return scores | measured | dict(final_loss=float(losses[-max(iters // 10, 1) :].mean()))
 
 
-def compare(args: argparse.Namespace, make_config: Callable[[], Config]) -> None:
+def compare(
+    args: argparse.Namespace,
+    make_config: Callable[[], Config],
+    measure: Callable[[Runner], dict[str, float]] | None = None,
+) -> None:
     """Train and test from each start with each seed.
 
     Writes ``<out>/table.json`` after each and prints the table at the end.
@@ -59,6 +67,7 @@ def compare(args: argparse.Namespace, make_config: Callable[[], Config]) -> None
     Args:
         args: Of a parser of :func:`make_parser`.
         make_config: Gives the config of a run, but for start, seed, and work dir.
+        measure: As in :func:`fine_tune`.
     """
     torch.set_num_threads(args.threads)
     table = {}
@@ -67,7 +76,7 @@ def compare(args: argparse.Namespace, make_config: Callable[[], Config]) -> None
             name, _, checkpoint = start.partition('=')
             config = make_config()
             config.work_dir = str(args.out / f'{name}-{seed}')
-            table[f'{name}-{seed}'] = fine_tune(config, checkpoint, args.iters, seed)
+            table[f'{name}-{seed}'] = fine_tune(config, checkpoint, args.iters, seed, measure)
             with whole_file(args.out / 'table.json') as part:
                 part.write_text(json.dumps(dict(iters=args.iters, scores=table), indent=2) + '\n')
     columns = list(next(iter(table.values())))

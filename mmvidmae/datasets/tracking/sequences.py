@@ -77,6 +77,18 @@ class SequenceFolderDataset(BaseSOTDataset):
         found = (path.relative_to(self.data_root) for path in Path(self.data_root).glob(f'{before}*{after}'))
         return sorted(path.as_posix()[len(before) :].removesuffix(after) for path in found)
 
+    def __getitem__(self, idx: int) -> dict:
+        """An item; in training a pair of this sequence, or of another if it is not fit for one."""
+        try:
+            return super().__getitem__(idx)
+        except Exception as error:
+            if 'Cannot find valid image' not in str(error):
+                raise
+            raise ValueError(
+                f'{self.ann_file or self.data_root}: {self.max_refetch + 1} sequences in a row gave no pair. With the '
+                'defaults of CausalPairSampling a sequence needs 20 frames, and the target in 5 of them'
+            ) from error
+
     def get_len_per_video(self, video_idx: int) -> int:
         """Number of frames."""
         return self.get_data_info(video_idx)['num_frames']
