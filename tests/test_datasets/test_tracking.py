@@ -207,7 +207,7 @@ class TestSequences:
 
         data = build('mmvidmae.SequenceFolderDataset', data_root=str(sequences), max_refetch=3)
         data.pipeline.transforms = [another]
-        with pytest.raises(ValueError, match='sequences.*: 4 sequences in a row gave no pair'):
+        with pytest.raises(ValueError, match=r'sequences.*: 4 sequences in a row gave no pair'):
             data[0]
 
     def test_a_first_box_alone_is_enough_to_test_on(self, sequences, tmp_path):

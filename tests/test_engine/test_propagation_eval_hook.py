@@ -2,11 +2,13 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from mmengine.runner import load_checkpoint
 from tiny_runs import build, read_trace, tiny_config
+from torch.distributed.fsdp import FullyShardedDataParallel
 
 from mmvidmae.models.propagation import LabelPropagator
 from mmvidmae.registry import DATASETS, HOOKS, METRICS
@@ -75,6 +77,16 @@ def test_a_budget_chooses_once_and_a_resumed_run_keeps_it(davis, video_dir, tmp_
     build(cfg).train()
     assert torch.load(tmp_path / 'work/epoch_2.pth')['propagation_eval_videos'] == ['a']
     assert list(scored(tmp_path / 'work')) == [4, 8]
+
+
+def test_a_sharded_model_is_refused(davis, tmp_path):
+    torch.distributed.init_process_group('gloo', init_method=f'file://{tmp_path}/store', rank=0, world_size=1)
+    try:
+        runner = SimpleNamespace(model=FullyShardedDataParallel(torch.nn.Linear(2, 2), device_id=torch.device('cpu')))
+        with pytest.raises(ValueError, match='needs the whole encoder, of which FSDP leaves each process a part'):
+            HOOKS.build(hook(davis)).before_train(runner)
+    finally:
+        torch.distributed.destroy_process_group()
 
 
 def test_options_are_checked(davis):

@@ -69,6 +69,31 @@ def test_missing_shows_the_same_patches_of_the_later_frame(measures):
     assert missing[:, :64].all()
 
 
+def test_larger_models_fit_each_other(measures, tmp_path):
+    """Encoders of ``--size larger`` load into its tracker and its DropSeg, and take the crops of its pipelines."""
+    import compare_methods
+
+    changes = compare_methods.LARGER
+    init_default_scope('mmpretrain')
+    for method in compare_methods.METHODS:
+        config = measures.run_config(str(tmp_path), method, changes['pretrain'], 2, 0)
+        sizes = [step.get('size') for step in config.val_dataloader.dataset.pipeline if 'size' in step]
+        sizes += [step.size for step in config.train_dataloader.dataset.pipeline if 'size' in step]
+        assert set(sizes) == {224}
+        model = MODELS.build(config.model).eval()
+        assert measures.future_error(model, torch.randn(1, 2, 3, 224, 224), seed=0).isfinite()
+    weights = model.backbone.state_dict()
+    for kind, config in {
+        'track': measures.tracker_config('', '', 10),
+        'segment': measures.segmentation_config('dropseg', '', [], [], 10),
+    }.items():
+        config.merge_from_dict(changes[kind])
+        backbone = MODELS.build(config.model).backbone.state_dict()
+        blocks = [name for name in weights if name.startswith('layers.')]
+        assert len(blocks) == 12 * 12
+        assert all(backbone[name].shape == weights[name].shape for name in [*blocks, 'patch_embed.projection.weight'])
+
+
 def test_whole_comparison(video_dir, davis, sequences, tmp_path, start_tool):
     """One step of two methods; then again, when only what is missing is done, and with other settings."""
     out = tmp_path / 'out'

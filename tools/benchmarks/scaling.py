@@ -54,9 +54,7 @@ class Step:
         backbone = dict(arch=args.arch, img_size=args.img_size, patch_size=args.patch_size, **part)
         model = dict(dropmae=DropMAE, siammae=SiamMAE)[args.method](backbone=backbone, neck=part, **options)
         self.model = (wrap or nn.Identity())(model.to(self.device).train())
-        self.optimizer = torch.optim.AdamW(
-            self.model.parameters(), 1e-4, (0.9, 0.95), weight_decay=0.05, fused=self.device.type == 'cuda'
-        )
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), 1e-4, (0.9, 0.95), weight_decay=0.05, fused=True)
         self.frames = torch.randn(args.batch, 2, 3, args.img_size, args.img_size, device=self.device)
 
     def __call__(self) -> float:

@@ -10,6 +10,8 @@ there is not done again, and a run that was stopped, or that ``--minutes`` ended
 Example:
     python tools/experiments/compare_methods.py data/videos work_dirs/compare --davis data/DAVIS \\
         --sot-train data/sequences/train --sot-test data/sequences/test --report docs/results
+    python tools/experiments/compare_methods.py data/videos work_dirs/larger --size larger --epochs 600 \\
+        --ablation-epochs 150 --davis data/DAVIS --short-sides 240 480 --jobs 2     # one GPU, 16 cores
 """
 
 import argparse
@@ -64,6 +66,40 @@ ABLATIONS: dict[str, dict[str, tuple[str, str, dict[str, Any]]]] = {
 }
 """What is varied: for each value the name of its run, its method and its changes of the method's config."""
 
+LARGER: dict[str, dict[str, Any]] = {
+    'pretrain': {
+        'model.backbone.arch': 'small',
+        'model.backbone.img_size': 224,
+        'model.backbone.patch_size': 16,
+        'model.neck.decoder_dims': 512,
+        'model.neck.depth': 8,
+        'model.neck.num_heads': 16,
+        'optim_wrapper.type': 'AmpOptimWrapper',
+        'optim_wrapper.dtype': 'bfloat16',
+        'train_dataloader.batch_size': 64,
+        'train_dataloader.num_workers': 7,
+        'train_dataloader.dataset.pipeline.2.size': 224,
+        'val_dataloader.dataset.pipeline.2.size': 224,
+        'val_dataloader.dataset.pipeline.3.size': 224,
+    },
+    'track': {
+        'model.backbone.arch': 'small',
+        'model.backbone.patch_size': 16,
+        'model.template_size': 112,
+        'model.search_size': 224,
+        'train_dataloader.num_workers': 7,
+        'train_dataloader.dataset.pipeline.2.sizes': (112, 224),
+    },
+    'segment': {
+        'model.backbone.arch': 'small',
+        'model.backbone.img_size': 224,
+        'model.backbone.patch_size': 16,
+        'train_dataloader.num_workers': 7,
+        'train_dataloader.dataset.pipeline.0.size': 224,
+    },
+}
+"""What ``--size larger`` changes of the configs of each kind of training: ViT-S/16 at 224 pixels, 256 pairs a step."""
+
 SAVES = 4
 """Checkpoints of a run of the main table."""
 
@@ -93,6 +129,7 @@ def plan(args: argparse.Namespace, steps_an_epoch: int) -> list[Job]:
     """All jobs, those of the main table first."""
     jobs: dict[str, Job] = {}
     out = str(args.out)
+    size = LARGER if args.size == 'larger' else {kind: {} for kind in LARGER}
 
     def add(name: str, kind: str, cost: float, needs: str = '', /, **arguments: Any) -> None:
         jobs.setdefault(name, Job(name, kind, arguments, needs, cost))
@@ -112,7 +149,7 @@ def plan(args: argparse.Namespace, steps_an_epoch: int) -> list[Job]:
         return f'{out}/runs/{name}/epoch_{epochs}.pth'
 
     def run(method: str, changes: dict, seed: int) -> dict[str, Any]:
-        return dict(method=method, changes=changes, seed=seed)
+        return dict(method=method, changes={**size['pretrain'], **changes}, seed=seed)
 
     def add_early(label: str, model: dict, checkpoint: str | None, needs: str = '') -> None:
         add(
@@ -169,7 +206,8 @@ def plan(args: argparse.Namespace, steps_an_epoch: int) -> list[Job]:
             more = dict(out=out, checkpoint=checkpoint, seed=seed, iters=args.iters)
             if args.sot_train:
                 sot = dict(train=str(args.sot_train), test=str(args.sot_test))
-                add(f'track-{name}', 'track', 1.1 * args.iters + 25, needs, name=f'track-{name}', **sot, **more)
+                cost = 1.1 * args.iters + 25
+                add(f'track-{name}', 'track', cost, needs, name=f'track-{name}', changes=size['track'], **sot, **more)
             if args.davis:
                 split = dict(davis=str(args.davis), train=args.davis_train, test=args.davis_test, frames=args.frames)
                 add(
@@ -178,6 +216,7 @@ def plan(args: argparse.Namespace, steps_an_epoch: int) -> list[Job]:
                     2 * args.iters + 3 * args.frames,
                     needs,
                     name=f'segment-{name}',
+                    changes=size['segment'],
                     **split,
                     **more,
                 )
@@ -289,6 +328,9 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument('--sot-train', type=Path, help='folder of sequences to fine-tune the tracker on')
     parser.add_argument('--sot-test', type=Path, help='folder of sequences to test it on')
+    parser.add_argument(
+        '--size', choices=('small', 'larger'), default='small', help='larger: ViT-S/16 at 224 pixels, for a GPU'
+    )
     parser.add_argument('--methods', nargs='+', choices=METHODS, default=METHODS)
     parser.add_argument('--epochs', type=int, default=16, help='of pre-training (default: %(default)s)')
     parser.add_argument('--ablation-epochs', type=int, default=4, help='0 for no ablations (default: %(default)s)')
@@ -320,11 +362,12 @@ def main() -> None:
     args.out = args.out.resolve()
     report_dir = args.report or args.out / 'report'
     if not (args.out / 'clips.txt').exists():
-        prepare(args.videos, args.out)
+        prepare(args.videos, args.out, short_side=256 if args.size == 'larger' else 112)
     visits = len((args.out / 'clips.txt').read_text().splitlines())
-    steps_an_epoch = visits // 4 // 8  # an effective epoch visits a quarter of the clips, a step 8, for 4 pairs each
+    batch = LARGER['pretrain']['train_dataloader.batch_size'] if args.size == 'larger' else 8
+    steps_an_epoch = visits // 4 // batch  # an effective epoch visits a quarter of the clips, for 4 pairs each
     if not steps_an_epoch:
-        parser.error(f'{args.out / "clips.txt"} lists {visits} clips: a step needs 32')
+        parser.error(f'{args.out / "clips.txt"} lists {visits} clips: a step needs {4 * batch}')
     jobs = plan(args, steps_an_epoch)
     left = [job for job in jobs if not is_done(job, args.out)]
     cost = sum(job.cost for job in left) / args.jobs / 60

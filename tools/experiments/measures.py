@@ -95,10 +95,12 @@ def pretrain(
 
 
 @functools.cache
-def held_out_pairs(out: str, count: int, seed: int = 0) -> tuple[dict, ...]:
-    """Pairs of the held-out ends of ``count`` different clips, at most 24 frames apart, in batches of 32; the same for
-    all methods. Neighbours in a batch are of different clips."""
+def held_out_pairs(out: str, count: int, side: int, seed: int = 0) -> tuple[dict, ...]:
+    """Pairs of the held-out ends of ``count`` different clips, at most 24 frames apart and ``side`` pixels wide and
+    high, in batches of 32; the same for all methods. Neighbours in a batch are of different clips."""
     config = configure('dropmae', Path(out), 2)
+    for step in config.val_dataloader.dataset.pipeline[2:4]:
+        step.size = side
     dataset = DATASETS.build(dict(config.val_dataloader.dataset, indices=None))
     first = {dataset.get_data_info(index)['video_path']: index for index in reversed(range(len(dataset)))}
     chosen = np.random.default_rng(seed).permutation(sorted(first.values()))[:count].tolist()
@@ -137,7 +139,7 @@ def future_error(model: PairMAE, pairs: Tensor, seed: int, missing: bool = False
 def early(out: str, method: str, changes: dict, checkpoint: str | None, seed: int, pairs: int) -> dict[str, Any]:
     """Losses with another earlier frame, accuracy for known motion, attention mass; on held-out frames."""
     model = load(out, method, changes, checkpoint, seed)
-    batches = held_out_pairs(out, pairs)
+    batches = held_out_pairs(out, pairs, model.backbone.img_size[0])
     errors = {condition: [] for condition in CONDITIONS}
     for number, batch in enumerate(batches):
         inputs = model.data_preprocessor(dict(inputs=batch['inputs'], data_samples=None))['inputs']
@@ -210,9 +212,12 @@ def frozen(
     }
 
 
-def track(out: str, name: str, checkpoint: str | None, seed: int, train: str, test: str, iters: int) -> dict[str, Any]:
+def track(
+    out: str, name: str, changes: dict, checkpoint: str | None, seed: int, train: str, test: str, iters: int
+) -> dict[str, Any]:
     """Scores of the small tracker, fine-tuned from a checkpoint; without drift, too (``pairs/iou``)."""
     config = tracker_config(train, test, iters)
+    config.merge_from_dict(changes)
     config.work_dir = f'{out}/fine_tuning/{name}'
     return fine_tune(config, checkpoint or '', iters, seed, score_pairs)
 
@@ -220,6 +225,7 @@ def track(out: str, name: str, checkpoint: str | None, seed: int, train: str, te
 def segment(
     out: str,
     name: str,
+    changes: dict,
     checkpoint: str | None,
     seed: int,
     davis: str,
@@ -230,6 +236,7 @@ def segment(
 ) -> dict[str, Any]:
     """Scores of the small DropSeg, fine-tuned from a checkpoint, on the first frames of test sequences."""
     config = segmentation_config('dropseg', davis, train, test, iters)
+    config.merge_from_dict(changes)
     config.test_dataloader.num_workers = 0
     config.test_dataloader.dataset.pipeline.insert(0, dict(type='mmvidmae.FirstFrames', count=frames))
     config.work_dir = f'{out}/fine_tuning/{name}'

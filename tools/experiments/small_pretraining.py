@@ -28,11 +28,11 @@ METHODS = ('mae', 'twinmae', 'dropmae', 'siammae')
 """Of configs/small; ``mae`` is the baseline on single frames."""
 
 
-def prepare(videos: Path, out: Path) -> None:
-    """Re-encode the clips to ``out/clips`` and list them in ``out/clips.txt``."""
+def prepare(videos: Path, out: Path, short_side: int = 112) -> None:
+    """Re-encode the clips to ``out/clips``, with this short side, and list them in ``out/clips.txt``."""
     clips = out / 'clips'
     tool = ROOT / 'tools/dataset_converters/resize_videos.py'
-    subprocess.run([sys.executable, tool, videos, clips, '--short-side', '112'], check=True)
+    subprocess.run([sys.executable, tool, videos, clips, '--short-side', str(short_side)], check=True)
     names = scan(str(clips), 'video')
     lines = [f'{name}\n' * min(max(len(open_clip(clips / name)) // 40, 1), 20) for name in names]
     with whole_file(out / 'clips.txt') as part:
