@@ -10,6 +10,7 @@ ARCH = dict(embed_dims=24, num_layers=3, num_heads=2, feedforward_channels=48)
 DECODERS = {
     'DropMAE': dict(spatial_drop=0.3),
     'SiamMAE': dict(dropout=0.2),  # draws random numbers in every step of a block
+    'PairMAE': dict(type='mmvidmae.FrameDecoder'),
 }
 
 
@@ -19,7 +20,8 @@ def step(method: str, with_cp: bool) -> tuple[torch.Tensor, dict[str, torch.Tens
     neck = dict(decoder_dims=32, depth=3, num_heads=4, with_cp=with_cp, **DECODERS[method])
     backbone = dict(arch=ARCH, img_size=(32, 48), patch_size=4, drop_path_rate=0.3, with_cp=with_cp)
     with DefaultScope.overwrite_default_scope('mmpretrain'):
-        model = MODELS.build(dict(type=f'mmvidmae.{method}', backbone=backbone, neck=neck)).train()
+        masking = dict(masking=dict(type='mmvidmae.PerFrameRandomMasking')) if method == 'PairMAE' else {}
+        model = MODELS.build(dict(type=f'mmvidmae.{method}', backbone=backbone, neck=neck, **masking)).train()
     frames, kept = torch.randn(2, 2, 3, 32, 48), 0
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from mmvidmae.registry import MODELS
 
-from ..layers import CrossBlock
+from ..layers import CrossBlock, call_block
 from ..masking import TokenMask
 from .pair_decoders import PairDecoder
 
@@ -27,6 +27,7 @@ class FrameDecoder(PairDecoder):
         depth: Number of blocks.
         num_heads: Attention heads.
         mlp_ratio: Hidden width of the feed-forward layers over the decoder width.
+        with_cp: Gradient checkpointing: keep only the inputs of blocks, and compute them again in the backward pass.
     """
 
     num_groups = (2,)
@@ -41,10 +42,11 @@ class FrameDecoder(PairDecoder):
         depth: int = 8,
         num_heads: int = 16,
         mlp_ratio: float = 4.0,
+        with_cp: bool = False,
     ) -> None:
         hidden = int(mlp_ratio * decoder_dims)
         blocks = [CrossBlock(decoder_dims, num_heads, hidden, order=('self', 'ffn')) for _ in range(depth)]
-        super().__init__(embed_dims, grid, patch_size, with_cls_token, decoder_dims, blocks)
+        super().__init__(embed_dims, grid, patch_size, with_cls_token, decoder_dims, blocks, with_cp)
 
     def forward(self, latents: Sequence[Tensor], masks: Sequence[TokenMask], grid: tuple[int, int]) -> Tensor:
         """Predict the pixels of both frames.
@@ -62,6 +64,6 @@ class FrameDecoder(PairDecoder):
         for latent, mask in zip(latents, masks):
             x = self.all_tokens(self.decoder_embed(latent), mask, pos_embed)
             for block in self.decoder_blocks:
-                x = block(x)
+                x = call_block(block, x, with_cp=self.with_cp)
             frames.append(self.decoder_pred(self.ln1(x[:, self.num_extra_tokens :])))
         return torch.cat(frames, dim=1)
