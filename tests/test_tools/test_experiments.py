@@ -69,6 +69,25 @@ def test_missing_shows_the_same_patches_of_the_later_frame(measures):
     assert missing[:, :64].all()
 
 
+def test_plot_of_ablations(measures, tmp_path):
+    """What is there is drawn; a value without results stays empty."""
+    import report
+
+    (tmp_path / 'results').mkdir()
+    results = {
+        'early-short-a-0': dict(loss=dict(true=0.5, foreign=0.75)),
+        'frozen64-short-a-0': {'dino': {'J&F-Mean': 40.0}, 'cropmae': {'J&F-Mean': 50.0}},
+    }
+    for name, result in results.items():
+        (tmp_path / f'results/{name}.json').write_text(json.dumps(dict(result=result)))
+    values = {'first': ('a', 'dropmae', {}), 'second': ('b', 'dropmae', {})}
+    found = report.Results(tmp_path, [*results, 'early-short-b-0'])
+    score, cost = report.plot_ablations(found, [0], {'what': values}, 64).axes
+    assert [line.get_xydata().tolist() for line in score.lines] == [[[0, 40]], [[0, 50]]]
+    assert [bar.get_height() for bar in cost.patches] == [0.25]
+    assert [text.get_text() for text in cost.get_xticklabels()] == ['first', 'second']
+
+
 def test_larger_models_fit_each_other(measures, tmp_path):
     """Encoders of ``--size larger`` load into its tracker and its DropSeg, and take the crops of its pipelines."""
     import compare_methods

@@ -290,19 +290,23 @@ def plot_past(results: Results, seeds: Sequence[int]) -> Figure:
 
 
 def plot_ablations(results: Results, seeds: Sequence[int], ablations: dict[str, dict], side: int) -> Figure:
-    """Frozen J&F of each value, and how often attention finds a moved patch."""
-    figure, axes = panels(len(ablations))
-    for panel, (title, values) in zip(axes, ablations.items()):
-        panel.set(title=title, xticks=range(len(values)), xticklabels=list(values), ylabel='per cent')
+    """For each value: frozen J&F, and what another clip's past frame costs."""
+    figure = Figure(figsize=(4 * len(ablations), 5), layout='constrained')
+    rows = figure.subplots(2, len(ablations), sharex='col', sharey='row', squeeze=False)
+    rows[0][0].set_ylabel('frozen J&F')
+    rows[1][0].set_ylabel('loss: foreign - true')
+    for (score, cost), (title, values) in zip(rows.T, ablations.items()):
+        score.set_title(title)
+        cost.set_xticks(range(len(values)), list(values))
+        for panel in (score, cost):
+            panel.grid(alpha=0.3)
         for place, (name, _, _) in enumerate(values.values()):
-            found = results.values(f'early-short-{name}-{{}}', seeds, 'attention_accuracy')
-            bars = {'attention finds a patch': [100 * max(layers) for layers in found]}
-            for protocol in PROTOCOLS:
-                job = f'frozen{side}-short-{name}-{{}}'
-                bars[f'frozen J&F, {protocol}'] = results.values(job, seeds, protocol, 'J&F-Mean')
-            for number, (label, figures) in enumerate(bars.items()):
-                if figures:
-                    label = None if place else label
-                    panel.bar(place + 0.25 * (number - 1), np.mean(figures), 0.25, color=f'C{number}', label=label)
-    axes[0].legend(fontsize=8)
+            for number, protocol in enumerate(PROTOCOLS):
+                for value in results.values(f'frozen{side}-short-{name}-{{}}', seeds, protocol, 'J&F-Mean'):
+                    label = None if place else protocol
+                    score.plot(place, value, 'o', color=f'C{number}', label=label)
+            losses = (results.values(f'early-short-{name}-{{}}', seeds, 'loss', kind) for kind in ('foreign', 'true'))
+            for foreign, true in zip(*losses):
+                cost.bar(place, foreign - true, 0.5, color='C2')
+    rows[0][0].legend(fontsize=8)
     return figure
