@@ -43,4 +43,6 @@ bench: full
 	$(RUN) tools/benchmarks/scaling.py siammae --arch tiny --img-size 112 --repeats 2 --parts checkpointing processes
 	$(RUN) tools/benchmarks/label_propagation.py --size 240 432 --frames 6 --repeats 2
 	$(RUN) tools/benchmarks/tracking.py --arch small --template-size 128 --search-size 256 --frames 3 --repeats 2
-	@$${VIDEOS:+"$(VENV)/bin/python" tools/benchmarks/pair_loading.py "$$VIDEOS" --repeats 1}
+	@clips="$${VIDEOS:-work_dirs/demo/originals}"; if [ -d "$$clips" ]; \
+	then $(RUN) tools/benchmarks/pair_loading.py "$$clips" --repeats 1; \
+	else echo "There is no $$clips, so the loader was not timed: give VIDEOS=FOLDER, or run make demo, which fetches clips"; fi
