@@ -226,10 +226,11 @@ def plot_curves(results: Results, seeds: Sequence[int], side: int) -> Figure:
         panel.set(xlabel='step', ylabel='J&F', title=protocol)
         for method in METHODS:
             random = RANDOM_ENCODER[method]
-            zero = results.values(f'frozen{side}-random-{random}-{{}}', seeds, protocol, 'J&F-Mean')
-            if zero:
-                panel.axhline(np.mean(zero), color=COLOURS[random], linestyle='--', alpha=0.6)
+            job = f'frozen{side}-random-{random}-{{}}'
+            if values := results.values(job, seeds, protocol, 'J&F-Mean'):
+                panel.axhline(np.mean(values), color=COLOURS[random], linestyle='--', alpha=0.6)
             for seed in seeds:
+                zero = results.values(job, [seed], protocol, 'J&F-Mean')
                 steps = results.values(f'pretrain-{method}-{seed}', [seed], 'steps')
                 points = {0: zero[0]} if zero else {}
                 prefix = f'frozen{side}-{method}-{seed}'
