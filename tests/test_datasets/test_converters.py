@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -29,6 +30,29 @@ def start(tool, *args, **env):
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env, start_new_session=True
     )
+
+
+def test_interrupted_while_a_process_starts(monkeypatch):
+    """A process that is not there yet when the others are ended is ended, too."""
+    monkeypatch.syspath_prepend(TOOLS)
+    import common
+
+    class Job:
+        ended, stops, outcomes = threading.Event(), 0, []
+
+        def __call__(self, path):
+            if path == 'starting':
+                self.outcomes.append(self.ended.wait(20))
+
+        def stop(self):
+            self.stops += 1
+            if self.stops == 3:
+                self.ended.set()
+
+    results = common.run_all(Job(), ['starting', 'short'], workers=2)
+    assert next(results) == ('short', None)
+    results.close()
+    assert Job.outcomes == [True]
 
 
 def run_process(tool, *args):

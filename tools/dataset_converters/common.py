@@ -29,7 +29,8 @@ class Job(Protocol):
         """Does the work within a bounded time; gives None or what went wrong."""
 
     def stop(self) -> None:
-        """Ends the processes that are at work, so that the calls return at once."""
+        """Ends the processes that are at work, so that the calls return at once. It is called again until they have:
+        a process may just be starting."""
 
 
 def run_all(job: Job, paths: list[str], workers: int) -> Iterator[tuple[str, str | None]]:
@@ -46,10 +47,10 @@ def run_all(job: Job, paths: list[str], workers: int) -> Iterator[tuple[str, str
         (path, outcome), as they finish.
     """
     progress = Progress(len(paths))
-    waiting = iter(paths)
+    waiting, running = iter(paths), {}
     with ThreadPoolExecutor(workers) as executor:
         try:
-            running = {executor.submit(job, path): path for path in islice(waiting, workers)}
+            running |= {executor.submit(job, path): path for path in islice(waiting, workers)}
             while running:
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     path, outcome = running.pop(future), future.result()
@@ -58,6 +59,8 @@ def run_all(job: Job, paths: list[str], workers: int) -> Iterator[tuple[str, str
                     yield path, outcome
         finally:
             job.stop()
+            while wait(running, timeout=0.1).not_done:
+                job.stop()
 
 
 class Progress:
