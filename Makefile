@@ -40,7 +40,7 @@ docs-check: full
 bench: full
 	$(RUN) tools/benchmarks/pretraining_step.py dropmae --arch small --img-size 112 --repeats 3
 	$(RUN) tools/benchmarks/pretraining_step.py siammae --img-size 112 --repeats 3
-	$(RUN) tools/benchmarks/scaling.py siammae --arch tiny --img-size 112 --repeats 2 --parts checkpointing processes
+	$(RUN) tools/benchmarks/scaling.py siammae --arch tiny --img-size 112 --repeats 2 --parts checkpointing
 	$(RUN) tools/benchmarks/label_propagation.py --size 240 432 --frames 6 --repeats 2
 	$(RUN) tools/benchmarks/tracking.py --arch small --template-size 128 --search-size 256 --frames 3 --repeats 2
 	@clips="$${VIDEOS:-work_dirs/demo/originals}"; if [ -d "$$clips" ]; \
