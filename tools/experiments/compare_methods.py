@@ -34,7 +34,7 @@ if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its 
 
 import mmengine  # noqa: E402
 import torch  # noqa: E402
-from measures import JOBS  # noqa: E402
+from measures import JOBS, run_config  # noqa: E402
 from report import RANDOM, RANDOM_ENCODER, read_result, write_report  # noqa: E402
 from small_pretraining import METHODS, prepare  # noqa: E402
 
@@ -100,6 +100,8 @@ LARGER: dict[str, dict[str, Any]] = {
 }
 """What ``--size larger`` changes of the configs of each kind of training: ViT-S/16 at 224 pixels, 256 pairs a step."""
 
+SIZES = dict(small={kind: {} for kind in LARGER}, larger=LARGER)
+
 SAVES = 4
 """Checkpoints of a run of the main table."""
 
@@ -129,12 +131,12 @@ def plan(args: argparse.Namespace, steps_an_epoch: int) -> list[Job]:
     """All jobs, those of the main table first."""
     jobs: dict[str, Job] = {}
     out = str(args.out)
-    size = LARGER if args.size == 'larger' else {kind: {} for kind in LARGER}
+    size = SIZES[args.size]
 
     def add(name: str, kind: str, cost: float, needs: str = '', /, **arguments: Any) -> None:
         jobs.setdefault(name, Job(name, kind, arguments, needs, cost))
 
-    def add_run(name: str, method: str, changes: dict, epochs: int, seed: int, saves: int) -> str:
+    def add_run(name: str, method: str, changes: dict, epochs: int, seed: int, saves: int) -> None:
         cost = epochs * steps_an_epoch * STEP_SECONDS[method] + 10 * saves
         add(
             f'pretrain-{name}',
@@ -146,7 +148,9 @@ def plan(args: argparse.Namespace, steps_an_epoch: int) -> list[Job]:
             epochs=epochs,
             saves=saves,
         )
-        return f'{out}/runs/{name}/epoch_{epochs}.pth'
+
+    def checkpoint_of(name: str, epoch: int) -> str:
+        return f'{out}/runs/{name}/epoch_{epoch}.pth'
 
     def run(method: str, changes: dict, seed: int) -> dict[str, Any]:
         return dict(method=method, changes={**size['pretrain'], **changes}, seed=seed)
@@ -169,18 +173,15 @@ def plan(args: argparse.Namespace, steps_an_epoch: int) -> list[Job]:
             more = dict(davis=str(args.davis), short_side=side, frames=args.frames)
             add(f'frozen{side}-{label}', 'frozen', cost, needs, out=out, checkpoint=checkpoint, **more, **model)
 
-    def final(method: str, seed: int) -> str:
-        return f'{out}/runs/{method}-{seed}/epoch_{args.epochs}.pth'
-
     curve_side = args.short_sides[0]
     for seed in args.seeds:
         for method in args.methods:
             add_run(f'{method}-{seed}', method, {}, args.epochs, seed, SAVES)
         for method in args.methods:
             model, needs = run(method, {}, seed), f'pretrain-{method}-{seed}'
-            add_early(f'{method}-{seed}', model, final(method, seed), needs)
+            add_early(f'{method}-{seed}', model, checkpoint_of(f'{method}-{seed}', args.epochs), needs)
             for side in args.short_sides:
-                add_frozen(f'{method}-{seed}', model, final(method, seed), side, needs)
+                add_frozen(f'{method}-{seed}', model, checkpoint_of(f'{method}-{seed}', args.epochs), side, needs)
         for method in dict.fromkeys(RANDOM.values()):
             add_early(f'random-{method}-{seed}', run(method, {}, seed), None)
         for method in dict.fromkeys(RANDOM_ENCODER.values()):
@@ -189,18 +190,19 @@ def plan(args: argparse.Namespace, steps_an_epoch: int) -> list[Job]:
         step = max(args.epochs // SAVES, 1)
         for method in args.methods:
             for epoch in range(step, args.epochs, step):
-                checkpoint = f'{out}/runs/{method}-{seed}/epoch_{epoch}.pth'
+                checkpoint = checkpoint_of(f'{method}-{seed}', epoch)
                 needs = f'pretrain-{method}-{seed}'
                 add_frozen(f'{method}-{seed}-epoch{epoch}', run(method, {}, seed), checkpoint, curve_side, needs)
     seed = args.seeds[0]
     for values in ABLATIONS.values() if args.ablation_epochs else ():
         for name, method, changes in values.values():
             label = f'short-{name}-{seed}'
-            checkpoint = add_run(label, method, changes, args.ablation_epochs, seed, 1)
+            checkpoint = checkpoint_of(label, args.ablation_epochs)
+            add_run(label, method, changes, args.ablation_epochs, seed, 1)
             add_early(label, run(method, changes, seed), checkpoint, f'pretrain-{label}')
             add_frozen(label, run(method, changes, seed), checkpoint, curve_side, f'pretrain-{label}')
     for seed in args.seeds:
-        starts = {'random': None} | {method: final(method, seed) for method in args.methods}
+        starts = {'random': None} | {method: checkpoint_of(f'{method}-{seed}', args.epochs) for method in args.methods}
         for start, checkpoint in starts.items():
             name, needs = f'{start}-{seed}', f'pretrain-{start}-{seed}' if checkpoint else ''
             more = dict(out=out, checkpoint=checkpoint, seed=seed, iters=args.iters)
@@ -328,9 +330,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument('--sot-train', type=Path, help='folder of sequences to fine-tune the tracker on')
     parser.add_argument('--sot-test', type=Path, help='folder of sequences to test it on')
-    parser.add_argument(
-        '--size', choices=('small', 'larger'), default='small', help='larger: ViT-S/16 at 224 pixels, for a GPU'
-    )
+    parser.add_argument('--size', choices=SIZES, default='small', help='larger: ViT-S/16 at 224 pixels, for a GPU')
     parser.add_argument('--methods', nargs='+', choices=METHODS, default=METHODS)
     parser.add_argument('--epochs', type=int, default=16, help='of pre-training (default: %(default)s)')
     parser.add_argument('--ablation-epochs', type=int, default=4, help='0 for no ablations (default: %(default)s)')
@@ -364,10 +364,11 @@ def main() -> None:
     if not (args.out / 'clips.txt').exists():
         prepare(args.videos, args.out, short_side=256 if args.size == 'larger' else 112)
     visits = len((args.out / 'clips.txt').read_text().splitlines())
-    batch = LARGER['pretrain']['train_dataloader.batch_size'] if args.size == 'larger' else 8
-    steps_an_epoch = visits // 4 // batch  # an effective epoch visits a quarter of the clips, for 4 pairs each
+    loader = run_config(str(args.out), args.methods[0], SIZES[args.size]['pretrain'], args.epochs, 0).train_dataloader
+    pairs = loader.dataset.repeated_sampling  # of a visit; an effective epoch visits one in so many clips
+    steps_an_epoch = visits // pairs // loader.batch_size
     if not steps_an_epoch:
-        parser.error(f'{args.out / "clips.txt"} lists {visits} clips: a step needs {4 * batch}')
+        parser.error(f'{args.out / "clips.txt"} lists {visits} clips: a step needs {pairs * loader.batch_size}')
     jobs = plan(args, steps_an_epoch)
     left = [job for job in jobs if not is_done(job, args.out)]
     cost = sum(job.cost for job in left) / args.jobs / 60
