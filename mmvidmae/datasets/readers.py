@@ -1,11 +1,11 @@
 """Readers: random access to the frames of one clip, whether a video file or a folder of images."""
 
+import itertools
 import math
 import os
 import threading
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from itertools import groupby, pairwise
 from typing import Protocol
 
 import cv2
@@ -42,7 +42,7 @@ class ClipReader(Protocol):
         """Decodes frames.
 
         Args:
-            indices: Frame numbers in ``[0, len)``, increasing and without duplicates.
+            indices: Frame numbers in ``[0, len)``, in any order; each is decoded once.
 
         Returns:
             Array of shape (len(indices), H, W, 3), uint8 RGB.
@@ -102,8 +102,9 @@ class VideoFileReader:
             raise UnreadableClip(path, f'not a readable video ({error.strerror})') from error
         except OSError as error:
             raise UnreadableClip(path, error.strerror or str(error)) from error
+        mp4 = 'mp4' in self._container.format.name
         # MP4's index says how many frames there are; in AVI's number those count that repeat the one before
-        promised = self._stream.frames if 'mp4' in self._container.format.name else 1
+        promised = self._stream.frames if mp4 else 1
         if len(packets) < max(promised, 1):
             raise UnreadableClip(path, f'not a readable video ({len(packets)} of {promised} frames are there)')
         packets = [packet[:3] for packet in packets if not packet[3]]
@@ -112,36 +113,40 @@ class VideoFileReader:
         self._codec = self._stream.codec_context
         self._codec.thread_count = 1
         shown, decoded, is_key = zip(*packets)
-        # The times that the container is searched by: Matroska's and WebM's are those of showing, others' of decoding.
-        self._stamp = 'pts' if None in decoded else 'dts'
-        stamps = shown if None in decoded else decoded
-        # Some containers (AVI) do not know when a frame is shown and give times in the order of decoding. Where the
-        # decoder reorders, times are then no use to tell its frames apart, and they are counted as they come out.
-        in_order = None in shown or all(earlier < later for earlier, later in pairwise(shown))
-        self._counted = None in shown or (in_order and self._codec.has_b_frames)
-        if self._counted:
-            order = range(len(packets))
-            self._numbers = dict(zip(stamps, order, strict=True))
-        else:
-            order = sorted(range(len(packets)), key=shown.__getitem__)
-            self._numbers = {shown[i]: number for number, i in enumerate(order)}
-        self._keys = [(number, stamps[i] or 0) for number, i in enumerate(order) if is_key[i] or not number]
+        # Containers are searched by the time of decoding, but MP4 (a keyframe is found only from when it is shown),
+        # Matroska and WebM by that of showing.
+        by_shown = mp4 or None in decoded
+        stamps = shown if by_shown else decoded
+        # Some containers (AVI) do not know when a frame is shown and give times in the order of decoding, or one time
+        # to several frames. Where the decoder reorders, times are then no use to tell its frames apart, and they are
+        # counted as they come out.
+        in_order = None in shown or all(earlier < later for earlier, later in itertools.pairwise(shown))
+        vague = None in shown or len(set(shown)) < len(shown)
+        self._counted = vague or (not by_shown and in_order and self._codec.has_b_frames)
+        order = range(len(packets)) if self._counted else sorted(range(len(packets)), key=shown.__getitem__)
+        self._number_at = {shown[i]: number for number, i in enumerate(order)}
+        self._length = len(order)
+        # To count, all have to come out, and after a search decoders leave out what an open group shows before its key;
+        # MPEG program streams are found only roughly. Both are read from the start.
+        starts = order[:1] if self._counted or self._container.format.name == 'mpeg' else order
+        self._keys = [(number, stamps[i] or 0) for number, i in enumerate(starts) if is_key[i] or not number]
 
     def __del__(self) -> None:
         if hasattr(self, '_container'):
             self._container.close()  # or the decoder's memory stays
 
     def __len__(self) -> int:
-        return len(self._numbers)
+        return self._length
 
     def get_batch(self, indices: Sequence[int]) -> np.ndarray:
         frames = {}
+        wanted = sorted(set(indices))
         try:
-            for key, group in groupby(indices, self._key_before):
+            for key, group in itertools.groupby(wanted, self._key_before):
                 frames.update(self._decode(key, set(group)))
         except self._error as error:
-            raise self._undecodable(indices, f' ({error.strerror})') from error
-        if missing := [index for index in indices if index not in frames]:
+            raise self._undecodable(wanted, f' ({error.strerror})') from error
+        if missing := [index for index in wanted if index not in frames]:
             raise self._undecodable(missing)
         return np.stack([frames[index] for index in indices])
 
@@ -151,18 +156,14 @@ class VideoFileReader:
 
     def _decode(self, key: int, wanted: set[int]) -> Iterator[tuple[int, np.ndarray]]:
         """Frames that follow the same keyframe, with their numbers; fewer where the video ends before its index."""
-        number = None
         self._container.seek(self._keys[key][1], stream=self._stream)
+        position = itertools.count()
         for packet in self._container.demux(self._stream):
             if not self._counted:
-                asked = packet.pts is None or self._numbers.get(packet.pts) in wanted
+                asked = packet.pts is None or self._number_at.get(packet.pts) in wanted
                 self._codec.skip_frame = 'DEFAULT' if asked else 'NONREF'
-            elif number is None:
-                number = self._numbers.get(getattr(packet, self._stamp), -len(self))  # unknown: no frame is the one
             for frame in packet.decode():
-                index = number if self._counted else self._numbers.get(frame.pts)
-                if self._counted:
-                    number += 1
+                index = next(position) if self._counted else self._number_at.get(frame.pts)
                 if index in wanted:
                     # threads=1: a pool of them would not survive the fork of a data loader's workers
                     yield index, _converter().reformat(frame, format='rgb24', threads=1).to_ndarray()
@@ -197,13 +198,11 @@ class FrameFolderReader:
         return len(self._names)
 
     def get_batch(self, indices: Sequence[int]) -> np.ndarray:
-        frames = [read_image(self.path, self._names[index]) for index in indices]
-        if len({frame.shape for frame in frames}) > 1:
-            sizes = ', '.join(
-                f'{self._names[i]} {f.shape[1]}x{f.shape[0]}' for i, f in zip(indices, frames, strict=True)
-            )
+        frames = {index: read_image(self.path, self._names[index]) for index in sorted(set(indices))}
+        if len({frame.shape for frame in frames.values()}) > 1:
+            sizes = ', '.join(f'{self._names[i]} {f.shape[1]}x{f.shape[0]}' for i, f in frames.items())
             raise UnreadableClip(self.path, f'frames differ in size: {sizes}')
-        return np.stack(frames)
+        return np.stack([frames[index] for index in indices])
 
 
 def read_image(folder: str, name: str) -> np.ndarray:

@@ -1,8 +1,11 @@
 import multiprocessing
 import pickle
+import subprocess
+from itertools import product
 
 import av
 import cv2
+import imageio_ffmpeg
 import numpy as np
 import pytest
 
@@ -21,6 +24,39 @@ def plain(value, height=48, width=64):
     return np.full((height, width, 3), value, np.uint8)
 
 
+def decode(path):
+    """All frames of a video, without seeking: (T, H, W, 3)."""
+    with av.open(path) as container:
+        return np.stack([frame.to_ndarray(format='rgb24') for frame in container.decode(video=0)])
+
+
+def encode_noise(path, write_video, b_frames):
+    """A clip of 40 frames with a keyframe every 15 and so many B-frames between others, and its frames."""
+    noise = np.random.default_rng(0).integers(0, 255, (40, 48, 64, 3), np.uint8)
+    x264 = f'scenecut=0:b-adapt=0:bframes={b_frames}'  # or x264 would take intra frames for noise
+    write_video(path, noise, options=('-c:v', 'libx264', '-g', '15', '-x264-params', x264))
+    return str(path), decode(str(path))
+
+
+class CountingContainer:
+    """A container that counts the packets it hands out."""
+
+    def __init__(self, container):
+        self.container = container
+        self.packets = 0
+
+    def seek(self, *args, **kwargs):
+        self.container.seek(*args, **kwargs)
+
+    def demux(self, stream):
+        for packet in self.container.demux(stream):
+            self.packets += 1
+            yield packet
+
+    def close(self):
+        self.container.close()
+
+
 def _fourth_frame(path):
     return VideoFileReader(path).get_batch([3])
 
@@ -36,19 +72,57 @@ class TestVideoFileReader:
         assert frames.dtype == np.uint8
         assert [frame_number(frame) for frame in frames] == indices
 
-    @pytest.mark.parametrize('suffix', ['mp4', 'mkv', 'avi'])  # AVI does not say when a frame is shown
-    @pytest.mark.parametrize('b_frames', [0, 3])
+    @pytest.mark.parametrize('suffix', ['mp4', 'mov', 'mkv', 'ts', 'avi'])  # AVI does not say when a frame is shown
+    @pytest.mark.parametrize('b_frames', ['0', '3', '3:open-gop=1'])
     def test_any_frame_is_what_plain_decoding_gives(self, tmp_path, write_video, suffix, b_frames):
         """However it is reached, with frames passed over, reordered, or counted."""
-        noise = np.random.default_rng(0).integers(0, 255, (40, 48, 64, 3), np.uint8)
-        options = ('-c:v', 'libx264', '-g', '15', '-bf', str(b_frames))
-        path = str(write_video(tmp_path / f'a.{suffix}', noise, options=options))
-        with av.open(path) as container:
-            plainly = np.stack([frame.to_ndarray(format='rgb24') for frame in container.decode(video=0)])
+        path, plainly = encode_noise(tmp_path / f'a.{suffix}', write_video, b_frames)
         reader = VideoFileReader(path)
         assert len(reader) == len(plainly) == 40
-        for indices in ([39], [0, 39], [3, 4, 17], [14, 15, 16, 29, 30], [7]):
+        for indices in ([39], [0, 39], [17, 4, 3, 17], [14, 15, 16, 30, 29], [7]):
             assert np.array_equal(reader.get_batch(indices), plainly[indices]), indices
+
+    @pytest.mark.parametrize(
+        ('suffix', 'options'),
+        [
+            ('mpg', '-c:v mpeg2video -bf 0'),
+            ('vob', '-c:v mpeg2video -bf 2'),
+            ('avi', '-c:v mpeg4 -vtag xvid -bf 2'),
+            ('wmv', '-c:v wmv2'),
+            ('webm', '-c:v libvpx -auto-alt-ref 1 -lag-in-frames 16'),
+        ],
+    )
+    def test_any_frame_of_other_containers(self, tmp_path, write_video, suffix, options):
+        noise = np.random.default_rng(0).integers(0, 255, (40, 48, 64, 3), np.uint8)
+        path = str(write_video(tmp_path / f'a.{suffix}', noise, options=(*options.split(), '-g', '15')))
+        reader = VideoFileReader(path)
+        plainly = decode(path)
+        assert len(reader) == len(plainly) == 40
+        for number, frame in enumerate(plainly):
+            assert np.array_equal(reader.get_batch([number])[0], frame), number
+
+    def test_any_frame_of_a_cut_clip(self, tmp_path, write_video):
+        """An edit list hides the frames between the keyframe and the cut."""
+        whole, _ = encode_noise(tmp_path / 'whole.mp4', write_video, '3')
+        path = str(tmp_path / 'cut.mp4')
+        command = [imageio_ffmpeg.get_ffmpeg_exe(), '-loglevel', 'error', '-ss', '0.3', '-i', whole, '-c', 'copy', path]
+        subprocess.run(command, check=True, timeout=60)
+        plainly = decode(path)
+        reader = VideoFileReader(path)
+        assert len(reader) == len(plainly) < 40
+        for number, frame in enumerate(plainly):
+            assert np.array_equal(reader.get_batch([number])[0], frame), number
+
+    @pytest.mark.parametrize(
+        ('suffix', 'b_frames'),
+        [*product(('mp4', 'mov', 'mkv', 'ts'), ('0', '3')), ('avi', '0')],  # AVI's B-frames are counted from the start
+    )
+    def test_decodes_from_the_last_keyframe_on(self, tmp_path, write_video, suffix, b_frames):
+        path, _ = encode_noise(tmp_path / f'a.{suffix}', write_video, b_frames)
+        reader = VideoFileReader(path)
+        reader._container = container = CountingContainer(reader._container)
+        reader.get_batch([31])  # the second frame after a keyframe
+        assert container.packets <= 10, 'five and what the decoder holds back; the 15 before them are not needed'
 
     def test_in_a_forked_process_after_reading_in_this_one(self, video_dir):
         paths = [str(video_dir / name) for name in ('a.mp4', 'c.avi')]

@@ -97,10 +97,8 @@ class LoadFramePairs(BaseTransform):
     """
 
     def transform(self, results: dict) -> dict:
-        needed, positions = np.unique(results['frame_ids'], return_inverse=True)
-        frames = torch.from_numpy(results['reader'].get_batch(needed.tolist()))
-        positions = torch.from_numpy(positions.reshape(results['frame_ids'].shape))
-        results['frames'] = frames[positions].permute(0, 1, 4, 2, 3)
+        frames = results['reader'].get_batch(results['frame_ids'].flatten().tolist())
+        results['frames'] = torch.from_numpy(frames).unflatten(0, (-1, 2)).permute(0, 1, 4, 2, 3)
         return results
 
     def __repr__(self) -> str:
