@@ -85,12 +85,13 @@ def plain(model: nn.Module) -> nn.Module:
     return model
 
 
-def without_dropout(model: nn.Module) -> nn.Module:
-    """A copy of a model with P = 0."""
+def altered(model: nn.Module, **changes: float | bool) -> nn.Module:
+    """A copy of a model with other settings of its attention dropout: ``spatial_drop`` (P), ``share_heads``."""
     model = copy.deepcopy(model)
     for module in model.modules():
         if isinstance(module, SpatialDropAttention):
-            module.spatial_drop = 0.0
+            for name, value in changes.items():
+                setattr(module, name, value)
     return model
 
 
@@ -132,11 +133,15 @@ def main() -> None:
     cells = 2 * (args.img_size // args.patch_size) ** 2
     frames = torch.randn(args.batch, 2, 3, args.img_size, args.img_size, device=device)
     noise = torch.rand(args.batch, cells, device=device)
-    check(without_dropout(model), without_dropout(plain(model)), frames, noise)
+    check(altered(model, spatial_drop=0.0), altered(plain(model), spatial_drop=0.0), frames, noise)
 
     models = {'reference': plain(model), 'ours': model}
     if args.method == 'dropmae':
-        models |= {'reference, P = 0': without_dropout(plain(model)), 'ours, P = 0': without_dropout(model)}
+        models |= {
+            'ours, one mask for all heads': altered(model, share_heads=True),
+            'reference, P = 0': altered(plain(model), spatial_drop=0.0),
+            'ours, P = 0': altered(model, spatial_drop=0.0),
+        }
 
     def step(name: str) -> None:
         context = torch.autocast(device.type, getattr(torch, args.amp)) if args.amp else nullcontext()
@@ -164,10 +169,11 @@ def main() -> None:
     print(f'{machine(device)}, medians of {args.repeats}')
     for name, value in seconds.items():
         memory = f'   {peaks[name]:6.2f} GiB above the weights' if peaks else ''
-        print(f'{name:<18}{1000 * value:10.1f} ms   {args.batch / value:8.2f} pairs/s{memory}')
+        print(f'{name:<30}{1000 * value:10.1f} ms   {args.batch / value:8.2f} pairs/s{memory}')
     print(f'ours is {seconds["reference"] / seconds["ours"]:.2f} times as fast as the reference')
     if args.method == 'dropmae':
-        print(f'ours takes {seconds["ours"] / seconds["ours, P = 0"]:.2f} times as long as with P = 0')
+        for name in ('ours', 'ours, one mask for all heads'):
+            print(f'{name}: {seconds[name] / seconds["ours, P = 0"]:.2f} times as long as with P = 0')
     print(describe_memory(device))
 
 

@@ -48,6 +48,10 @@ ABLATIONS: dict[str, dict[str, tuple[str, str, dict[str, Any]]]] = {
         '0.1': ('dropmae', 'dropmae', {}),
         '0.2': ('dropmae-p0.2', 'dropmae', {'model.neck.spatial_drop': 0.2}),
     },
+    'drop masks of DropMAE': {
+        'a head': ('dropmae', 'dropmae', {}),
+        'a sample': ('dropmae-shared', 'dropmae', {'model.neck.share_heads': True}),
+    },
     'largest gap of DropMAE': {
         '4': ('dropmae-gap4', 'dropmae', {GAP: (1, 4)}),
         '24': ('dropmae', 'dropmae', {}),
