@@ -6,6 +6,7 @@ import os
 import threading
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from typing import Protocol
 
 import cv2
@@ -158,18 +159,20 @@ class VideoFileReader:
         """Frames that follow the same keyframe, with their numbers; fewer where the video ends before its index."""
         self._container.seek(self._keys[key][1], stream=self._stream)
         position = itertools.count()
-        for packet in self._container.demux(self._stream):
-            if not self._counted:
-                asked = packet.pts is None or self._number_at.get(packet.pts) in wanted
-                self._codec.skip_frame = 'DEFAULT' if asked else 'NONREF'
-            for frame in packet.decode():
-                index = next(position) if self._counted else self._number_at.get(frame.pts)
-                if index in wanted:
-                    # threads=1: a pool of them would not survive the fork of a data loader's workers
-                    yield index, _converter().reformat(frame, format='rgb24', threads=1).to_ndarray()
-                    wanted.remove(index)
-                    if not wanted:
-                        return
+        # closed by hand: a generator that PyAV's own deallocation ends leaves a packet behind, 150 bytes
+        with closing(self._container.demux(self._stream)) as packets:
+            for packet in packets:
+                if not self._counted:
+                    asked = packet.pts is None or self._number_at.get(packet.pts) in wanted
+                    self._codec.skip_frame = 'DEFAULT' if asked else 'NONREF'
+                for frame in packet.decode():
+                    index = next(position) if self._counted else self._number_at.get(frame.pts)
+                    if index in wanted:
+                        # threads=1: a pool of them would not survive the fork of a data loader's workers
+                        yield index, _converter().reformat(frame, format='rgb24', threads=1).to_ndarray()
+                        wanted.remove(index)
+                        if not wanted:
+                            return
 
     def _undecodable(self, indices: Sequence[int], reason: str = '') -> UnreadableClip:
         return UnreadableClip(self.path, f'cannot decode frames {indices[0]} to {indices[-1]}{reason}')

@@ -1,3 +1,5 @@
+import ctypes
+import gc
 import multiprocessing
 import pickle
 import subprocess
@@ -36,6 +38,15 @@ def encode_noise(path, write_video, b_frames):
     x264 = f'scenecut=0:b-adapt=0:bframes={b_frames}'  # or x264 would take intra frames for noise
     write_video(path, noise, options=('-c:v', 'libx264', '-g', '15', '-x264-params', x264))
     return str(path), decode(str(path))
+
+
+class MallocInfo(ctypes.Structure):
+    """What glibc's ``mallinfo2`` returns; ``uordblks`` are the bytes in use."""
+
+    _fields_ = [
+        (name, ctypes.c_size_t)
+        for name in 'arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost'.split()  # noqa: SIM905
+    ]
 
 
 class CountingContainer:
@@ -123,6 +134,23 @@ class TestVideoFileReader:
         reader._container = container = CountingContainer(reader._container)
         reader.get_batch([31])  # the second frame after a keyframe
         assert container.packets <= 10, 'five and what the decoder holds back; the 15 before them are not needed'
+
+    def test_memory_stays_flat(self, video_dir):
+        """A reader that is given up in mid-file leaves nothing behind in the C heap."""
+        heap = ctypes.CDLL(None)
+        if not hasattr(heap, 'mallinfo2'):
+            pytest.skip('needs glibc')
+        heap.mallinfo2.restype = MallocInfo
+        path = str(video_dir / 'a.mp4')
+
+        def in_use_after(reads):
+            for _ in range(reads):
+                VideoFileReader(path).get_batch([1, 3])
+            gc.collect()
+            return heap.mallinfo2().uordblks
+
+        before = in_use_after(200)
+        assert in_use_after(500) - before < 500 * 50, 'a packet takes 150 bytes'
 
     def test_in_a_forked_process_after_reading_in_this_one(self, video_dir):
         paths = [str(video_dir / name) for name in ('a.mp4', 'c.avi')]
