@@ -62,6 +62,10 @@ def _converter():
     return _LOCAL.converter
 
 
+class _FramesAreReordered(Exception):
+    """Frames are not shown in the order of decoding."""
+
+
 class VideoFileReader:
     """A video file, through PyAV.
 
@@ -94,42 +98,63 @@ class VideoFileReader:
             self._stream = next(iter(self._container.streams.video), None)
             if self._stream is None:
                 raise UnreadableClip(path, 'not a readable video (it has no pictures)')
+            self._is_mp4 = 'mp4' in self._container.format.name
+            self._codec = self._stream.codec_context
+            self._codec.thread_count = 1
+            self._by_index = self._has_plain_index()
+            self._number_frames()
+        except self._error as error:  # before OSError, which some of them are too
+            raise UnreadableClip(path, f'not a readable video ({error.strerror})') from error
+        except OSError as error:
+            raise UnreadableClip(path, error.strerror or str(error)) from error
+
+    def _has_plain_index(self) -> bool:
+        """Whether MP4's index tells what reading the whole file would. It has the times of decoding only, so not where
+        the decoder reorders; nor where the file ends before the frames it lists."""
+        index = self._stream.index_entries
+        return (
+            self._is_mp4
+            and not self._codec.has_b_frames
+            and len(index) == self._stream.frames > 0
+            and index[-1].pos + index[-1].size <= os.path.getsize(self.path)
+        )
+
+    def _number_frames(self) -> None:
+        """Numbers frames in the order in which they are shown and lists the keyframes.
+
+        Raises:
+            UnreadableClip: If frames are missing.
+        """
+        if self._by_index:
+            packets = [(e.timestamp, e.timestamp, e.is_keyframe, e.is_discard) for e in self._stream.index_entries]
+        else:
             packets = [
                 (packet.pts, packet.dts, packet.is_keyframe, packet.is_discard)
                 for packet in self._container.demux(self._stream)
                 if packet.size
             ]
-        except self._error as error:  # before OSError, which some of them are too
-            raise UnreadableClip(path, f'not a readable video ({error.strerror})') from error
-        except OSError as error:
-            raise UnreadableClip(path, error.strerror or str(error)) from error
-        mp4 = 'mp4' in self._container.format.name
         # MP4's index says how many frames there are; in AVI's number those count that repeat the one before
-        promised = self._stream.frames if mp4 else 1
+        promised = self._stream.frames if self._is_mp4 else 1
         if len(packets) < max(promised, 1):
-            raise UnreadableClip(path, f'not a readable video ({len(packets)} of {promised} frames are there)')
+            raise UnreadableClip(self.path, f'not a readable video ({len(packets)} of {promised} frames are there)')
         packets = [packet[:3] for packet in packets if not packet[3]]
         if not packets:
-            raise UnreadableClip(path, 'not a readable video (it shows none of its frames)')
-        self._codec = self._stream.codec_context
-        self._codec.thread_count = 1
+            raise UnreadableClip(self.path, 'not a readable video (it shows none of its frames)')
         shown, decoded, is_key = zip(*packets)
-        # Containers are searched by the time of decoding, but MP4 (a keyframe is found only from when it is shown),
-        # Matroska and WebM by that of showing.
-        by_shown = mp4 or None in decoded
-        stamps = shown if by_shown else decoded
+        # Containers are searched by the time of decoding; Matroska and WebM, which do not know it, by that of showing,
+        # and MP4 too, from which FFmpeg subtracts what they differ by.
+        stamps = shown if self._is_mp4 or None in decoded else decoded
         # Some containers (AVI) do not know when a frame is shown and give times in the order of decoding, or one time
         # to several frames. Where the decoder reorders, times are then no use to tell its frames apart, and they are
         # counted as they come out.
         in_order = None in shown or all(earlier < later for earlier, later in itertools.pairwise(shown))
         vague = None in shown or len(set(shown)) < len(shown)
-        self._counted = vague or (not by_shown and in_order and self._codec.has_b_frames)
+        self._counted = vague or (stamps is decoded and in_order and self._codec.has_b_frames)
         order = range(len(packets)) if self._counted else sorted(range(len(packets)), key=shown.__getitem__)
         self._number_at = {shown[i]: number for number, i in enumerate(order)}
         self._length = len(order)
-        # To count, all have to come out, and after a search decoders leave out what an open group shows before its key;
-        # MPEG program streams are found only roughly. Both are read from the start.
-        starts = order[:1] if self._counted or self._container.format.name == 'mpeg' else order
+        # To count, all have to come out, and after a search decoders leave out what an open group shows before its key.
+        starts = order[:1] if self._counted else order
         self._keys = [(number, stamps[i] or 0) for number, i in enumerate(starts) if is_key[i] or not number]
 
     def __del__(self) -> None:
@@ -145,9 +170,16 @@ class VideoFileReader:
         try:
             for key, group in itertools.groupby(wanted, self._key_before):
                 frames.update(self._decode(key, set(group)))
+            if missing := set(wanted) - frames.keys():  # a search that led too far, as in MPEG program streams
+                frames.update(self._decode(0, missing))
+        except _FramesAreReordered:  # though the decoder did not expect it: read through the file after all
+            self._by_index = False
+            self._container.seek(self._keys[0][1], stream=self._stream)
+            self._number_frames()
+            return self.get_batch(indices)
         except self._error as error:
             raise self._undecodable(wanted, f' ({error.strerror})') from error
-        if missing := [index for index in wanted if index not in frames]:
+        if missing := sorted(set(wanted) - frames.keys()):
             raise self._undecodable(missing)
         return np.stack([frames[index] for index in indices])
 
@@ -162,6 +194,8 @@ class VideoFileReader:
         # closed by hand: a generator that PyAV's own deallocation ends leaves a packet behind, 150 bytes
         with closing(self._container.demux(self._stream)) as packets:
             for packet in packets:
+                if self._by_index and packet.pts != packet.dts:
+                    raise _FramesAreReordered
                 if not self._counted:
                     asked = packet.pts is None or self._number_at.get(packet.pts) in wanted
                     self._codec.skip_frame = 'DEFAULT' if asked else 'NONREF'

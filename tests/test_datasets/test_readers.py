@@ -124,6 +124,20 @@ class TestVideoFileReader:
         for number, frame in enumerate(plainly):
             assert np.array_equal(reader.get_batch([number])[0], frame), number
 
+    @pytest.mark.parametrize('times', ['DTS+1024', 'DTS+if(gt(N\\,20)\\,1024\\,0)'])
+    def test_any_frame_where_the_times_of_decoding_and_showing_differ_unannounced(self, tmp_path, write_video, times):
+        """MP4's index has the times of decoding only, and searching by those of showing can lead too far."""
+        plain, _ = encode_noise(tmp_path / 'plain.mp4', write_video, '0')
+        path = str(tmp_path / 'shifted.mp4')
+        ffmpeg = [imageio_ffmpeg.get_ffmpeg_exe(), '-loglevel', 'error', '-i', plain, '-c', 'copy']
+        subprocess.run([*ffmpeg, '-bsf:v', f'setts=pts={times}', path], check=True, timeout=60)
+        reader = VideoFileReader(path)
+        plainly = decode(path)
+        assert len(reader) == len(plainly) == 40
+        for number in (39, 31, 21, 20, 0):
+            assert np.array_equal(VideoFileReader(path).get_batch([number])[0], plainly[number]), number
+        assert np.array_equal(reader.get_batch([39, 5, 30]), plainly[[39, 5, 30]])
+
     @pytest.mark.parametrize(
         ('suffix', 'b_frames'),
         [*product(('mp4', 'mov', 'mkv', 'ts'), ('0', '3')), ('avi', '0')],  # AVI's B-frames are counted from the start
