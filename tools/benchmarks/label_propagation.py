@@ -114,7 +114,7 @@ def main() -> None:
     def ours() -> list[Tensor]:
         return [labels.decode(frame, soft) for frame, soft in model.propagate(frames, labels)]
 
-    print(f'ViT {args.arch}/{args.patch_size}, {size[0]} x {size[1]}, {args.frames} frames, {args.objects} objects, ')
+    print(f'ViT {args.arch}/{args.patch_size}, {size[0]} x {size[1]}, {args.frames} frames, {args.objects} objects')
     print(machine(device))
     if args.no_plain:
         times = take_turns(dict(ours=ours), 1, device)

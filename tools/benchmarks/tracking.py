@@ -23,6 +23,7 @@ if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 import torch.nn.functional as F  # noqa: E402
+from mmengine.logging import MMLogger  # noqa: E402
 from side_by_side import describe_memory, machine, take_turns  # noqa: E402
 from torch import Tensor  # noqa: E402
 
@@ -154,6 +155,7 @@ def main() -> None:
     torch.manual_seed(0)
     device = torch.device(args.device)
 
+    MMLogger.get_instance('benchmark', log_level='WARNING')  # or each weight's initialisation is printed
     model = DropTrack(
         dict(type='mmvidmae.OneStreamViT', arch=args.arch),
         dict(type='mmvidmae.CenterHead'),
