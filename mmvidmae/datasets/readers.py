@@ -95,7 +95,7 @@ class VideoFileReader:
             self._container = av.open(path)
             if self._container.format.name.endswith(('_pipe', 'image2')):
                 raise UnreadableClip(path, 'not a readable video (an image)')
-            self._stream = next(iter(self._container.streams.video), None)
+            self._stream = self._container.streams.best('video')  # as decord: not a cover
             if self._stream is None:
                 raise UnreadableClip(path, 'not a readable video (it has no pictures)')
             self._is_mp4 = 'mp4' in self._container.format.name

@@ -149,6 +149,16 @@ class TestVideoFileReader:
         reader.get_batch([31])  # the second frame after a keyframe
         assert container.packets <= 10, 'five and what the decoder holds back; the 15 before them are not needed'
 
+    def test_a_cover_in_front_is_not_the_video(self, tmp_path, write_video):
+        video, frames = encode_noise(tmp_path / 'video.mp4', write_video, '0')
+        cover, path = str(write_video(tmp_path / 'cover.mp4', 1)), str(tmp_path / 'both.mkv')
+        streams = ['-i', cover, '-i', video, '-map', '0', '-map', '1', '-c', 'copy']
+        command = [imageio_ffmpeg.get_ffmpeg_exe(), '-loglevel', 'error', *streams, path]
+        subprocess.run(command, check=True, timeout=60)
+        reader = VideoFileReader(path)
+        assert len(reader) == len(frames)
+        assert np.array_equal(reader.get_batch([17])[0], frames[17])
+
     def test_memory_stays_flat(self, video_dir):
         """A reader that is given up in mid-file leaves nothing behind in the C heap."""
         heap = ctypes.CDLL(None)
