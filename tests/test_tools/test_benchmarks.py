@@ -30,7 +30,7 @@ def benchmark(monkeypatch, capsys):
 
 @pytest.mark.parametrize('method', ['dropmae', 'siammae'])
 def test_pretraining_step(benchmark, method):
-    printed = benchmark(f'pretraining_step.py {method} --arch tiny --img-size 96 --repeats 1')
+    printed = benchmark(f'pretraining_step.py {method} --arch tiny --img-size 96 --batch 1 --repeats 1')
     assert re.search(r'ours is \d+\.\d\d times as fast as the reference', printed)
     assert printed.count('times as long as with P = 0') == (2 if method == 'dropmae' else 0)
 
@@ -55,7 +55,7 @@ def test_the_reference_step_drops_by_the_same_law(monkeypatch):
 
 def test_scaling():
     """In a process of its own, as it starts others."""
-    command = 'scaling.py siammae --arch tiny --img-size 96 --repeats 1 --parts checkpointing'
+    command = 'scaling.py siammae --arch tiny --img-size 96 --batch 1 --repeats 1 --parts checkpointing'
     run = subprocess.run([sys.executable, *shlex.split(command)], cwd=BENCHMARKS, capture_output=True, text=True)
     assert re.search(r'checkpointed: \d+\.\d\d times as fast as plain', run.stdout), run.stderr
 
