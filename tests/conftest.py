@@ -10,7 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from samples import FRAME_STEP, encode, make_davis, make_frames, make_sequences
+
+# Some tests fork, and OpenMP's threads do not survive that: a child that computes with two would wait for ever.
+torch.set_num_threads(1)
 
 
 @pytest.fixture(scope='session', autouse=True)

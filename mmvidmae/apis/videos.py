@@ -14,8 +14,6 @@ from mmvidmae.datasets.sources import VIDEO_SUFFIXES
 from .pairs import open_clip
 
 Video = str | Path | int | Iterable[np.ndarray | None]
-BATCH = 8
-"""Frames decoded at a time."""
 
 
 def check_video_name(path: str | Path | None) -> None:
@@ -38,8 +36,7 @@ def open_video(video: Video) -> tuple[str, int | None, Iterable[np.ndarray | Non
         return f'camera {video}', None, _camera(video)
     if isinstance(video, str | Path):
         reader = open_clip(video)
-        batches = (range(start, min(start + BATCH, len(reader))) for start in range(0, len(reader), BATCH))
-        return Path(video).name, len(reader), (frame for batch in batches for frame in reader.get_batch(batch))
+        return Path(video).name, len(reader), reader
     return 'frames', len(video) if hasattr(video, '__len__') else None, video
 
 

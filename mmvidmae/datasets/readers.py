@@ -49,6 +49,9 @@ class ClipReader(Protocol):
             Array of shape (len(indices), H, W, 3), uint8 RGB.
         """
 
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """All frames in order, (H, W, 3), uint8 RGB, each decoded once. Nothing else may be read meanwhile."""
+
 
 _LOCAL = threading.local()
 
@@ -172,16 +175,35 @@ class VideoFileReader:
                 frames.update(self._decode(key, set(group)))
             if missing := set(wanted) - frames.keys():  # a search that led too far, as in MPEG program streams
                 frames.update(self._decode(0, missing))
-        except _FramesAreReordered:  # though the decoder did not expect it: read through the file after all
-            self._by_index = False
-            self._container.seek(self._keys[0][1], stream=self._stream)
-            self._number_frames()
+        except _FramesAreReordered:  # though the decoder did not expect it
+            self._number_frames_again()
             return self.get_batch(indices)
         except self._error as error:
             raise self._undecodable(wanted, f' ({error.strerror})') from error
         if missing := sorted(set(wanted) - frames.keys()):
             raise self._undecodable(missing)
         return np.stack([frames[index] for index in indices])
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        if self._by_index:
+            self._number_frames_again()  # the whole file is read anyway
+        number, last = 0, len(self) - 1
+        try:
+            for index, frame in self._decode(0, set(range(len(self)))):
+                if index != number:
+                    break
+                yield frame
+                number += 1
+        except self._error as error:
+            raise self._undecodable([number, last], f' ({error.strerror})') from error
+        if number <= last:
+            raise self._undecodable([number, last])
+
+    def _number_frames_again(self) -> None:
+        """Numbers frames by reading through the file and not by its index."""
+        self._by_index = False
+        self._container.seek(self._keys[0][1], stream=self._stream)
+        self._number_frames()
 
     def _key_before(self, index: int) -> int:
         """Which keyframe is the last at or before a frame."""
@@ -236,10 +258,20 @@ class FrameFolderReader:
 
     def get_batch(self, indices: Sequence[int]) -> np.ndarray:
         frames = {index: read_image(self.path, self._names[index]) for index in sorted(set(indices))}
+        self._check_sizes(frames)
+        return np.stack([frames[index] for index in indices])
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        first = read_image(self.path, self._names[0])
+        for number, name in enumerate(self._names):
+            frame = read_image(self.path, name) if number else first
+            self._check_sizes({0: first, number: frame})
+            yield frame
+
+    def _check_sizes(self, frames: dict[int, np.ndarray]) -> None:
         if len({frame.shape for frame in frames.values()}) > 1:
             sizes = ', '.join(f'{self._names[i]} {f.shape[1]}x{f.shape[0]}' for i, f in frames.items())
             raise UnreadableClip(self.path, f'frames differ in size: {sizes}')
-        return np.stack([frames[index] for index in indices])
 
 
 def read_image(folder: str, name: str) -> np.ndarray:

@@ -90,6 +90,7 @@ class TestVideoFileReader:
         path, plainly = encode_noise(tmp_path / f'a.{suffix}', write_video, b_frames)
         reader = VideoFileReader(path)
         assert len(reader) == len(plainly) == 40
+        assert np.array_equal(list(reader), plainly)
         for indices in ([39], [0, 39], [17, 4, 3, 17], [14, 15, 16, 30, 29], [7]):
             assert np.array_equal(reader.get_batch(indices), plainly[indices]), indices
 
@@ -137,6 +138,7 @@ class TestVideoFileReader:
         for number in (39, 31, 21, 20, 0):
             assert np.array_equal(VideoFileReader(path).get_batch([number])[0], plainly[number]), number
         assert np.array_equal(reader.get_batch([39, 5, 30]), plainly[[39, 5, 30]])
+        assert np.array_equal(list(VideoFileReader(path)), plainly)
 
     @pytest.mark.parametrize(
         ('suffix', 'b_frames'),
@@ -209,6 +211,19 @@ class TestVideoFileReader:
         with pytest.raises(UnreadableClip, match=r'damaged\.mp4: cannot decode frames 38 to 39'):
             reader.get_batch([38, 39])
 
+    def test_frames_before_an_error_come(self, bad_clips):
+        frames = []
+        with pytest.raises(UnreadableClip, match=r'damaged\.mp4: cannot decode frames \d+ to 39'):
+            frames.extend(iter(VideoFileReader(str(bad_clips / 'damaged.mp4'))))
+        assert 5 < len(frames) < 39
+
+    def test_goes_on_after_a_pass_that_was_broken_off(self, video_dir):
+        reader = VideoFileReader(str(video_dir / 'a.mp4'))
+        expected = reader.get_batch([0, 7])
+        for _, frame in zip(range(1), reader):
+            assert np.array_equal(frame, expected[0])
+        assert np.array_equal(reader.get_batch([0, 7]), expected)
+
     def test_folder_in_place_of_a_file(self, tmp_path):
         with pytest.raises(UnreadableClip):
             VideoFileReader(str(tmp_path))
@@ -225,6 +240,7 @@ class TestFrameFolderReader:
         frames = reader.get_batch([0, 1, 2])
         assert frames.shape == (3, 48, 64, 3)
         assert frames[:, 0, 0].tolist() == [[1, 100, 200], [2, 100, 200], [10, 100, 200]]
+        assert np.array_equal(list(reader), frames)
 
     def test_no_images(self, tmp_path):
         with pytest.raises(UnreadableClip, match='holds no images'):
@@ -250,6 +266,8 @@ class TestFrameFolderReader:
         folder = write_images(tmp_path / 'clip', {'0.png': plain(0), '1.png': plain(0, 32, 32)})
         with pytest.raises(UnreadableClip, match=r'differ in size: 0\.png 64x48, 1\.png 32x32'):
             FrameFolderReader(str(folder)).get_batch([0, 1])
+        with pytest.raises(UnreadableClip, match=r'differ in size: 0\.png 64x48, 1\.png 32x32'):
+            list(FrameFolderReader(str(folder)))
 
 
 def test_unreadable_clip_survives_the_way_out_of_a_worker():

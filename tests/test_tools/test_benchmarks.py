@@ -30,7 +30,7 @@ def benchmark(monkeypatch, capsys):
 
 @pytest.mark.parametrize('method', ['dropmae', 'siammae'])
 def test_pretraining_step(benchmark, method):
-    printed = benchmark(f'pretraining_step.py {method} --arch tiny --img-size 96 --batch 1 --repeats 1')
+    printed = benchmark(f'pretraining_step.py {method} --arch tiny --img-size 96 --batch 1 --repeats 1 --threads 1')
     assert re.search(r'ours is \d+\.\d\d times as fast as the reference', printed)
     assert printed.count('times as long as with P = 0') == (2 if method == 'dropmae' else 0)
 
@@ -61,12 +61,14 @@ def test_scaling():
 
 
 def test_label_propagation(benchmark):
-    printed = benchmark('label_propagation.py --arch tiny --size 64 96 --frames 3 --repeats 1')
+    printed = benchmark('label_propagation.py --arch tiny --size 64 96 --frames 3 --repeats 1 --threads 1')
     assert re.search(r'propagation, full queue +\d', printed)
 
 
 def test_tracking(benchmark):
-    printed = benchmark('tracking.py --arch tiny --template-size 64 --search-size 128 --frames 2 --repeats 1')
+    printed = benchmark(
+        'tracking.py --arch tiny --template-size 64 --search-size 128 --frames 2 --repeats 1 --threads 1'
+    )
     assert re.search(r'\d+\.\d\d times as fast', printed)
 
 

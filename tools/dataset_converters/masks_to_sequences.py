@@ -70,7 +70,7 @@ def jhmdb(args: argparse.Namespace) -> None:
         count = min(len(reader), masks.shape[2])
         folder = args.out / path.stem
         (folder / 'img').mkdir(parents=True, exist_ok=True)
-        for number, frame in enumerate(reader.get_batch(range(count))):
+        for number, frame in zip(range(count), reader):
             cv2.imwrite(str(folder / 'img' / f'{number:05d}.jpg'), cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
         write_boxes(folder, [box_line(masks[:, :, number] > 0) for number in range(count)])
         joints = args.source / 'joint_positions' / path.parent.name / path.stem / 'joint_positions.mat'

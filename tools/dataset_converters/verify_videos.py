@@ -13,6 +13,7 @@ import json
 import multiprocessing
 import os
 import threading
+from collections import deque
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -30,8 +31,7 @@ def decode(path: str, quick: bool) -> str | None:
         if quick:
             reader.get_batch(sorted({0, last // 2, last}))
         else:
-            for start in range(0, len(reader), 16):  # a few at a time: a long clip does not fit into memory
-                reader.get_batch(range(start, min(start + 16, len(reader))))
+            deque(reader, maxlen=0)
     except UnreadableClip as failure:
         return failure.reason
     return None
