@@ -159,6 +159,7 @@ def _rank(rank: int, root: str) -> None:
     result = evaluator.evaluate(sum(map(len, videos)))
     if rank == 0:
         Path(root, 'result.json').write_text(json.dumps(result))
+    torch.distributed.destroy_process_group()  # or its threads can abort a process that ends
 
 
 def _videos() -> list[list[dict]]:
