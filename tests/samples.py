@@ -43,9 +43,14 @@ def encode(path: Path, frames: np.ndarray, *options: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     source = ['-f', 'rawvideo', '-pix_fmt', 'rgb24', '-s', f'{width}x{height}', '-r', '25', '-i', '-']
     target = ['-pix_fmt', 'yuv420p', *(options or ('-crf', '12')), str(path)]
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), '-loglevel', 'error', '-y', *source, *target]
-    subprocess.run(command, input=frames.tobytes(), check=True, timeout=60)
+    run_ffmpeg(*source, *target, data=frames.tobytes())
     return path
+
+
+def run_ffmpeg(*arguments: str, data: bytes | None = None) -> None:
+    """Runs ffmpeg, with ``data`` as its standard input."""
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), '-loglevel', 'error', '-y', *arguments]
+    subprocess.run(command, input=data, check=True, timeout=60)
 
 
 def make_davis(root: Path, frames: dict[str, int]) -> Path:

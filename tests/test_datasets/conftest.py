@@ -1,12 +1,11 @@
 """Clips that cannot be read, each broken in its own way."""
 
-import subprocess
 from pathlib import Path
 
 import cv2
-import imageio_ffmpeg
 import numpy as np
 import pytest
+from samples import run_ffmpeg
 
 UNOPENABLE = (
     'missing.mp4',
@@ -35,9 +34,8 @@ def bad_clips(tmp_path_factory: pytest.TempPathFactory, write_video) -> Path:
     (root / 'text.mp4').write_text('this is no video\n' * 100)
     cv2.imwrite(str(root / 'image.png'), np.zeros((48, 64, 3), np.uint8))
     (root / 'image.png').rename(root / 'image.mp4')
-    ffmpeg = [imageio_ffmpeg.get_ffmpeg_exe(), '-v', 'error', '-f', 'lavfi']
-    subprocess.run([*ffmpeg, '-i', 'sine=duration=1', str(root / 'sound.mp4')], check=True)
-    subprocess.run([*ffmpeg, '-i', 'testsrc=size=64x48', '-frames:v', '0', str(root / 'zero_frames.mp4')], check=True)
+    run_ffmpeg('-f', 'lavfi', '-i', 'sine=duration=1', str(root / 'sound.mp4'))
+    run_ffmpeg('-f', 'lavfi', '-i', 'testsrc=size=64x48', '-frames:v', '0', str(root / 'zero_frames.mp4'))
 
     # An mp4 file's index lies at its end, or with +faststart at its beginning.
     whole = write_video(root / 'no_index.mp4', 40).read_bytes()

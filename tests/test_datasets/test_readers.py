@@ -2,14 +2,13 @@ import ctypes
 import gc
 import multiprocessing
 import pickle
-import subprocess
 from itertools import product
 
 import av
 import cv2
-import imageio_ffmpeg
 import numpy as np
 import pytest
+from samples import run_ffmpeg
 
 from mmvidmae.datasets import FrameFolderReader, UnreadableClip, VideoFileReader
 
@@ -34,9 +33,14 @@ def decode(path):
 
 def encode_noise(path, write_video, b_frames):
     """A clip of 40 frames with a keyframe every 15 and so many B-frames between others, and its frames."""
-    noise = np.random.default_rng(0).integers(0, 255, (40, 48, 64, 3), np.uint8)
     x264 = f'scenecut=0:b-adapt=0:bframes={b_frames}'  # or x264 would take intra frames for noise
-    write_video(path, noise, options=('-c:v', 'libx264', '-g', '15', '-x264-params', x264))
+    return encode_noise_with(path, write_video, '-c:v', 'libx264', '-x264-params', x264)
+
+
+def encode_noise_with(path, write_video, *options):
+    """A clip of 40 frames with a keyframe every 15, encoded with options of ffmpeg, and its frames."""
+    noise = np.random.default_rng(0).integers(0, 255, (40, 48, 64, 3), np.uint8)
+    write_video(path, noise, options=(*options, '-g', '15'))
     return str(path), decode(str(path))
 
 
@@ -105,10 +109,8 @@ class TestVideoFileReader:
         ],
     )
     def test_any_frame_of_other_containers(self, tmp_path, write_video, suffix, options):
-        noise = np.random.default_rng(0).integers(0, 255, (40, 48, 64, 3), np.uint8)
-        path = str(write_video(tmp_path / f'a.{suffix}', noise, options=(*options.split(), '-g', '15')))
+        path, plainly = encode_noise_with(tmp_path / f'a.{suffix}', write_video, *options.split())
         reader = VideoFileReader(path)
-        plainly = decode(path)
         assert len(reader) == len(plainly) == 40
         for number, frame in enumerate(plainly):
             assert np.array_equal(reader.get_batch([number])[0], frame), number
@@ -117,8 +119,7 @@ class TestVideoFileReader:
         """An edit list hides the frames between the keyframe and the cut."""
         whole, _ = encode_noise(tmp_path / 'whole.mp4', write_video, '3')
         path = str(tmp_path / 'cut.mp4')
-        command = [imageio_ffmpeg.get_ffmpeg_exe(), '-loglevel', 'error', '-ss', '0.3', '-i', whole, '-c', 'copy', path]
-        subprocess.run(command, check=True, timeout=60)
+        run_ffmpeg('-ss', '0.3', '-i', whole, '-c', 'copy', path)
         plainly = decode(path)
         reader = VideoFileReader(path)
         assert len(reader) == len(plainly) < 40
@@ -130,8 +131,7 @@ class TestVideoFileReader:
         """MP4's index has the times of decoding only, and searching by those of showing can lead too far."""
         plain, _ = encode_noise(tmp_path / 'plain.mp4', write_video, '0')
         path = str(tmp_path / 'shifted.mp4')
-        ffmpeg = [imageio_ffmpeg.get_ffmpeg_exe(), '-loglevel', 'error', '-i', plain, '-c', 'copy']
-        subprocess.run([*ffmpeg, '-bsf:v', f'setts=pts={times}', path], check=True, timeout=60)
+        run_ffmpeg('-i', plain, '-c', 'copy', '-bsf:v', f'setts=pts={times}', path)
         reader = VideoFileReader(path)
         plainly = decode(path)
         assert len(reader) == len(plainly) == 40
@@ -154,9 +154,7 @@ class TestVideoFileReader:
     def test_a_cover_in_front_is_not_the_video(self, tmp_path, write_video):
         video, frames = encode_noise(tmp_path / 'video.mp4', write_video, '0')
         cover, path = str(write_video(tmp_path / 'cover.mp4', 1)), str(tmp_path / 'both.mkv')
-        streams = ['-i', cover, '-i', video, '-map', '0', '-map', '1', '-c', 'copy']
-        command = [imageio_ffmpeg.get_ffmpeg_exe(), '-loglevel', 'error', *streams, path]
-        subprocess.run(command, check=True, timeout=60)
+        run_ffmpeg('-i', cover, '-i', video, '-map', '0', '-map', '1', '-c', 'copy', path)
         reader = VideoFileReader(path)
         assert len(reader) == len(frames)
         assert np.array_equal(reader.get_batch([17])[0], frames[17])
