@@ -10,6 +10,7 @@ from .pose import (
     pose_normaliser,
 )
 from .video_segmentation import (
+    VOID,
     SequenceScores,
     TemporalStatistics,
     boundary_accuracy,
@@ -23,6 +24,7 @@ from .video_segmentation import (
 )
 
 __all__ = [
+    'VOID',
     'SegmentationScores',
     'SequenceScores',
     'TemporalStatistics',
