@@ -4,6 +4,7 @@ import mmvidmae.compat.mmtrack.enabled  # noqa: F401 (makes mmtrack importable)
 
 # isort: split
 import os
+from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -56,11 +57,26 @@ class SequenceFolderDataset(BaseSOTDataset):
         self._video = lru_cache(64)(self._read_video)
         super().__init__(data_root=data_root, ann_file=ann_file, data_prefix=dict(img_path=''), **kwargs)
 
+    @property
+    def metainfo(self) -> dict:
+        """As in MMEngine; once the list is read also ``sequences``, the name of each for its results (the last folder
+        where that is enough to tell them apart), and ``has_ground_truth``, whether any has more than a first box."""
+        metainfo = super().metainfo
+        if self._fully_initialized:
+            infos = [self.get_data_info(index) for index in range(self.num_videos)]
+            last = Counter(info['name'].rsplit('/', 1)[-1] for info in infos)
+            short = all(count == 1 for count in last.values())
+            metainfo['sequences'] = [info['name'].rsplit('/', 1)[-1] if short else info['name'] for info in infos]
+            metainfo['has_ground_truth'] = any(info['has_ground_truth'] for info in infos)
+        return metainfo
+
     def load_data_list(self) -> list[dict]:
         """Names of the sequences, with their numbers of frames."""
         names = self.sequence_names()
         if not names:
             raise ValueError(f'{self.ann_file or self.data_root}: there are no sequences')
+        if twice := [name for name, count in Counter(names).items() if count > 1]:
+            raise ValueError(f'{self.ann_file}: listed more than once: {", ".join(twice[:10])}')
         return [self._check(name) for name in names]
 
     def sequence_names(self) -> list[str]:
@@ -141,7 +157,7 @@ class SequenceFolderDataset(BaseSOTDataset):
             )
         if self.test_mode and np.isnan(boxes[0]).any():
             raise ValueError(f'{annotation}, line 1: the first box has no size, so there is nothing to track')
-        return dict(name=name, num_frames=num_frames)
+        return dict(name=name, num_frames=num_frames, has_ground_truth=not np.isnan(boxes[1:]).all())
 
     def get_ann_infos_from_video(self, video_idx: int) -> dict:
         """Boxes (x1, y1, x2, y2), which of them there are, and visibility; a box for the first frame alone, as test
