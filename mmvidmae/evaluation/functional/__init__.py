@@ -10,7 +10,6 @@ from .pose import (
     pose_normaliser,
 )
 from .video_segmentation import (
-    VOID,
     SequenceScores,
     TemporalStatistics,
     boundary_accuracy,
@@ -24,7 +23,6 @@ from .video_segmentation import (
 )
 
 __all__ = [
-    'VOID',
     'SegmentationScores',
     'SequenceScores',
     'TemporalStatistics',

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-VOID = 255
+from ..id_maps import VOID, nothing_given
 
 
 class TemporalStatistics(NamedTuple):
@@ -169,8 +169,7 @@ def score_sequence(
     given = [int(i) for i in np.unique(gt[0]) if i not in (0, VOID)]
     first = dict(sorted({**(later or {}), **dict.fromkeys(given, 1)}.items()))
     if not first:
-        hint = ' (255 is void; if it is the object, set merge_objects=True)' if (gt[0] == VOID).any() else ''
-        raise ValueError(f'frame 0 of the ground truth has no object{hint}')
+        raise nothing_given({'frame 0 of the ground truth': gt[0]})
     ids = np.array(list(first))
     pred, gt = pred[1:-1], gt[1:-1]
     wrong = ~np.isin(pred, [0, *ids])

@@ -10,8 +10,8 @@ from PIL import Image
 
 from mmvidmae.registry import METRICS
 
-from ..functional import VOID, SequenceScores, score_sequence, summarise_sequences
-from ..id_maps import read_id_map
+from ..functional import SequenceScores, score_sequence, summarise_sequences
+from ..id_maps import VOID, read_id_map
 from .propagation import MaskPropagationMetric, Summary
 
 
