@@ -38,6 +38,9 @@ def main() -> None:
     )
     parser.add_argument('--device', help='such as cpu or cuda:1 (default: a GPU if there is one)')
     args = parser.parse_args()
+    for frame, _ in args.later:
+        if not frame.removeprefix('-').isdecimal():
+            parser.error(f'--later {frame}: not the number of a frame')
     files = ', '.join(str(path) for path in (args.masks, args.drawn) if path)
     try:
         masks = {0: args.mask} | {int(frame): mask for frame, mask in args.later}

@@ -123,9 +123,7 @@ class VideoSegmenter:
                     frame: check_mask(mask, f'the mask of frame {frame}', [size]).numpy()
                     for frame, mask in given.items()
                 }
-                objects = {
-                    frame: to_objects(mask, names[frame], self.merge_objects) for frame, mask in given.items()
-                }
+                objects = {frame: to_objects(mask, names[frame], self.merge_objects) for frame, mask in given.items()}
                 if not any(mask.any() for mask in objects.values()):
                     raise nothing_given({names[frame]: mask for frame, mask in given.items()})
             elif size != state.out_size:

@@ -1,7 +1,9 @@
 """A small tracker through tools/train.py and tools/test.py: training, resuming, one process and two, result files."""
 
 import json
+import os
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import torch
 from mmengine.config import Config
 from tiny_runs import dump_config
 
+from mmvidmae.apis import Tracker
 from mmvidmae.datasets import VideoFileReader
 
 pytest.importorskip('mmdet')
@@ -107,12 +110,35 @@ def test_tracking_a_folder(sequences, checkpoint, tmp_path, call_tool, capsys):
     assert len(VideoFileReader(str(tmp_path / 't.mp4'))) == 22
     for arguments, message in (
         (('--box', 8, 6, 0, 16, '-o', 'x.txt'), 'no positive, finite area'),
+        (('--box', 900, 6, 16, 16, '-o', 'x.txt'), 'lies outside the frame of 96 x 72 pixels'),
         (('--box', 8, 6, 16, 16, '-o', 'x.doc'), 'x.doc: neither .txt, .json nor the name of a video'),
         (('--box', 8, 6, 16, 16, '-o', 'x.txt', '-o', 'y.txt'), 'y.txt: given twice'),
     ):
         with pytest.raises(SystemExit):
             call_tool('track.py', config, checkpoint, sequences / 'a/img', *arguments)
         assert message in capsys.readouterr().err
+
+
+def test_ctrl_c_finishes_the_files(sequences, checkpoint, tmp_path, call_tool, capsys, monkeypatch):
+    follow = Tracker.follow
+
+    def interrupted(self, frames, box):
+        for number, tracked in enumerate(follow(self, frames, box)):
+            if number == 3:
+                os.kill(os.getpid(), signal.SIGINT)
+            yield tracked
+
+    monkeypatch.setattr(Tracker, 'follow', interrupted)
+    outputs = [argument for name in ('t.txt', 't.json', 't.webm') for argument in ('-o', tmp_path / name)]
+    arguments = ('--box', 8, 6, 16, 16, '--device', 'cpu', *outputs)
+    with pytest.raises(SystemExit) as caught:
+        call_tool('track.py', tracking_config(sequences, tmp_path), checkpoint, sequences / 'a/img', *arguments)
+    assert caught.value.code == 130
+    expected = ', '.join(str(tmp_path / name) for name in ('t.txt', 't.json', 't.webm'))
+    assert f'interrupted after 4 frames: {expected}\n' in capsys.readouterr().out
+    assert np.loadtxt(tmp_path / 't.txt', delimiter=',').shape == (4, 4)
+    assert len(json.loads((tmp_path / 't.json').read_text())['scores']) == 4
+    assert len(VideoFileReader(str(tmp_path / 't.webm'))) == 4
 
 
 def test_a_first_box_alone_gives_files(sequences, checkpoint, tmp_path, call_tool):
