@@ -65,7 +65,8 @@ def write_video(path: str | Path, pictures: Iterable[np.ndarray], fps: float = 2
         partial.replace(path)
     except av.error.FFmpegError as error:
         raise ValueError(
-            f'{path}: a video of {_pixels(size)} and {float(rate):g} frames a second cannot be written: {error.strerror}'
+            f'{path}: a video of {_pixels(size)} and {float(rate):g} frames a second cannot be written '
+            f'({error.strerror})'
         ) from error
     finally:
         partial.unlink(missing_ok=True)

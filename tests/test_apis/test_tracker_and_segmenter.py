@@ -214,7 +214,7 @@ class TestInterrupts:
             def __init__(self, number):
                 assert number == 0
 
-            def isOpened(self):  # noqa: N802
+            def isOpened(self):
                 return True
 
             def get(self, what):

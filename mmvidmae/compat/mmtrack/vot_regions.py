@@ -1,7 +1,8 @@
 """What mmtrack takes from the VOT toolkit: regions and their overlap.
 
-Why: a tracker in mmtrack's ``test_mode='VOT'`` and ``SOTMetric(metric='VOT')`` import ``vot-toolkit``. Its release 0.9.0
-has moved what they use (``vot.region.Special.FAILURE``), and asks for numba, opencv-python and more for one function.
+Why: a tracker in mmtrack's ``test_mode='VOT'`` and ``SOTMetric(metric='VOT')`` import ``vot-toolkit``. Its release
+0.9.0 has moved what they use (``vot.region.Special.FAILURE``), and asks for numba, opencv-python and more for one
+function.
 
 Until: a mmtrack that computes overlaps by itself.
 """

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 
-
 _LABEL = re.compile(r'\s*"[^"]*"\s*$')
 
 

@@ -175,10 +175,10 @@ def score_sequence(
     wrong = ~np.isin(pred, [0, *ids])
     if wrong.any():
         frame, y, x = np.argwhere(wrong)[0]
+        others = [i for i in first if i not in given]
         raise ValueError(
             f'prediction has id {pred[frame, y, x]} in frame {frame + 1}, but frame 0 has objects {_listing(given)}'
-            f'{f" and {_listing([i for i in first if i not in given])} are given later" if len(first) > len(given) else ""}'
-            '; write 0 for background'
+            f'{f" and {_listing(others)} are given later" if others else ""}; write 0 for background'
         )
     region, boundary = [], []
     for pred_frame, gt_frame in zip(pred, gt):  # frame by frame: masks of all objects of a long video are gigabytes

@@ -1,7 +1,7 @@
 """Scores of VOT's supervised experiment: a tracker that fails is started again.
 
-Accuracy, robustness and expected average overlap (EAO) as the VOT toolkit defines them for VOT2015 to VOT2019. A tracker
-fails in a frame where it does not overlap the target, and is started again five frames later.
+Accuracy, robustness and expected average overlap (EAO) as the VOT toolkit defines them for VOT2015 to VOT2019. A
+tracker fails in a frame where it does not overlap the target, and is started again five frames later.
 
 Source: votchallenge/toolkit 0.9.0 (vot/analysis/supervised.py, vot/region/raster.py, vot/stack/vot2018/shortterm.yaml).
 """

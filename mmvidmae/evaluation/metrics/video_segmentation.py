@@ -21,7 +21,8 @@ class VideoSegmentationMetric(MaskPropagationMetric):
 
     Reads ``pred_masks`` of the samples and their ground truth, which stays on disk until the video comes. The first and
     the last frame with ground truth are not scored. Objects are the ids of the first frame, and those that are given
-    later (YouTube-VOS), which are scored in the frames after that. The means are over the objects of all videos. Results, in per cent: ``vos/J&F-Mean``, ``vos/J-Mean``, ``vos/J-Recall``, ``vos/J-Decay``, ``vos/F-Mean``,
+    later (YouTube-VOS), which are scored in the frames after that. The means are over the objects of all videos.
+    Results, in per cent: ``vos/J&F-Mean``, ``vos/J-Mean``, ``vos/J-Recall``, ``vos/J-Decay``, ``vos/F-Mean``,
     ``vos/F-Recall``, ``vos/F-Decay``; tables per sequence and per object. What goes to the log and to files, and how
     ranks work together, says :class:`PropagationMetric`.
 
