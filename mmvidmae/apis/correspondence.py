@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from mmvidmae.models import PairMAE
 from mmvidmae.models.layers import CrossAttention, attention_weights
 from mmvidmae.models.masking import seeded_uniform
+from mmvidmae.models.necks import JointPairDecoder
 
 from .features import extract_features
 
@@ -141,14 +142,16 @@ def attention_accuracy(model: PairMAE, motion: KnownMotion, seed: int = 0) -> Ma
     """
     grid = tuple(side // model.backbone.patch_size for side in motion.frames.shape[-2:])
     num = grid[0] * grid[1]
+    # a joint decoder drops class tokens; others have one in front of the past's tokens, and of the future's
+    extra = 0 if isinstance(model.neck, JointPairDecoder) else model.neck.num_extra_tokens
     layers: list[Tensor] = []
 
     def watch(attn: nn.Module, args: tuple[Tensor, ...]) -> None:
         cross = isinstance(attn, CrossAttention)
         weights = attention_weights(attn, *args[: 1 + cross]).mean(1)
-        tokens = weights.shape[-1] if cross else weights.shape[-1] // 2  # of the past frame, class token first
-        if tokens >= num:  # less is self-attention within the later frame
-            layers.append(weights[:, -num:, tokens - num : tokens])
+        past = weights.shape[-1] - extra - (0 if cross else extra + num)  # its patches
+        if past > 0:  # else it is self-attention within the later frame
+            layers.append(weights[:, -num:, extra : extra + past].cpu())
 
     pairs = torch.stack((motion.frames, motion.warped), dim=1)
     pairs = model.data_preprocessor(dict(inputs=pairs, data_samples=None))['inputs']
@@ -159,12 +162,16 @@ def attention_accuracy(model: PairMAE, motion: KnownMotion, seed: int = 0) -> Ma
         if isinstance(attn, CrossAttention | MultiheadAttention)
     ]
     try:
-        hidden = model.eval().reconstruct(pairs, noise).mask.bool().cpu()
+        output = model.eval().reconstruct(pairs, noise)
     finally:
         for handle in handles:
             handle.remove()
     if not layers:
         return None
+    hidden = output.mask.bool().cpu()
+    if layers[0].shape[-1] < num:  # the decoder has the visible patches of the past alone, in their order of rank
+        rank = output.ids_restore[0].cpu()[:, None].expand(-1, num, -1)
+        layers = [weights.gather(2, rank.clamp(max=weights.shape[-1] - 1)) for weights in layers]
     motion = motion._replace(moved=motion.moved & hidden[:, num:])
     results = [match_accuracy(weights, motion, grid, ~hidden[:, :num]) for weights in layers]
     return MatchAccuracy([accuracy for accuracy, _ in results], results[0][1])

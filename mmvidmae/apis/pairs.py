@@ -1,5 +1,6 @@
 """Frame pairs of a video, as a model takes them."""
 
+import copy
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -22,7 +23,7 @@ Pairs = int | Sequence[tuple[int, int]]
 
 
 class PairBatches:
-    """Batches of pairs of a video, resized and centre-cropped; they follow from the seed alone.
+    """Batches of pairs of a video, resized and centre-cropped; they follow from the seed alone, in every pass.
 
     Args:
         video: Its name, for the samples and for errors.
@@ -68,8 +69,9 @@ class PairBatches:
         return len(self.batches)
 
     def __iter__(self) -> Iterator[dict]:
+        rng = copy.deepcopy(self.rng)  # each pass has the same masks
         for frame_ids in self.batches:
-            item = self.load(dict(reader=self.reader, frame_ids=frame_ids, rng=self.rng, video_path=str(self.video)))
+            item = self.load(dict(reader=self.reader, frame_ids=frame_ids, rng=rng, video_path=str(self.video)))
             yield pair_collate([item])
 
 

@@ -39,6 +39,15 @@ def test_shares_sum_to_one_whatever_the_batch(model, video_dir):
     assert not model.neck.decoder_blocks[0].attn._forward_pre_hooks, 'no hook is left behind'
 
 
+def test_batches_are_the_same_in_every_pass(video_dir):
+    pairs = batches(video_dir)
+    first, second = (list(pairs) for _ in range(2))
+    for one, other in zip(first, second, strict=True):
+        assert torch.equal(one['inputs'], other['inputs'])
+        assert [sample.seed for sample in one['data_samples']] == [sample.seed for sample in other['data_samples']]
+    assert len({sample.seed for batch in first for sample in batch['data_samples']}) == 5
+
+
 def test_without_preference_half_goes_to_the_other_frame(model, video_dir):
     for block in model.neck.decoder_blocks:
         torch.nn.init.zeros_(block.attn.qkv.weight)

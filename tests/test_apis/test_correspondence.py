@@ -6,6 +6,7 @@ from mmengine.registry import init_default_scope
 
 from mmvidmae.apis import KnownMotion, attention_accuracy, feature_accuracy, warp_frames
 from mmvidmae.apis.correspondence import match_accuracy
+from mmvidmae.models.masking import seeded_uniform
 from mmvidmae.registry import MODELS
 
 GRID = (6, 8)
@@ -94,9 +95,10 @@ def test_features_of_pixels_find_shifted_noise():
     assert feature_accuracy(model, shifted(1, -2), layers=[1]).accuracy == [0]
 
 
-def aim_attention(model, motion: KnownMotion, columns: int) -> None:
+def aim_attention(model, motion: KnownMotion, columns: int, kept: list[int]) -> None:
     """Make the first attention of a decoder of one head look from each patch of the later frame at that ``columns``
-    to the right in the earlier frame: its tokens for one pair are linearly independent, so weights can be solved."""
+    to the right in the earlier frame, or at one beside it, of those that are ``kept`` there: its tokens for one pair are
+    linearly independent, so weights can be solved."""
     block = model.neck.decoder_blocks[0]
     attn = next(getattr(block, name) for name in ('cross_attn', 'attn', 'self_attn') if hasattr(block, name))
     seen = []
@@ -108,11 +110,13 @@ def aim_attention(model, motion: KnownMotion, columns: int) -> None:
     memory = seen[0][1][0].detach() if cross else tokens
     width = tokens.shape[-1]
     queries, keys = torch.zeros(len(tokens), width), torch.zeros(len(memory), width)
-    past = len(memory) - 48 if cross else len(memory) // 2 - 48
+    past = len(memory) - len(kept) if cross else (len(memory) - 48 - len(kept)) // 2
+    for number, place in enumerate(kept):
+        keys[past + number, place] = 50
     for place in range(48):
-        keys[past + place, place] = 50
         if 0 <= place % 8 + columns < 8:
-            queries[len(tokens) - 48 + place, place + columns] = 50
+            distance = (CELLS[kept] - CELLS[place + columns]).norm(dim=-1)
+            queries[len(tokens) - 48 + place, kept[distance.argmin()]] = 50
     with torch.no_grad():
         to_query = torch.linalg.lstsq(tokens.double(), queries.double()).solution.mT
         to_key = torch.linalg.lstsq(memory.double(), keys.double()).solution.mT
@@ -125,11 +129,18 @@ def aim_attention(model, motion: KnownMotion, columns: int) -> None:
 
 
 WHOLE_PAST = dict(type='mmvidmae.AsymmetricMasking', mask_ratio=(0.0, 0.75))
+HALF_PAST = dict(type='mmvidmae.AsymmetricMasking', mask_ratio=(0.5, 0.75))
 
 
 @pytest.mark.parametrize(
     ('method', 'parts'),
-    [('SiamMAE', {}), ('SiamMAE', dict(neck=dict(variant='joint'))), ('DropMAE', dict(masking=WHOLE_PAST))],
+    [
+        ('SiamMAE', {}),
+        ('SiamMAE', dict(neck=dict(variant='joint'))),
+        ('SiamMAE', dict(masking=HALF_PAST)),
+        ('SiamMAE', dict(masking=HALF_PAST, neck=dict(variant='joint'))),
+        ('DropMAE', dict(masking=WHOLE_PAST)),
+    ],
 )
 def test_attention_to_the_true_place_is_found(method, parts):
     motion = KnownMotion(*(part[:1] for part in shifted(0, 2)))
@@ -139,12 +150,15 @@ def test_attention_to_the_true_place_is_found(method, parts):
     with torch.no_grad():
         model.neck.decoder_pos_embed.normal_()
     before = attention_accuracy(model, motion)
-    aim_attention(model, motion, 2)
+    masks = model.masking(seeded_uniform(torch.arange(1), 96), GRID)
+    kept = masks[0].ids_keep[0].tolist()
+    assert len(kept) == (24 if parts.get('masking') is HALF_PAST else 48)
+    aim_attention(model, motion, 2, kept)
     after = attention_accuracy(model, motion)
     assert after.accuracy == [1]
-    assert before.accuracy[0] < 0.3
-    assert after.chance == before.chance < 0.12
-    aim_attention(model, motion, -2)
+    assert before.accuracy[0] < 0.35
+    assert after.chance == before.chance < 0.2
+    aim_attention(model, motion, -2, kept)
     assert attention_accuracy(model, motion).accuracy[0] < 0.1
 
 
