@@ -63,5 +63,8 @@ MODELS = Registry(
     locations=['mmvidmae.models'],
     on_demand=dict.fromkeys(('DropTrack', 'CropPreprocessor'), 'mmvidmae.models.trackers.drop_track'),
 )
+OPTIM_WRAPPER_CONSTRUCTORS = Registry(
+    'optimizer wrapper constructor', parent=root.OPTIM_WRAPPER_CONSTRUCTORS, locations=['mmvidmae.engine']
+)
 STRATEGIES = Registry('strategy', parent=root.STRATEGIES, locations=['mmvidmae.compat.fsdp'])
 TRANSFORMS = Registry('transform', parent=root.TRANSFORMS, locations=['mmvidmae.datasets'])

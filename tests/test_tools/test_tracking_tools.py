@@ -173,12 +173,12 @@ def test_vot_restarts_after_failures(sequences, checkpoint, tmp_path, call_tool)
     cfg.test_evaluator = dict(type='mmvidmae.VOTMetric', out_dir=str(tmp_path / 'boxes'), eao_interval=(5, 20))
     cfg.model.test_cfg = dict(test_mode='VOT')
     cfg.dump(path)
-    call_tool('test.py', path, checkpoint, '--out', tmp_path / 'scores.json')
-    scores = json.loads((tmp_path / 'scores.json').read_text())
-    assert scores.keys() == {'vot/EAO', 'vot/accuracy', 'vot/robustness', 'vot/failures'}
+    call_tool('test.py', path, checkpoint)
+    scores = json.loads((tmp_path / 'boxes/vot_scores.json').read_text())['scores']
+    assert scores.keys() == {'EAO', 'accuracy', 'robustness', 'failures'}
     files = [(tmp_path / f'boxes/{name}.txt').read_text().split() for name in 'ab']
     assert [len(lines) for lines in files] == [22, 24]
-    assert sum(lines.count('2') for lines in files) == scores['vot/failures']
+    assert sum(lines.count('2') for lines in files) == scores['failures']
     for lines in files:
         assert lines[0] == '1'
         for frame in (frame for frame, line in enumerate(lines) if line == '2'):

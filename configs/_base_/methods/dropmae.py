@@ -35,6 +35,7 @@ optim_wrapper = dict(
     ),
     # timm 0.3.2's rule (main_pretrain_kinetics.py:196): no decay for tensors of one dimension, so none for biases and
     # norms. The mask token and the identity embeddings have more and are decayed.
+    constructor='mmvidmae.SummarizingOptimWrapperConstructor',  # a line of the log for all that train alike
     paramwise_cfg=dict(flat_decay_mult=0.0),
 )
 

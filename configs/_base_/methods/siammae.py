@@ -40,6 +40,7 @@ optim_wrapper = dict(
     ),
     # MAE's rule (timm): no decay for tensors of one dimension, so none for biases and norms. Class and mask token have
     # more and are decayed.
+    constructor='mmvidmae.SummarizingOptimWrapperConstructor',  # a line of the log for all that train alike
     paramwise_cfg=dict(flat_decay_mult=0.0),
 )
 

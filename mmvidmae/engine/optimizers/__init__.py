@@ -1,0 +1,3 @@
+from .optim_wrapper_constructor import SummarizingOptimWrapperConstructor
+
+__all__ = ['SummarizingOptimWrapperConstructor']

@@ -1,0 +1,64 @@
+"""Parameter groups in a few lines of the log."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from logging import Filter, LogRecord
+
+from mmengine.logging import MMLogger, print_log
+from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
+from torch import nn
+
+from mmvidmae.registry import OPTIM_WRAPPER_CONSTRUCTORS
+
+
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module()
+class SummarizingOptimWrapperConstructor(DefaultOptimWrapperConstructor):
+    """MMEngine's default constructor, with the same groups and another log.
+
+    MMEngine writes a line for each option of each parameter, several hundred for a ViT. Here all parameters that train
+    with the same options are one line, with their number and the modules that they are in.
+    """
+
+    def __call__(self, model: nn.Module) -> OptimWrapper:
+        """Build the optimizer and its wrapper for a model."""
+        with _without_lines():
+            optim_wrapper = super().__call__(model)
+        if self.paramwise_cfg:
+            print_log(_summary(model, optim_wrapper), 'current')
+        return optim_wrapper
+
+
+def _summary(model: nn.Module, optim_wrapper: OptimWrapper) -> str:
+    wrappers = re.compile(r'\b(module|_fsdp_wrapped_module|_orig_mod)\.')
+    names = {parameter: wrappers.sub('', name) for name, parameter in model.named_parameters()}
+    alike = defaultdict(list)
+    for group in optim_wrapper.optimizer.param_groups:
+        options = ', '.join(f'{key} {group[key]:g}' for key in ('lr', 'weight_decay') if key in group)
+        alike[options] += [names[parameter] for parameter in group['params']]
+    lines = [
+        f'  {options}: {len(found)} parameters in {", ".join(dict.fromkeys(name.split(".")[0] for name in found))}'
+        for options, found in alike.items()
+    ]
+    frozen = sum(not parameter.requires_grad for parameter in model.parameters())
+    return '\n'.join(['Parameters by options:', *lines, *([f'  frozen: {frozen} parameters'] if frozen else [])])
+
+
+class _NoParameterLines(Filter):
+    """Drops what MMEngine's constructor says of single parameters."""
+
+    def filter(self, record: LogRecord) -> bool:
+        """Whether a record is kept."""
+        message = record.getMessage()
+        return not (message.startswith('paramwise_options -- ') or 'is skipped since its requires_grad=' in message)
+
+
+@contextmanager
+def _without_lines() -> Iterator[None]:
+    logger, quiet = MMLogger.get_current_instance(), _NoParameterLines()
+    logger.addFilter(quiet)
+    try:
+        yield
+    finally:
+        logger.removeFilter(quiet)
