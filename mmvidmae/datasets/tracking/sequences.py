@@ -267,8 +267,8 @@ class SequenceSampler(VideoSampler):
 
 def _check_video(dataset: BaseSOTDataset, index: int) -> None:
     info = dataset.get_data_info(index)
-    annotation = os.path.join(dataset.data_prefix['img_path'], info['ann_path'])
     paths = dataset.get_img_infos_from_video(index)['img_paths']
+    annotation = os.path.join(dataset.data_prefix['img_path'], info.get('ann_path', f'video {index}'))
     try:
         num_boxes = len(dataset.get_bboxes_from_video(index))
     except (AssertionError, OSError, ValueError) as error:
