@@ -154,7 +154,7 @@ def test_a_first_box_alone_gives_files(sequences, checkpoint, tmp_path, call_too
 
 
 def test_vot_restarts_after_failures(sequences, checkpoint, tmp_path, call_tool):
-    """A tracker of two epochs loses the target: VOT's codes in the files, and its scores."""
+    """The target of frame 8 is out of any box's reach: VOT's codes in the files, and its scores."""
     root = tmp_path / 'data'
     for name in 'ab':
         (root / name).mkdir(parents=True)
@@ -162,6 +162,7 @@ def test_vot_restarts_after_failures(sequences, checkpoint, tmp_path, call_tool)
         for path in sorted((root / name / 'color').iterdir(), reverse=True):
             path.rename(path.with_name(f'{int(path.stem) + 1:08d}.jpg'))
         boxes = np.loadtxt(sequences / name / 'groundtruth_rect.txt', delimiter=',')
+        boxes[8, :2] += 500
         x1, y1, x2, y2 = *boxes[:, :2].T, *(boxes[:, :2] + 16).T
         np.savetxt(root / name / 'groundtruth.txt', np.stack((x1, y1, x2, y1, x2, y2, x1, y2), 1), delimiter=',')
     lines = [f'{name}/color,{name}/groundtruth.txt,1,{length}' for name, length in (('a', 22), ('b', 24))]
@@ -178,7 +179,7 @@ def test_vot_restarts_after_failures(sequences, checkpoint, tmp_path, call_tool)
     assert scores.keys() == {'EAO', 'accuracy', 'robustness', 'failures'}
     files = [(tmp_path / f'boxes/{name}.txt').read_text().split() for name in 'ab']
     assert [len(lines) for lines in files] == [22, 24]
-    assert sum(lines.count('2') for lines in files) == scores['failures']
+    assert sum(lines.count('2') for lines in files) == scores['failures'] > 0
     for lines in files:
         assert lines[0] == '1'
         for frame in (frame for frame, line in enumerate(lines) if line == '2'):
