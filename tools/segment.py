@@ -15,10 +15,6 @@ ROOT = Path(__file__).resolve().parents[1]
 if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
     sys.path.insert(0, str(ROOT))
 
-from mmvidmae.apis import VideoSegmenter, get_model  # noqa: E402
-from mmvidmae.apis.videos import Interrupted, parse_video  # noqa: E402
-from mmvidmae.datasets import UnreadableClip  # noqa: E402
-
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -38,6 +34,11 @@ def main() -> None:
     )
     parser.add_argument('--device', help='such as cpu or cuda:1 (default: a GPU if there is one)')
     args = parser.parse_args()
+
+    from mmvidmae.apis import VideoSegmenter, get_model  # these take seconds
+    from mmvidmae.apis.videos import Interrupted, parse_video
+    from mmvidmae.datasets import UnreadableClip
+
     for frame, _ in args.later:
         if not frame.removeprefix('-').isdecimal():
             parser.error(f'--later {frame}: not the number of a frame')

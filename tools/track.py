@@ -18,11 +18,6 @@ ROOT = Path(__file__).resolve().parents[1]
 if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
     sys.path.insert(0, str(ROOT))
 
-from mmvidmae.apis import Tracker, get_model  # noqa: E402
-from mmvidmae.apis.videos import Interrupted, parse_video  # noqa: E402
-from mmvidmae.datasets import UnreadableClip  # noqa: E402
-from mmvidmae.datasets.sources import VIDEO_SUFFIXES  # noqa: E402
-
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -36,6 +31,12 @@ def main() -> None:
     parser.add_argument('--fps', type=float, help="of the drawn video (default: the source's)")
     parser.add_argument('--device', help='such as cpu or cuda:1 (default: a GPU if there is one)')
     args = parser.parse_args()
+
+    from mmvidmae.apis import Tracker, get_model  # these take seconds
+    from mmvidmae.apis.videos import Interrupted, parse_video
+    from mmvidmae.datasets import UnreadableClip
+    from mmvidmae.datasets.sources import VIDEO_SUFFIXES
+
     outputs = {}
     for path in args.out:
         suffix = path.suffix.lower()

@@ -97,8 +97,8 @@ def test_features_of_pixels_find_shifted_noise():
 
 def aim_attention(model, motion: KnownMotion, columns: int, kept: list[int]) -> None:
     """Make the first attention of a decoder of one head look from each patch of the later frame at that ``columns``
-    to the right in the earlier frame, or at one beside it, of those that are ``kept`` there: its tokens for one pair are
-    linearly independent, so weights can be solved."""
+    to the right in the earlier frame, or at one beside it, of those that are ``kept`` there: its tokens for one pair
+    are linearly independent, so weights can be solved."""
     block = model.neck.decoder_blocks[0]
     attn = next(getattr(block, name) for name in ('cross_attn', 'attn', 'self_attn') if hasattr(block, name))
     seen = []
