@@ -18,7 +18,7 @@ from small_segmentation import make_config as segmentation_config
 from small_tracker import make_config as tracker_config
 from small_tracker import score_pairs
 from starts import fine_tune
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmvidmae.apis import attention_accuracy, attention_mass, feature_accuracy, get_model, warp_frames
 from mmvidmae.datasets import DAVISDataset, pair_collate
@@ -179,8 +179,20 @@ def frozen(
     short_side: int,
     frames: int,
 ) -> dict[str, Any]:
-    """J&F of label propagation, on the first frames of all sequences of a folder, in each protocol."""
+    """:func:`propagation_scores` of a checkpoint's encoder, or of a random one."""
     backbone = load(out, method, changes, checkpoint, seed).backbone
+    return propagation_scores(backbone, davis, short_side, frames)
+
+
+def propagation_scores(backbone: nn.Module, davis: str, short_side: int, frames: int) -> dict[str, Any]:
+    """J&F of label propagation in each protocol.
+
+    Args:
+        backbone: A frozen encoder that gives feature maps.
+        davis: Folder in the layout of DAVIS; all its sequences count.
+        short_side: Of the frames, in pixels.
+        frames: First frames of each sequence that count.
+    """
     propagators = {name: LabelPropagator(backbone, protocol=name) for name in PROTOCOLS}
     names = sorted(path.name for path in Path(davis, 'JPEGImages/480p').iterdir() if path.is_dir())
     pipeline = [
