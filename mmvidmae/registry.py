@@ -48,7 +48,12 @@ DATASETS = Registry(
         'DAVISForegroundDataset': 'mmvidmae.datasets.foreground',
     },
 )
-DATA_SAMPLERS = Registry('data sampler', parent=root.DATA_SAMPLERS, locations=['mmvidmae.datasets'])
+DATA_SAMPLERS = Registry(
+    'data sampler',
+    parent=root.DATA_SAMPLERS,
+    locations=['mmvidmae.datasets'],
+    on_demand={'SequenceSampler': 'mmvidmae.datasets.tracking.sequences'},
+)
 FUNCTIONS = Registry('function', parent=root.FUNCTIONS, locations=['mmvidmae.datasets'])
 HOOKS = Registry('hook', parent=root.HOOKS, locations=['mmvidmae.engine'])
 METRICS = Registry('metric', parent=root.METRICS, locations=['mmvidmae.evaluation'])

@@ -6,6 +6,8 @@ boxes drawn in (``.mp4``, ``.avi``, ...), by the suffix of each ``-o``.
 Example:
     python tools/track.py CONFIG CHECKPOINT video.mp4 --box 120 80 64 48 -o boxes.txt -o drawn.mp4
     python tools/track.py CONFIG CHECKPOINT 0 --box 200 150 100 100 -o drawn.mp4     # camera 0; Ctrl-C ends it
+
+Ctrl-C finishes all files with the frames so far; a video file or folder then gives the exit code 130.
 """
 
 import argparse
@@ -17,6 +19,7 @@ if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its 
     sys.path.insert(0, str(ROOT))
 
 from mmvidmae.apis import Tracker, get_model  # noqa: E402
+from mmvidmae.apis.videos import Interrupted, parse_video  # noqa: E402
 from mmvidmae.datasets import UnreadableClip  # noqa: E402
 from mmvidmae.datasets.sources import VIDEO_SUFFIXES  # noqa: E402
 
@@ -30,7 +33,7 @@ def main() -> None:
         '--box', nargs=4, type=float, required=True, metavar=('X', 'Y', 'W', 'H'), help='in pixels of the first frame'
     )
     parser.add_argument('-o', '--out', type=Path, action='append', required=True, help='.txt, .json or a video')
-    parser.add_argument('--fps', type=float, default=25, help='of the drawn video (default: %(default)s)')
+    parser.add_argument('--fps', type=float, help="of the drawn video (default: the source's)")
     parser.add_argument('--device', help='such as cpu or cuda:1 (default: a GPU if there is one)')
     args = parser.parse_args()
     outputs = {}
@@ -40,13 +43,17 @@ def main() -> None:
         if kind is None or kind in outputs:
             parser.error(f'-o {path}: {"given twice" if kind else "neither .txt, .json nor the name of a video"}')
         outputs[kind] = path
+    files = ', '.join(map(str, args.out))
     try:
         tracker = Tracker(get_model(args.config, args.checkpoint, device=args.device))
-        video = int(args.video) if args.video.isdecimal() else args.video
-        boxes, scores = tracker(video, args.box, fps=args.fps, **outputs)
+        boxes, scores = tracker(parse_video(args.video), args.box, fps=args.fps, **outputs)
     except (OSError, ValueError, UnreadableClip) as error:
         parser.error(str(error))
-    print(f'{len(boxes)} frames, mean score {scores.mean():.2f}: {", ".join(map(str, args.out))}')
+    except KeyboardInterrupt as error:
+        frames = error.frames if isinstance(error, Interrupted) else 0
+        print(f'interrupted after {frames} frames: {files if frames else "nothing was written"}')
+        sys.exit(130)
+    print(f'{len(boxes)} frames, mean score {scores.mean():.2f}: {files}' if len(boxes) else 'no frames')
 
 
 if __name__ == '__main__':

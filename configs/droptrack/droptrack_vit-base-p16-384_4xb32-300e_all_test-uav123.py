@@ -1,1 +1,3 @@
 _base_ = ['./droptrack_vit-base-p16-384_4xb32-300e_all.py', '../_base_/datasets/uav123_sot.py']
+
+test_evaluator = dict(out_dir='work_dirs/{{ fileBasenameNoExtension }}/predictions')

@@ -41,4 +41,5 @@ param_scheduler = [
 ]
 
 test_dataloader = dict(dataset=dict(type='mmvidmae.SequenceFolderDataset', data_root='data/sequences/test'))
+test_evaluator = dict(out_dir='work_dirs/{{ fileBasenameNoExtension }}/predictions')
 custom_hooks = [dict(type='mmvidmae.NonFiniteLossHook')]

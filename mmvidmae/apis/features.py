@@ -11,6 +11,7 @@ from torch import Tensor
 from torchvision.transforms.v2.functional import to_image
 
 from mmvidmae.models import PairMAE
+from mmvidmae.utils.images import UnreadableImage, decode_image, rgb_of
 
 Frame = str | PathLike | Image.Image | np.ndarray | Tensor
 
@@ -43,7 +44,8 @@ def extract_features(
 
     Raises:
         FileNotFoundError: If there is no such image file.
-        ValueError: If frames are of another type, shape or size than this, or there is no such layer.
+        ValueError: If frames are of another type, shape or size than this, an image file is damaged, or there is no
+            such layer.
     """
     if out not in ('map', 'tokens'):
         raise ValueError(f"out must be 'map' or 'tokens', got {out!r}")
@@ -80,8 +82,11 @@ def _to_batch(frames: Tensor | np.ndarray | Sequence[Frame]) -> Tensor:
     return frames
 
 
-def _read(frame: Frame) -> Image.Image | np.ndarray | Tensor:
-    if isinstance(frame, str | PathLike):
-        with Image.open(frame) as image:
-            return image.convert('RGB')
-    return frame.convert('RGB') if isinstance(frame, Image.Image) else frame
+def _read(frame: Frame) -> np.ndarray | Tensor:
+    try:
+        if isinstance(frame, str | PathLike):
+            with open(frame, 'rb') as file:
+                return decode_image(file.read())
+        return rgb_of(frame) if isinstance(frame, Image.Image) else frame
+    except UnreadableImage as error:
+        raise ValueError(f'{frame}: {error}') from error

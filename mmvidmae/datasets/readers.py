@@ -9,8 +9,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from typing import Protocol
 
-import cv2
 import numpy as np
+
+from mmvidmae.utils.images import UnreadableImage, decode_image
 
 from .sources import image_names
 
@@ -275,22 +276,18 @@ class FrameFolderReader:
 
 
 def read_image(folder: str, name: str) -> np.ndarray:
-    """Read a frame that is a file.
+    """Read a frame that is a file, by :func:`mmvidmae.utils.images.decode_image`.
 
     Returns:
-        ``(H, W, 3)``, uint8 RGB.
+        ``(H, W, 3)``, uint8 RGB, upright.
 
     Raises:
         UnreadableClip: If the file is missing, damaged, cut off or no image; names the folder and the file.
     """
     try:
-        data = np.fromfile(os.path.join(folder, name), np.uint8)
+        with open(os.path.join(folder, name), 'rb') as file:
+            return decode_image(file.read())
     except OSError as error:
         raise UnreadableClip(folder, f'{name}: {error.strerror or error}') from error
-    raw = data.tobytes()
-    # libjpeg paints what is missing of a cut-off file in grey and OpenCV returns it as if it were whole.
-    cut_off = raw.startswith(b'\xff\xd8') and b'\xff\xd9' not in raw[2:]
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) and not cut_off else None
-    if image is None:
-        raise UnreadableClip(folder, f'{name} is no readable image')
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    except UnreadableImage as error:
+        raise UnreadableClip(folder, f'{name} is {error}') from error

@@ -11,7 +11,7 @@ from .propagation import check_crw_propagation, check_dino_propagation
 from .report import Difference, Report
 from .segmentation import check_dropseg
 from .tracking import check_droptrack, check_droptrack_geometry, check_droptrack_track
-from .tracking_metrics import check_sot_metrics
+from .tracking_metrics import check_sot_metrics, check_vot_supervised
 
 __all__ = ['CHECKERS', 'Difference', 'Report', 'check_file']
 
@@ -31,6 +31,7 @@ CHECKERS: dict[tuple[str, ...], Callable[[Mapping[str, np.ndarray]], Report]] = 
     ('to_crop/box_in', 'keep_rate/epoch', 'loss/focal_target'): check_droptrack_geometry,
     ('frames_rgb', 'init_box_xywh', 'f1/response'): check_droptrack_track,
     ('seq0/gt_xywh', 'seq0/pred_xywh', 'got10k_val/AO'): check_sot_metrics,
+    ('first', 'second', 'eao_curve', 'run0/state'): check_vot_supervised,
     ('e2e/label0_grid', 'e2e/pred'): check_crw_propagation,
     ('agg_logits', 'infer/out_labels', 'state/stcn_decoder.*'): check_dropseg,
 }

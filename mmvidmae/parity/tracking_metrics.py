@@ -1,10 +1,11 @@
-"""Parity of the tracking scores with PyTracking, the GOT-10k toolkit and pysot."""
+"""Parity of the tracking scores with PyTracking, the GOT-10k toolkit, pysot and the VOT toolkit."""
 
 from collections.abc import Mapping
 
 import numpy as np
 
 from mmvidmae.evaluation.functional import tracking as T
+from mmvidmae.evaluation.functional import vot
 
 from .report import Report
 
@@ -83,6 +84,31 @@ def check_sot_metrics(arrays: Arrays) -> Report:
         for what in ('success', 'precision', 'norm_precision'):
             value = [getattr(curve, what) for curve in each]
             report.compare(f'{prefix}/{what}', value, arrays[f'{prefix}/{what}'], atol=1e-9)
+    return report
+
+
+def check_vot_supervised(arrays: Arrays) -> Report:
+    """Overlaps of regions, EAO, accuracy and robustness; the toolkit computes curves in float32."""
+    report = Report()
+    size = tuple(arrays['image_wh'].tolist())
+    pairs = [[region[~np.isnan(region)] for region in pair] for pair in zip(arrays['first'], arrays['second'])]
+    report.compare('overlap', [vot.region_overlap(*pair, size) for pair in pairs], arrays['overlap'], atol=1e-12)
+    runs = []
+    for name in sorted(name.removesuffix('/state') for name in arrays if name.endswith('/state')):
+        state = arrays[f'{name}/state']
+        frames = zip(arrays[f'{name}/pred_xywh'], arrays[f'{name}/gt'], state)
+        overlap = [vot.region_overlap(p, g, size) if what == vot.TRACKED else 0 for p, g, what in frames]
+        report.compare(f'{name}/overlap', overlap, arrays[f'{name}/overlap'], atol=1e-12)
+        runs.append(vot.SupervisedRun(np.array(overlap), state))
+    report.compare('eao_curve', vot.eao_curve(runs), arrays['eao_curve'], atol=1e-6)
+    for name, year in (('eao', 'vot2018'), ('eao_46_291', 'vot2019')):
+        value = vot.expected_average_overlap(runs, vot.EAO_INTERVALS[year])
+        report.compare(name, value, arrays[name], atol=1e-6)
+    each = [vot.accuracy_robustness([run]) for run in runs]
+    report.compare('accuracy_per_run', [accuracy for accuracy, _ in each], arrays['accuracy_per_run'], atol=1e-12)
+    accuracy, robustness = vot.accuracy_robustness(runs)
+    report.compare('accuracy', accuracy, arrays['accuracy'], atol=1e-12)
+    report.compare('robustness', robustness, arrays['robustness'], atol=1e-12)
     return report
 
 

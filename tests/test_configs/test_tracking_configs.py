@@ -82,7 +82,7 @@ def test_config_builds(path):
         metric = METRICS.build(config.test_evaluator)
         vot = parts['test'] == 'vot2018'
         assert model.test_cfg['test_mode'] == ('VOT' if vot else 'OPE')
-        assert (type(metric).__name__ == 'SOTMetric') == vot
+        assert (type(metric).__name__ == 'VOTMetric') == vot
         assert getattr(metric, 'submission', None) == dict(got10k='got10k', trackingnet='trackingnet').get(
             parts['test']
         )

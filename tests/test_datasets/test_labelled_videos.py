@@ -126,8 +126,8 @@ def test_all_that_is_wrong_is_told_at_once(davis):
             lambda root: write_id_map(root / 'Annotations/480p/bear/00000.png', mask_with([1], (30, 90))),
             '90 x 30 pixels, but its frame has 90 x 60',
         ),
-        (lambda root: (root / 'Annotations/480p/bear/00000.png').write_bytes(b'no'), '00000.png: not a readable image'),
-        (lambda root: (root / 'Annotations/480p/bear/00002.png').write_bytes(b''), '00002.png: not a readable image'),
+        (lambda root: (root / 'Annotations/480p/bear/00000.png').write_bytes(b'no'), '00000.png: no readable image'),
+        (lambda root: (root / 'Annotations/480p/bear/00002.png').write_bytes(b''), '00002.png: no readable image'),
         (
             lambda root: write_id_map(root / 'Annotations/480p/bear/00002.png', mask_with([1], (30, 90))),
             '00002.png: 90 x 30 pixels, but its frame has 90 x 60',

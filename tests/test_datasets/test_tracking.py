@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from mmvidmae.datasets.tracking import CausalPairSampling, OSTrackCrop, read_boxes, read_flags
-from mmvidmae.registry import DATASETS
+from mmvidmae.registry import DATA_SAMPLERS, DATASETS
 
 pytest.importorskip('mmdet')
 import mmvidmae.compat.mmtrack.enabled  # noqa: F401
@@ -45,6 +45,19 @@ class TestAnnotations:
             path.write_text(text)
         with pytest.raises(ValueError, match=message):
             read_boxes(path)
+
+    def test_a_byte_order_mark_and_windows_line_ends(self, tmp_path):
+        (tmp_path / 'a.txt').write_bytes(b'\xef\xbb\xbf1,2,3,4\r\n5,6,7,8\r\n')
+        assert read_boxes(tmp_path / 'a.txt').tolist() == [[1, 2, 3, 4], [5, 6, 7, 8]]
+        (tmp_path / 'flags.txt').write_bytes(b'\xef\xbb\xbf0,1')
+        assert read_flags(tmp_path / 'flags.txt').tolist() == [0, 1]
+        (tmp_path / 'b.txt').write_bytes('1,2,3,4'.encode('utf-16'))
+        with pytest.raises(ValueError, match=r'b\.txt: not a text file in UTF-8'):
+            read_boxes(tmp_path / 'b.txt')
+
+    def test_lines_of_vatic(self, tmp_path):
+        (tmp_path / 'a.txt').write_text('0 10 20 40 60 1 0 0 0 "person"\n0 11 20.5 40 60 2 0 0 1 "a red car"\n')
+        assert read_boxes(tmp_path / 'a.txt').tolist() == [[10, 20, 30, 40], [11, 20.5, 29, 39.5]]
 
     def test_flags(self, tmp_path):
         for text in ('0,1,1', '0\n1\n1\n', '0 1 1'):
@@ -201,6 +214,47 @@ class TestSequences:
         visible = data.get_visibility_from_video(0)['visible'].tolist()
         assert visible == ([True, False, False] if files else [True] * 3)
 
+    @pytest.mark.parametrize(
+        ('images', 'boxes', 'kept'), [(9, 9, 9), (10, 9, 9), (9, 10, 9), (9, 65, 9), (10, 72, 9), (9, 72, 9)]
+    )
+    def test_nfs_as_downloaded(self, tmp_path, images, boxes, kept):
+        """VATIC lines, for 240 frames a second too; one image or box more than there are of the other."""
+        folder = tmp_path / 'bird 2/30'
+        (folder / 'bird 2').mkdir(parents=True)
+        for number in range(images):
+            Image.new('RGB', (20, 16)).save(folder / f'bird 2/{number + 1:05d}.jpg')
+        lines = [f'0 {number} 2 {number + 3} 8 {number} 0 0 0 "bird"\n' for number in range(boxes)]
+        (folder / 'bird 2.txt').write_text(''.join(lines))
+        data = build('mmvidmae.NFSDataset', data_root=str(tmp_path), test_mode=True)
+        assert data.get_data_info(0)['name'] == 'bird 2'
+        assert data.get_len_per_video(0) == len(data.get_img_infos_from_video(0)['img_paths']) == kept
+        step = 8 if boxes > 60 else 1
+        assert data.get_bboxes_from_video(0).tolist() == [[step * n, 2, 3, 6] for n in range(kept)]
+        with pytest.raises(ValueError, match='there are no sequences'):
+            build('mmvidmae.NFSDataset', data_root=str(tmp_path), fps=240, test_mode=True)
+
+    def test_nfs_of_other_lengths_is_refused(self, tmp_path):
+        (tmp_path / 'x/30/x').mkdir(parents=True)
+        for number in range(6):
+            Image.new('RGB', (20, 16)).save(tmp_path / f'x/30/x/{number}.jpg')
+        (tmp_path / 'x/30/x.txt').write_text('0 1 2 3 4 0 0 0 0 "x"\n' * 4)
+        with pytest.raises(ValueError, match=r'x/30/x\.txt: 4 boxes for the 6 frames in'):
+            build('mmvidmae.NFSDataset', data_root=str(tmp_path), test_mode=True)
+
+    def test_names_for_results_are_their_own(self, sequences, tmp_path):
+        for name in ('a/1', 'b/1', 'b/2'):
+            shutil.copytree(sequences / 'a/img', tmp_path / name / 'images')
+            shutil.copy(sequences / 'a/groundtruth_rect.txt', tmp_path / name)
+        options = dict(data_root=str(tmp_path), frames='{name}/images', ann_file=str(tmp_path / 'list.txt'))
+        for lines, expected in (('a/1\nb/2\n', ['1', '2']), ('a/1\nb/1\nb/2\n', ['a/1', 'b/1', 'b/2'])):
+            (tmp_path / 'list.txt').write_text('\ufeff' + lines)
+            data = build('mmvidmae.SequenceFolderDataset', test_mode=True, **options)
+            assert data.metainfo['sequences'] == expected
+            assert data.metainfo['has_ground_truth']
+        (tmp_path / 'list.txt').write_text('a/1\nb/1\na/1\n')
+        with pytest.raises(ValueError, match=r'list\.txt: listed more than once: a/1'):
+            build('mmvidmae.SequenceFolderDataset', test_mode=True, **options)
+
     def test_sequences_that_give_no_pair(self, sequences):
         def another(results):
             return None
@@ -218,6 +272,7 @@ class TestSequences:
         assert infos['bboxes'].shape == (22, 4)
         assert np.isnan(infos['bboxes'][1:]).all()
         assert infos['visible'].tolist() == [True] + [False] * 21
+        assert not data.metainfo['has_ground_truth']
         with pytest.raises(ValueError, match='1 boxes for the 22 frames in'):
             build('mmvidmae.SequenceFolderDataset', data_root=str(tmp_path))
 
@@ -243,3 +298,48 @@ class TestSequences:
         (tmp_path / 'a/absent.txt').write_text('0,1')
         with pytest.raises(ValueError, match=r'absent\.txt: 2 flags for 22 boxes'):
             build('mmvidmae.SequenceFolderDataset', data_root=str(tmp_path), invisible=['{name}/absent.txt'])
+
+
+class TestSampler:
+    """Videos of mmtrack's own data sets are looked at before a test."""
+
+    @pytest.fixture
+    def lists(self, sequences, tmp_path):
+        shutil.copytree(sequences / 'a/img', tmp_path / 'cls/v/img')
+        for path in sorted((tmp_path / 'cls/v/img').iterdir(), reverse=True):
+            path.rename(path.with_name(f'{int(path.stem) + 1:08d}.jpg'))
+        shutil.copy(sequences / 'a/groundtruth_rect.txt', tmp_path / 'cls/v/groundtruth.txt')
+        (tmp_path / 'infos.txt').write_text('header\ncls/v/img,cls/v/groundtruth.txt,1,22')
+        return tmp_path
+
+    def sample(self, root):
+        data = DATASETS.build(
+            dict(
+                type='mmtrack.LaSOTDataset',
+                pipeline=[],
+                data_root=str(root),
+                ann_file='infos.txt',
+                data_prefix=dict(img_path=''),
+                test_mode=True,
+            )
+        )
+        return DATA_SAMPLERS.build(dict(type='mmvidmae.SequenceSampler', dataset=data))
+
+    def test_all_frames_in_order(self, lists):
+        assert list(self.sample(lists)) == [(0, frame) for frame in range(22)]
+        (lists / 'cls/v/groundtruth.txt').write_text('8,6,16,16\n')
+        assert len(self.sample(lists)) == 22, 'a first box alone will do'
+
+    def test_what_is_missing_is_named(self, lists):
+        annotation = lists / 'cls/v/groundtruth.txt'
+        whole = annotation.read_text()
+        annotation.write_text(whole + '1,1,5,5\n')
+        with pytest.raises(ValueError, match=r'v/groundtruth\.txt: 23 boxes, but .*infos\.txt lists 22 frames'):
+            self.sample(lists)
+        annotation.write_text(whole.replace(',', ';'))
+        with pytest.raises(ValueError, match=r'v/groundtruth\.txt: its boxes cannot be read'):
+            self.sample(lists)
+        annotation.write_text(whole)
+        (lists / 'cls/v/img/00000022.jpg').unlink()
+        with pytest.raises(ValueError, match=r'00000022\.jpg: no such file, but .*infos\.txt lists it'):
+            self.sample(lists)

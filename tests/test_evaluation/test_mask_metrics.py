@@ -132,11 +132,18 @@ class TestVideoSegmentation:
         with pytest.raises(ValueError, match=f'video bear: prediction has id {wrong} in frame 2'):
             evaluate([sample], vos())
 
-    def test_objects_given_later_are_for_another_server(self, tmp_path):
-        gt_paths = write_masks(tmp_path / 'gt', moving_objects(5))
-        sample = mask_sample('a', moving_objects(5), gt_paths, given=(0, 3))
-        with pytest.raises(ValueError, match=r'video a: objects are given in frame 3 too.*format_only=True'):
-            evaluate([sample], vos())
+    def test_objects_given_later_are_scored_after_that(self, tmp_path):
+        """As in YouTube-VOS: object 7 is given in frame 2 of 7; frames 3 to 5 count for it, 1 to 5 for object 1."""
+        gt = moving_objects(7)
+        gt[gt == 2] = 7
+        gt[:2][gt[:2] == 7] = 0
+        pred = gt.copy()
+        pred[4][pred[4] == 7] = 0
+        sample = mask_sample('a', pred, write_masks(tmp_path / 'gt', gt), given=(0, 2))
+        result = evaluate([sample], vos(out_dir=str(tmp_path / 'out')))
+        assert result['vos/J-Mean'] == pytest.approx(100 * (1 + 2 / 3) / 2)
+        objects = json.loads((tmp_path / 'out/vos_scores.json').read_text())['per_object']
+        assert {name: row['frames'] for name, row in objects.items()} == {'a/1': 5, 'a/7': 3}
 
     def test_too_short_a_video_is_named(self, tmp_path):
         sample = mask_sample('a', moving_objects(2), write_masks(tmp_path / 'gt', moving_objects(2)))

@@ -12,6 +12,7 @@ from mmengine.evaluator import Evaluator
 from mmengine.structures import InstanceData
 
 import mmvidmae.evaluation  # noqa: F401
+from mmvidmae.evaluation.functional.tracking import pysot_ope
 
 
 def frames(name: str, pred, gt, visible=None, folder: str = 'img', seconds: float = 0.5) -> list[dict]:
@@ -40,8 +41,9 @@ def frames(name: str, pred, gt, visible=None, folder: str = 'img', seconds: floa
     return samples
 
 
-def evaluate(videos, **options) -> dict[str, float]:
+def evaluate(videos, dataset_meta=None, **options) -> dict[str, float]:
     evaluator = Evaluator(dict(type='mmvidmae.TrackingMetric', **options))
+    evaluator.dataset_meta = dataset_meta
     for sample in (sample for video in videos for sample in video):
         evaluator.process([sample])
     return evaluator.evaluate(sum(map(len, videos)))
@@ -125,6 +127,55 @@ def test_several_targets_in_a_folder(tmp_path):
     assert sorted(path.name for path in tmp_path.glob('J*')) == ['Jogging-0.txt', 'Jogging-1.txt']
 
 
+@pytest.mark.parametrize(
+    ('paths', 'numbered', 'names'),
+    [
+        (('a/images', 'b/images'), False, ['a.txt', 'b.txt']),
+        (('a/1', 'b/1', 'b/2'), False, ['1.txt', '2.txt', 'b/1.txt']),
+        (('Jogging/img', 'Jogging/img'), False, ['Jogging-1.txt', 'Jogging.txt']),
+        (('Jogging/img', 'Jogging/img'), True, ['Jogging-0.txt', 'Jogging-1.txt']),
+    ],
+)
+def test_videos_of_one_name_are_told_apart(tmp_path, paths, numbered, names):
+    boxes = [[BOX, np.add(BOX, number)] for number in range(len(paths))]
+    videos = [frames(path, pred, [BOX, BOX], folder='') for path, pred in zip(paths, boxes)]
+    for number, video in enumerate(videos):
+        for sample in video:
+            sample['video_id'] = number
+    evaluate(videos, out_dir=str(tmp_path), numbered=numbered)
+    found = sorted(tmp_path.rglob('*.txt'))
+    assert [path.relative_to(tmp_path).as_posix() for path in found] == names
+    written = [np.loadtxt(path, delimiter=',').tolist() for path in found]
+    assert sorted(written) == sorted([list(map(list, pred)) for pred in boxes])
+    assert len(json.loads((tmp_path / 'sot_scores.json').read_text())['per_sequence']) == len(paths)
+
+
+def test_names_of_the_data_set(tmp_path):
+    videos = [frames(name, [BOX, BOX], [BOX, BOX], folder='') for name in ('x', 'y')]
+    for number, video in enumerate(videos):
+        for sample in video:
+            sample['video_id'] = number
+    evaluate(videos, dataset_meta=dict(sequences=['p/1', 'q/1']), out_dir=str(tmp_path))
+    assert sorted(json.loads((tmp_path / 'sot_scores.json').read_text())['per_sequence']) == ['p/1', 'q/1']
+    assert (tmp_path / 'q/1.txt').exists()
+
+
+def test_got10k_clips_each_frame_at_its_own_size():
+    """The box is cut at 100 pixels in the first scored frame and not in the second, larger one."""
+    wide = [50.0, 10.0, 100.0, 10.0]
+    video = frames('v', [wide] * 3, [wide, [50.0, 10.0, 50.0, 10.0], [50.0, 10.0, 50.0, 10.0]])
+    for sample, size in zip(video, ((100, 200), (100, 100), (100, 200))):
+        sample['ori_shape'] = size
+    assert evaluate([video], protocol='got10k')['sot/AO'] == pytest.approx(100 * (1 + 0.5) / 2)
+
+
+def test_pysot_asks_for_a_positive_size_only():
+    """A target whose corner is left of or above the frame has a box like any other."""
+    gt = np.array([[-10.0, 5, 20, 10], [5, 0, 20, 10], [5, 5, 0, 10], [5, 5, 20, 10]])
+    curves = pysot_ope(gt, gt)
+    assert curves.success[:-1].tolist() == [0.75] * 20
+
+
 def test_frames_out_of_order_are_named():
     video = frames('v', [BOX] * 3, [BOX] * 3)
     with pytest.raises(ValueError, match=r'00002\.jpg: frame 2 came where frame 1 .* use mmtrack\.VideoSampler'):
@@ -147,6 +198,10 @@ def test_options_that_do_not_exist(options, message):
 def test_nothing_to_score_and_nowhere_to_write():
     with pytest.raises(ValueError, match='set out_dir to write the boxes down'):
         evaluate([frames('v', [BOX] * 2, [BOX])])
+    evaluator = Evaluator(dict(type='mmvidmae.TrackingMetric'))
+    evaluator.dataset_meta = dict(has_ground_truth=False)
+    with pytest.raises(ValueError, match='set out_dir to write the boxes down'):  # before the work
+        evaluator.process(frames('v', [BOX] * 2, [BOX])[:1])
 
 
 def _rank(rank: int, root: str) -> None:

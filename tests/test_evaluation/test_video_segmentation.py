@@ -149,19 +149,41 @@ def test_sequence():
     pred, gt = id_maps()
     pred[[0, -1]] = 255  # not scored, not looked at
     scores = score_sequence(pred, gt)
-    for values in scores:
+    for values in (scores.region, scores.boundary):
         assert values.tolist() == [[1, 1, 1], [1, 1, 0]]
+    assert scores.ids == (1, 2)
     gt[2:][gt[2:] == 2] = 0
     assert score_sequence(pred, gt).region.tolist() == [[1, 1, 1], [1, 0, 1]]
     gt[1:, 0, 0] = 7  # not in frame 0: no object
     assert score_sequence(pred, gt).region.shape == (2, 3)
 
 
-def test_id_between_objects_is_an_object():
+def test_ids_with_gaps_score_as_without():
+    """Ids 1 and 200 of which nothing is predicted are 0 %: the ids between them are no objects."""
     pred, gt = id_maps()
+    plain = score_sequence(pred, gt)
     for ids in (pred, gt):
-        ids[ids == 2] = 3
-    assert score_sequence(pred, gt).region.tolist() == [[1, 1, 1], [1, 1, 1], [1, 1, 0]]  # 2: empty and empty
+        ids[ids == 2] = 200
+    gaps = score_sequence(pred, gt)
+    assert gaps.region.tolist() == plain.region.tolist()
+    assert gaps.ids == (1, 200)
+    nothing = score_sequence(np.zeros_like(pred), gt)
+    assert nothing.region.tolist() == nothing.boundary.tolist() == [[0, 0, 0], [0, 0, 0]]
+    with pytest.raises(ValueError, match='has id 100 in frame 1, but frame 0 has objects 1, 200; write 0'):
+        score_sequence(np.full_like(pred, 100), gt)
+
+
+def test_objects_given_later_count_from_then_on():
+    pred, gt = id_maps()
+    gt[0][gt[0] == 2] = 0
+    pred[1][pred[1] == 2] = 0
+    scores = score_sequence(pred, gt, later={2: 2})
+    assert np.array_equal(scores.region, [[1, 1, 1], [np.nan, 1, 0]], equal_nan=True)
+    summary = summarise_sequences([scores])
+    assert summary['J-Mean'] == pytest.approx((1 + 1 / 2) / 2)
+    assert summary['J-Recall'] == pytest.approx((1 + 1 / 2) / 2)
+    never = score_sequence(pred, gt, later={2: 4})  # given in the last scored frame
+    assert summarise_sequences([never])['J-Mean'] == 1
 
 
 def test_sequence_errors():

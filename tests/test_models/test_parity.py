@@ -23,7 +23,7 @@ def test_all_kinds_are_covered():
     names = {path.stem for path in DATA.glob('*.npz')}
     pretrain = {'asad', 'dropmae_forward', 'len_keep', 'siammae_cropmae', 'siammae_rsp_block', 'sincos'}
     evaluation = {'jhmdb_pck', 'labelprop_crw', 'labelprop_dino', 'vip_miou'}
-    tracking = {'droptrack_forward_p8', 'droptrack_geometry'}
+    tracking = {'droptrack_forward_p8', 'droptrack_geometry', 'sot_metrics', 'vot_supervised'}
     assert names >= pretrain | evaluation | tracking | {'dropseg_forward'}
 
 
@@ -50,6 +50,7 @@ def test_all_kinds_are_covered():
             1e-3,
             {'eval/size_map', 'eval_float64/backbone_feat', 'loss_eval/size_map'},
         ),
+        ('vot_supervised', 'run0/overlap', 1e-4, {'run0/overlap'}),
         ('droptrack_geometry', 'loss/pred_cxcywh', 1e-3, {'loss/giou', 'loss/l1'}),
         ('dropseg_forward', 'state/mask_patch_embed.proj.weight', 1e-2, {'float64/obj1/m16', 'infer/prob'}),
         ('dropseg_forward', 'loss/total', 1e-3, {'loss/total'}),

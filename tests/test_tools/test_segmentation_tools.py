@@ -1,7 +1,9 @@
 """A small DropSeg through tools/train.py, tools/test.py and tools/segment.py."""
 
 import json
+import os
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -97,13 +99,56 @@ def test_segmenting_a_folder(davis, trained, tmp_path, call_tool, capsys):
     Image.fromarray(np.ones((32, 96), np.uint8)).save(tmp_path / 'small.png')
     for name, message in (
         ('colour.png', 'is no id map: it is an image of mode RGB'),
-        ('empty.png', 'no object is given in any mask'),
+        ('empty.png', 'no object is given in'),
         ('small.png', 'the mask of frame 0 has 32 x 96 pixels, but the frame 64 x 96'),
         ('missing.png', 'cannot be read as a mask'),
     ):
         with pytest.raises(SystemExit):
             call_tool('segment.py', *trained, frames, tmp_path / name, '--masks', tmp_path / 'x', '--device', 'cpu')
         assert message in capsys.readouterr().err
+    for later, message in (
+        (5, 'a mask is given for frame 5, but the video has 5 frames'),
+        (-1, 'a mask is given for frame -1, but the video has 5 frames'),
+        ('x', '--later x: not the number of a frame'),
+    ):
+        with pytest.raises(SystemExit):
+            call_tool(
+                *('segment.py', *trained, frames, mask, '--later', later, tmp_path / 'late.png'),
+                *('--masks', tmp_path / 'x', '--device', 'cpu'),
+            )
+        assert message in capsys.readouterr().err
+    assert not (tmp_path / 'x').exists(), 'all of this is found before the work'
+
+
+def test_masks_of_0_and_255(davis, trained, tmp_path, call_tool, capsys):
+    frames = davis / 'JPEGImages/480p/c'
+    ids = read_id_map(davis / 'Annotations/480p/c/00000.png')
+    Image.fromarray(255 * ids).save(tmp_path / 'white.png')
+    arguments = ('segment.py', *trained, frames, tmp_path / 'white.png', '--device', 'cpu', '--masks', tmp_path / 'x')
+    with pytest.raises(SystemExit):
+        call_tool(*arguments)
+    assert '--merge-objects' in capsys.readouterr().err
+    call_tool(*arguments, '--merge-objects')
+    assert np.array_equal(read_id_map(tmp_path / 'x/00000.png'), ids)
+
+
+def test_ctrl_c_finishes_the_files(davis, trained, tmp_path, call_tool, capsys, monkeypatch):
+    segment = VideoSegmenter.segment
+
+    def interrupted(self, frames, masks):
+        for number, result in enumerate(segment(self, frames, masks)):
+            if number == 1:
+                os.kill(os.getpid(), signal.SIGINT)
+            yield result
+
+    monkeypatch.setattr(VideoSegmenter, 'segment', interrupted)
+    frames, mask = davis / 'JPEGImages/480p/c', davis / 'Annotations/480p/c/00000.png'
+    outputs = ('--masks', tmp_path / 'masks', '--video', tmp_path / 'drawn.ogv')
+    with pytest.raises(SystemExit) as caught:
+        call_tool('segment.py', *trained, frames, mask, *outputs, '--device', 'cpu')
+    assert caught.value.code == 130
+    assert f'interrupted after 2 frames: {outputs[1]}, {outputs[3]}\n' in capsys.readouterr().out
+    assert len(list((tmp_path / 'masks').iterdir())) == len(VideoFileReader(str(tmp_path / 'drawn.ogv'))) == 2
 
 
 def test_frames_as_they_come(davis, trained):

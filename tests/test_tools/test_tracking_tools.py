@@ -1,6 +1,9 @@
 """A small tracker through tools/train.py and tools/test.py: training, resuming, one process and two, result files."""
 
 import json
+import os
+import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -10,6 +13,7 @@ import torch
 from mmengine.config import Config
 from tiny_runs import dump_config
 
+from mmvidmae.apis import Tracker
 from mmvidmae.datasets import VideoFileReader
 
 pytest.importorskip('mmdet')
@@ -106,6 +110,7 @@ def test_tracking_a_folder(sequences, checkpoint, tmp_path, call_tool, capsys):
     assert len(VideoFileReader(str(tmp_path / 't.mp4'))) == 22
     for arguments, message in (
         (('--box', 8, 6, 0, 16, '-o', 'x.txt'), 'no positive, finite area'),
+        (('--box', 900, 6, 16, 16, '-o', 'x.txt'), 'lies outside the frame of 96 x 72 pixels'),
         (('--box', 8, 6, 16, 16, '-o', 'x.doc'), 'x.doc: neither .txt, .json nor the name of a video'),
         (('--box', 8, 6, 16, 16, '-o', 'x.txt', '-o', 'y.txt'), 'y.txt: given twice'),
     ):
@@ -114,9 +119,73 @@ def test_tracking_a_folder(sequences, checkpoint, tmp_path, call_tool, capsys):
         assert message in capsys.readouterr().err
 
 
-def test_a_frame_that_is_lost_is_named(sequences, checkpoint, tmp_path, call_tool):
-    import shutil
+def test_ctrl_c_finishes_the_files(sequences, checkpoint, tmp_path, call_tool, capsys, monkeypatch):
+    follow = Tracker.follow
 
+    def interrupted(self, frames, box):
+        for number, tracked in enumerate(follow(self, frames, box)):
+            if number == 3:
+                os.kill(os.getpid(), signal.SIGINT)
+            yield tracked
+
+    monkeypatch.setattr(Tracker, 'follow', interrupted)
+    outputs = [argument for name in ('t.txt', 't.json', 't.webm') for argument in ('-o', tmp_path / name)]
+    arguments = ('--box', 8, 6, 16, 16, '--device', 'cpu', *outputs)
+    with pytest.raises(SystemExit) as caught:
+        call_tool('track.py', tracking_config(sequences, tmp_path), checkpoint, sequences / 'a/img', *arguments)
+    assert caught.value.code == 130
+    expected = ', '.join(str(tmp_path / name) for name in ('t.txt', 't.json', 't.webm'))
+    assert f'interrupted after 4 frames: {expected}\n' in capsys.readouterr().out
+    assert np.loadtxt(tmp_path / 't.txt', delimiter=',').shape == (4, 4)
+    assert len(json.loads((tmp_path / 't.json').read_text())['scores']) == 4
+    assert len(VideoFileReader(str(tmp_path / 't.webm'))) == 4
+
+
+def test_a_first_box_alone_gives_files(sequences, checkpoint, tmp_path, call_tool):
+    for name in ('x/1', 'y/1'):
+        shutil.copytree(sequences / 'a/img', tmp_path / 'data' / name / 'images')
+        (tmp_path / 'data' / name / 'groundtruth_rect.txt').write_text('8,6,16,16\n')
+    (tmp_path / 'data/list.txt').write_text('x/1\ny/1\n')
+    changes = dict(ann_file=str(tmp_path / 'data/list.txt'), frames='{name}/images')
+    changes = {f'test_dataloader.dataset.{key}': value for key, value in changes.items()}
+    call_tool('test.py', tracking_config(tmp_path / 'data', tmp_path, **changes), checkpoint)
+    for name in ('x/1', 'y/1'):
+        assert np.loadtxt(tmp_path / f'boxes/{name}.txt', delimiter=',').shape == (22, 4)
+
+
+def test_vot_restarts_after_failures(sequences, checkpoint, tmp_path, call_tool):
+    """A tracker of two epochs loses the target: VOT's codes in the files, and its scores."""
+    root = tmp_path / 'data'
+    for name in 'ab':
+        (root / name).mkdir(parents=True)
+        shutil.copytree(sequences / name / 'img', root / name / 'color')
+        for path in sorted((root / name / 'color').iterdir(), reverse=True):
+            path.rename(path.with_name(f'{int(path.stem) + 1:08d}.jpg'))
+        boxes = np.loadtxt(sequences / name / 'groundtruth_rect.txt', delimiter=',')
+        x1, y1, x2, y2 = *boxes[:, :2].T, *(boxes[:, :2] + 16).T
+        np.savetxt(root / name / 'groundtruth.txt', np.stack((x1, y1, x2, y1, x2, y2, x1, y2), 1), delimiter=',')
+    lines = [f'{name}/color,{name}/groundtruth.txt,1,{length}' for name, length in (('a', 22), ('b', 24))]
+    (root / 'infos.txt').write_text('\n'.join(['header', *lines]))
+    path = tracking_config(sequences, tmp_path)
+    cfg = Config.fromfile(path)
+    dataset = dict(type='VOTDataset', ann_file='infos.txt', data_prefix=dict(img_path=''), data_root=str(root))
+    cfg.test_dataloader.dataset = dict(dataset, test_mode=True, pipeline=cfg.test_dataloader.dataset.pipeline)
+    cfg.test_evaluator = dict(type='mmvidmae.VOTMetric', out_dir=str(tmp_path / 'boxes'), eao_interval=(5, 20))
+    cfg.model.test_cfg = dict(test_mode='VOT')
+    cfg.dump(path)
+    call_tool('test.py', path, checkpoint, '--out', tmp_path / 'scores.json')
+    scores = json.loads((tmp_path / 'scores.json').read_text())
+    assert scores.keys() == {'vot/EAO', 'vot/accuracy', 'vot/robustness', 'vot/failures'}
+    files = [(tmp_path / f'boxes/{name}.txt').read_text().split() for name in 'ab']
+    assert [len(lines) for lines in files] == [22, 24]
+    assert sum(lines.count('2') for lines in files) == scores['vot/failures']
+    for lines in files:
+        assert lines[0] == '1'
+        for frame in (frame for frame, line in enumerate(lines) if line == '2'):
+            assert lines[frame + 1 : frame + 6] == ['0', '0', '0', '0', '1'][: len(lines) - frame - 1]
+
+
+def test_a_frame_that_is_lost_is_named(sequences, checkpoint, tmp_path, call_tool):
     shutil.copytree(sequences / 'a', tmp_path / 'data/a')
     (tmp_path / 'data/a/img/0004.jpg').write_bytes(b'broken')
     with pytest.raises(Exception, match=r'0004\.jpg'):

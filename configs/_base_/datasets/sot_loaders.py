@@ -9,7 +9,7 @@ test_dataloader = dict(
     batch_size=1,
     num_workers=2,
     persistent_workers=True,
-    sampler=dict(type='VideoSampler'),
+    sampler=dict(type='mmvidmae.SequenceSampler'),
     dataset=dict(test_mode=True, pipeline=test_pipeline),
 )
 test_evaluator = dict(type='mmvidmae.TrackingMetric')

@@ -1,4 +1,4 @@
-# VOT2018: the tracker is started again after each failure; scores are mmtrack's.
+# VOT2018: the tracker is started again after each failure; EAO, accuracy and robustness.
 _base_ = './sot_loaders.py'
 
 test_dataloader = dict(
@@ -9,4 +9,4 @@ test_dataloader = dict(
         data_prefix=dict(img_path='VOT2018'),
     )
 )
-test_evaluator = dict(_delete_=True, type='SOTMetric', metric='VOT', metric_options=dict(dataset_type='vot2018'))
+test_evaluator = dict(type='mmvidmae.VOTMetric')

@@ -22,6 +22,7 @@ from .optional_packages import stand_ins
 from .prroi_pool import cpu_prroi_pool
 from .renamed_toolbox import mmcls_is_mmpretrain
 from .versions import accepted_versions
+from .vot_regions import vot_regions
 
 SWITCH = 'MMVIDMAE_MMTRACK_BRIDGE'
 """Environment variable; ``0`` turns the bridge off."""
@@ -52,7 +53,7 @@ def enable() -> None:
     else:
         return
     with ExitStack() as stack:
-        for bridge in (accepted_versions, old_transformer, mmcls_is_mmpretrain, cpu_prroi_pool, stand_ins):
+        for bridge in (accepted_versions, old_transformer, mmcls_is_mmpretrain, cpu_prroi_pool, stand_ins, vot_regions):
             stack.enter_context(bridge())
         for name in MODULES:
             try:

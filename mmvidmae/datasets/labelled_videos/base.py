@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 from mmengine.dataset import BaseDataset
-from PIL import Image
 
-from mmvidmae.evaluation.id_maps import ID_MODES, read_id_map
+from mmvidmae.evaluation.id_maps import ID_MODES, nothing_given, read_id_map, read_objects
+from mmvidmae.utils.images import UnreadableImage, image_size
 
 from ..sources import image_names
 
@@ -135,20 +135,25 @@ class MaskVideoDataset(LabelledVideoDataset):
     """
 
     def read_mask(self, path: str) -> np.ndarray:
-        """Id map ``(H, W)``, uint8, with void as background."""
-        mask = read_id_map(path)
-        return np.where(mask == 255, 0, mask).astype(np.uint8)
+        """Id map ``(H, W)``, uint8, with void as background.
+
+        Raises:
+            OSError, ValueError: See :func:`read_objects`.
+        """
+        return read_objects(path)
 
     def prepare_data(self, idx: int) -> Any:
         """The item, with the given masks, through the pipeline."""
         info = self.get_data_info(idx)
+        sources = info.pop('given')
         given = {}
-        for frame, (path, ids) in info.pop('given').items():
+        for frame, (path, ids) in sources.items():
             mask = self.read_mask(path)
             given[frame] = mask if ids is None else np.where(np.isin(mask, ids), mask, 0).astype(np.uint8)
         if not any(mask.any() for mask in given.values()):
-            paths = ', '.join(path for path, _ in self.get_data_info(idx)['given'].values())
-            raise ValueError(f'video {info["video_name"]}: no object is given in {paths}')
+            raise ValueError(
+                f'video {info["video_name"]}: {nothing_given({path: read_id_map(path) for path, _ in sources.values()})}'
+            )
         return self.pipeline(dict(info, given_masks=given))
 
 
@@ -199,7 +204,7 @@ def check_masks(sized: Sequence[str], frame_path: str, others: Sequence[str] = (
         if mask_size is None:
             continue
         if mode not in ID_MODES:
-            problems.append(f'{path}: an image of mode {mode}, not ids in palette (P) or grey (L) values')
+            problems.append(f'{path}: an image of mode {mode}, not ids in palette (P) or gray (L) values')
         if path in sized and size is not None and size != mask_size:
             problems.append(f'{path}: {mask_size[0]} x {mask_size[1]} pixels, but its frame has {size[0]} x {size[1]}')
     if problems:
@@ -231,10 +236,11 @@ def match_masks(folder: str | Path, frame_names: Sequence[str], complete: bool) 
 
 
 def _header(path: str, problems: list[str]) -> tuple[tuple[int, int] | None, str]:
-    """Size ``(W, H)`` and Pillow's mode of an image; no size, and a problem more, if it has none."""
+    """Upright size ``(W, H)`` and Pillow's mode of an image; no size, and a problem more, if it has none."""
     try:
-        with Image.open(path) as image:
-            return image.size, image.mode
+        return image_size(path)
     except OSError as error:
-        problems.append(f'{path}: {error.strerror or "not a readable image"}')
-        return None, ''
+        problems.append(f'{path}: {error.strerror or error}')
+    except UnreadableImage as error:
+        problems.append(f'{path}: {error}')
+    return None, ''

@@ -3,6 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from mmvidmae.evaluation.id_maps import VOID, read_id_map
 from mmvidmae.registry import DATASETS
 
 from .base import MaskVideoDataset, check_masks, list_frames, match_masks
@@ -40,3 +43,8 @@ class VIPDataset(MaskVideoDataset):
         masks = match_masks(Path(self.data_root, 'Annotations/Category_ids', name), frame_names, complete=True)
         check_masks(masks[:1], frame_paths[0], others=masks[1:])
         return dict(frame_paths=frame_paths, frame_names=frame_names, given={0: (masks[0], None)}, gt_paths=masks)
+
+    def read_mask(self, path: str) -> np.ndarray:
+        """Part map, with void as background. Parts may be thin lines, unlike objects, so they are not checked."""
+        parts = read_id_map(path)
+        return np.where(parts == VOID, 0, parts).astype(np.uint8)

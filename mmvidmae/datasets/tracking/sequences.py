@@ -4,17 +4,20 @@ import mmvidmae.compat.mmtrack.enabled  # noqa: F401 (makes mmtrack importable)
 
 # isort: split
 import os
+import re
+from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from mmtrack.datasets import BaseSOTDataset
+from mmtrack.datasets.samplers import VideoSampler
 
-from mmvidmae.registry import DATASETS
+from mmvidmae.registry import DATA_SAMPLERS, DATASETS
 
 from ..sources import image_names
-from .annotations import read_boxes, read_flags
+from .annotations import read_boxes, read_flags, read_lines
 
 
 @DATASETS.register_module()
@@ -56,26 +59,39 @@ class SequenceFolderDataset(BaseSOTDataset):
         self._video = lru_cache(64)(self._read_video)
         super().__init__(data_root=data_root, ann_file=ann_file, data_prefix=dict(img_path=''), **kwargs)
 
+    @property
+    def metainfo(self) -> dict:
+        """As in MMEngine; once the list is read also ``sequences``, the name of each for its results (the last folder
+        where that is enough to tell them apart), and ``has_ground_truth``, whether any has more than a first box."""
+        metainfo = super().metainfo
+        if self._fully_initialized:
+            infos = [self.get_data_info(index) for index in range(self.num_videos)]
+            last = Counter(info['name'].rsplit('/', 1)[-1] for info in infos)
+            short = all(count == 1 for count in last.values())
+            metainfo['sequences'] = [info['name'].rsplit('/', 1)[-1] if short else info['name'] for info in infos]
+            metainfo['has_ground_truth'] = any(info['has_ground_truth'] for info in infos)
+        return metainfo
+
     def load_data_list(self) -> list[dict]:
         """Names of the sequences, with their numbers of frames."""
         names = self.sequence_names()
         if not names:
             raise ValueError(f'{self.ann_file or self.data_root}: there are no sequences')
+        if twice := [name for name, count in Counter(names).items() if count > 1]:
+            raise ValueError(f'{self.ann_file}: listed more than once: {", ".join(twice[:10])}')
         return [self._check(name) for name in names]
 
     def sequence_names(self) -> list[str]:
         """Names, from the list or the folder."""
         if self.ann_file:
-            try:
-                lines = Path(self.ann_file).read_text(encoding='utf-8').splitlines()
-            except OSError as error:
-                raise ValueError(f'{self.ann_file}: {error.strerror}') from error
-            return [line.strip() for line in lines if line.strip()]
+            return [line.strip() for line in read_lines(self.ann_file) if line.strip()]
         if not os.path.isdir(self.data_root):
             raise ValueError(f'{self.data_root}: no such folder')
-        before, _, after = self.annotation.partition('{name}')
-        found = (path.relative_to(self.data_root) for path in Path(self.data_root).glob(f'{before}*{after}'))
-        return sorted(path.as_posix()[len(before) :].removesuffix(after) for path in found)
+        first, *rest = (re.escape(part) for part in self.annotation.split('{name}'))
+        pattern = re.compile(f'{first}(?P<name>.+){"(?P=name)".join(rest)}')
+        found = Path(self.data_root).glob(self.annotation.replace('{name}', '*'))
+        matches = (pattern.fullmatch(path.relative_to(self.data_root).as_posix()) for path in found)
+        return sorted(match['name'] for match in matches if match)
 
     def __getitem__(self, idx: int) -> dict:
         """An item; in training a pair of this sequence, or of another if it is not fit for one."""
@@ -141,7 +157,7 @@ class SequenceFolderDataset(BaseSOTDataset):
             )
         if self.test_mode and np.isnan(boxes[0]).any():
             raise ValueError(f'{annotation}, line 1: the first box has no size, so there is nothing to track')
-        return dict(name=name, num_frames=num_frames)
+        return dict(name=name, num_frames=num_frames, has_ground_truth=not np.isnan(boxes[1:]).all())
 
     def get_ann_infos_from_video(self, video_idx: int) -> dict:
         """Boxes (x1, y1, x2, y2), which of them there are, and visibility; a box for the first frame alone, as test
@@ -184,11 +200,37 @@ class TNL2KDataset(SequenceFolderDataset):
 
 @DATASETS.register_module()
 class NFSDataset(SequenceFolderDataset):
-    """NFS at 30 frames a second (arXiv:1703.05884), laid out as PyTracking expects it: ``sequences/<name>/`` and
-    ``anno/nfs_<name>.txt``."""
+    """NFS (arXiv:1703.05884), as downloaded or laid out as PyTracking expects it.
 
-    def __init__(self, **kwargs) -> None:
-        super().__init__(frames='sequences/{name}', annotation='anno/nfs_{name}.txt', **kwargs)
+    As downloaded: ``<name>/<fps>/<name>/`` and ``<name>/<fps>/<name>.txt``. PyTracking's, if there is a folder
+    ``sequences``: ``sequences/<name>/`` and ``anno/nfs_<name>.txt``. Of boxes for every frame of 240 a second every
+    eighth is taken for 30, and one image or box more than there are of the other is left out, as in
+    got-10k/toolkit@6524cf8:got10k/datasets/nfs.py.
+
+    Args:
+        data_root: The folder.
+        fps: Frames a second as downloaded, 30 or 240.
+        **kwargs: As for :class:`SequenceFolderDataset`.
+    """
+
+    def __init__(self, data_root: str, fps: int = 30, **kwargs) -> None:
+        if os.path.isdir(os.path.join(data_root, 'sequences')):
+            layout = dict(frames='sequences/{name}', annotation='anno/nfs_{name}.txt')
+        else:
+            layout = dict(frames=f'{{name}}/{fps}/{{name}}', annotation=f'{{name}}/{fps}/{{name}}.txt')
+        super().__init__(data_root=data_root, **layout, **kwargs)
+
+    def _read_video(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        boxes, visible = super()._read_video(name)
+        num_frames = len(super()._paths(name))
+        step = 8 if abs(len(boxes) / max(num_frames, 1) - 8) < 1 else 1
+        boxes, visible = boxes[::step], visible[::step]
+        end = num_frames if len(boxes) == num_frames + 1 else len(boxes)
+        return boxes[:end], visible[:end]
+
+    def _paths(self, name: str) -> list[str]:
+        paths, num_boxes = super()._paths(name), len(self._video(name)[0])
+        return paths[:num_boxes] if len(paths) == num_boxes + 1 > 2 else paths
 
 
 @DATASETS.register_module()
@@ -199,3 +241,40 @@ class GOT10kSequences(SequenceFolderDataset):
 
     def __init__(self, **kwargs) -> None:
         super().__init__(frames='{name}', annotation='{name}/groundtruth.txt', cover='{name}/cover.label', **kwargs)
+
+
+@DATA_SAMPLERS.register_module()
+class SequenceSampler(VideoSampler):
+    """mmtrack's ``VideoSampler``, which keeps videos whole and in order, after a look at the data.
+
+    Before anything is tracked, each video must have a box for each of its frames, or for the first alone, and its first
+    and last frame must be there.
+
+    Args:
+        dataset: A data set of mmtrack's single-object tracking, in test mode.
+        seed: Not used.
+
+    Raises:
+        ValueError: If a video is not complete; names the files.
+    """
+
+    def __init__(self, dataset: BaseSOTDataset, seed: int = 0) -> None:
+        super().__init__(dataset, seed)
+        if not isinstance(dataset, SequenceFolderDataset):  # which has looked
+            for index in range(dataset.num_videos):
+                _check_video(dataset, index)
+
+
+def _check_video(dataset: BaseSOTDataset, index: int) -> None:
+    info = dataset.get_data_info(index)
+    annotation = os.path.join(dataset.data_prefix['img_path'], info['ann_path'])
+    paths = dataset.get_img_infos_from_video(index)['img_paths']
+    try:
+        num_boxes = len(dataset.get_bboxes_from_video(index))
+    except (AssertionError, OSError, ValueError) as error:
+        raise ValueError(f'{annotation}: its boxes cannot be read: {error}') from error
+    if num_boxes not in (1, len(paths)):
+        raise ValueError(f'{annotation}: {num_boxes} boxes, but {dataset.ann_file} lists {len(paths)} frames')
+    for path in (paths[0], paths[-1]):
+        if not os.path.isfile(path):
+            raise ValueError(f'{path}: no such file, but {dataset.ann_file} lists it')

@@ -171,15 +171,18 @@ def toolkit_ope(pred: np.ndarray, gt: np.ndarray) -> Curves:
     return curves(toolkit_overlaps(pred, gt), centre_errors(pred, gt), norm, np.linspace(0, 0.5, 51), len(gt))
 
 
-def toolkit_overlaps(pred: np.ndarray, gt: np.ndarray, image_size: tuple[int, int] | None = None) -> np.ndarray:
-    """IoU ``(T,)`` as the GOT-10k toolkit computes it: boxes are cut at an image of (width, height), if one is given,
-    where a box that begins outside is moved inside without getting shorter."""
+def toolkit_overlaps(pred: np.ndarray, gt: np.ndarray, image_size: np.ndarray | None = None) -> np.ndarray:
+    """IoU ``(T,)`` as the GOT-10k toolkit computes it.
+
+    Boxes are clipped to the image if ``image_size`` is given: (width, height) of all frames, or ``(T, 2)``, a row a
+    frame. A box that begins outside is moved inside without getting shorter.
+    """
     if image_size is not None:
         pred, gt = (_clip(box, image_size) for box in (pred, gt))
     return overlaps(pred, gt, np.finfo(float).eps).clip(0, 1)
 
 
-def got10k_overlaps(pred: np.ndarray, gt: np.ndarray, visible: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
+def got10k_overlaps(pred: np.ndarray, gt: np.ndarray, visible: np.ndarray, image_size: np.ndarray) -> np.ndarray:
     """The overlaps of a video that count for GOT-10k: of all frames but the first in which the target is visible.
 
     Their mean over all frames of all videos is AO; the shares above 0.5 and 0.75 are the success rates.
@@ -188,7 +191,7 @@ def got10k_overlaps(pred: np.ndarray, gt: np.ndarray, visible: np.ndarray, image
         pred: ``(T, 4)``.
         gt: ``(T, 4)``.
         visible: ``(T,)``, GOT-10k's cover above 0.
-        image_size: (width, height) in pixels.
+        image_size: (width, height) in pixels of all frames, or ``(T, 2)``, a row a frame.
 
     Raises:
         ValueError: If predictions are not finite or of negative size.
@@ -200,13 +203,18 @@ def got10k_overlaps(pred: np.ndarray, gt: np.ndarray, visible: np.ndarray, image
 
 
 def pysot_ope(pred: np.ndarray, gt: np.ndarray, visible: np.ndarray | None = None) -> Curves:
-    """Curves of a video by pysot's OPE benchmark: frames without a target, by ``visible``, are not counted but stay in
-    the denominator; frames whose true centre is not positive count as precise."""
+    """Curves of a video by pysot's OPE benchmark.
+
+    Frames without a target, by ``visible``, are not counted but stay in the denominator. A true box without a positive
+    width and height is a failure of success. A frame whose true center is not positive counts as precise.
+
+    Source: ``success_overlap`` and ``success_error``, STVIR/pysot@c7fd71c:toolkit/utils/statistics.py.
+    """
     pred, gt = _checked(pred, gt)
     counted = np.ones(len(gt), bool) if visible is None else np.asarray(visible, bool)
     pred, gt, frames = pred[counted], gt[counted], len(gt)
     true_centre = gt[:, :2] + (gt[:, 2:] - 1) / 2
-    overlap = np.where((gt > 0).all(1), overlaps(pred, gt), -1)
+    overlap = np.where((gt[:, 2:] > 0).all(1), overlaps(pred, gt), -1)
     centre, norm = centre_errors(pred, gt), centre_errors(pred, gt, gt[:, 2:] + 1e-16)
     centre, norm = (np.where((true_centre > 0).all(1), error, -1) for error in (centre, norm))
     return curves(overlap, centre, norm, PIXELS / 100, frames)
@@ -222,6 +230,6 @@ def _checked(pred: np.ndarray, gt: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return pred, gt
 
 
-def _clip(boxes: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
+def _clip(boxes: np.ndarray, image_size: np.ndarray) -> np.ndarray:
     corner = boxes[:, :2].clip(0, image_size)
     return np.concatenate((corner, boxes[:, 2:].clip(0, np.asarray(image_size) - corner)), axis=1)

@@ -1,13 +1,13 @@
 """Region similarity J and boundary accuracy F of video object segmentation, as davis2017-evaluation defines them."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-VOID = 255
+from ..id_maps import VOID, nothing_given
 
 
 class TemporalStatistics(NamedTuple):
@@ -25,15 +25,17 @@ class TemporalStatistics(NamedTuple):
 
 
 class SequenceScores(NamedTuple):
-    """Scores of one video, ``(K, T - 2)`` each: object ``k`` has id ``k + 1``, column ``t`` is frame ``t + 1``.
+    """Scores of the K objects of one video, ``(K, T - 2)`` each; column ``t`` is frame ``t + 1``.
 
     Attributes:
-        region: J, 0 to 1.
-        boundary: F, 0 to 1.
+        region: J, 0 to 1; NaN in frames up to the one in which the object is given.
+        boundary: F, likewise.
+        ids: Ids of the objects, ascending; empty if they are not known.
     """
 
     region: np.ndarray
     boundary: np.ndarray
+    ids: tuple[int, ...] = ()
 
 
 def region_similarity(pred: np.ndarray, gt: np.ndarray, void: np.ndarray | None = None) -> np.ndarray:
@@ -138,22 +140,25 @@ def boundary_accuracy(
     return np.array(scores, dtype=np.float64).reshape(leading)
 
 
-def score_sequence(pred: np.ndarray, gt: np.ndarray, bound_th: float = 0.008) -> SequenceScores:
+def score_sequence(
+    pred: np.ndarray, gt: np.ndarray, bound_th: float = 0.008, later: Mapping[int, int] | None = None
+) -> SequenceScores:
     """J and F of every object in every scored frame of a video; the first and the last frame are not scored.
 
-    Objects are the ids 1 to the largest in frame 0 of ``gt``; an object that a prediction lacks is scored with an
-    empty mask. Ids of ``gt`` above that count as background, and so does its void (255).
+    Objects are the ids in frame 0 of ``gt`` and those of ``later``. An object that a prediction lacks is scored with an
+    empty mask. Other ids of ``gt`` count as background, and so does its void (255).
 
     Args:
         pred: Integer id maps ``(T, H, W)`` of all frames, 0 background.
         gt: True id maps of the same shape, at the resolution to score at.
         bound_th: Tolerance of F, see :func:`boundary_tolerance`.
+        later: Objects that are given after frame 0, as in YouTube-VOS: the first frame in which an id is scored.
 
     Raises:
-        ValueError: If the shapes differ or hold fewer than three frames, frame 0 of ``gt`` has no object, or a scored
-            frame of ``pred`` has an id (255 too) that is no object.
+        ValueError: If the shapes differ or hold fewer than three frames, there is no object, or a scored frame of
+            ``pred`` has an id (255 too) that is no object.
 
-    Source: semi-supervised task of davis2017-evaluation (siammae.md C.4).
+    Source: semi-supervised task of davis2017-evaluation (siammae.md C.4), whose ids have no gaps.
     """
     pred, gt = np.asarray(pred), np.asarray(gt)
     _check_shapes(pred, gt)
@@ -161,23 +166,28 @@ def score_sequence(pred: np.ndarray, gt: np.ndarray, bound_th: float = 0.008) ->
         raise ValueError(
             f'id maps must be (T, H, W) with at least 3 frames, as first and last are not scored: {gt.shape}'
         )
-    num_objects = int(np.where(gt[0] == VOID, 0, gt[0]).max())
-    if num_objects == 0:
-        raise ValueError('frame 0 of the ground truth has no object')
+    given = [int(i) for i in np.unique(gt[0]) if i not in (0, VOID)]
+    first = dict(sorted({**(later or {}), **dict.fromkeys(given, 1)}.items()))
+    if not first:
+        raise nothing_given({'frame 0 of the ground truth': gt[0]})
+    ids = np.array(list(first))
     pred, gt = pred[1:-1], gt[1:-1]
-    if pred.min() < 0 or pred.max() > num_objects:
-        frame, y, x = np.argwhere((pred < 0) | (pred > num_objects))[0]
+    wrong = ~np.isin(pred, [0, *ids])
+    if wrong.any():
+        frame, y, x = np.argwhere(wrong)[0]
+        others = [i for i in first if i not in given]
         raise ValueError(
-            f'prediction has id {pred[frame, y, x]} in frame {frame + 1}, but frame 0 has objects 1 to {num_objects}; '
-            'write 0 for background'
+            f'prediction has id {pred[frame, y, x]} in frame {frame + 1}, but frame 0 has objects {_listing(given)}'
+            f'{f" and {_listing(others)} are given later" if others else ""}; write 0 for background'
         )
-    ids = np.arange(1, num_objects + 1)[:, None, None]
     region, boundary = [], []
     for pred_frame, gt_frame in zip(pred, gt):  # frame by frame: masks of all objects of a long video are gigabytes
-        pair = pred_frame == ids, gt_frame == ids
+        pair = pred_frame == ids[:, None, None], gt_frame == ids[:, None, None]
         region.append(region_similarity(*pair))
         boundary.append(boundary_accuracy(*pair, bound_th=bound_th))
-    return SequenceScores(region=np.stack(region, axis=1), boundary=np.stack(boundary, axis=1))
+    known = np.arange(1, len(gt) + 1) >= np.array(list(first.values()))[:, None]
+    region, boundary = (np.where(known, np.stack(scores, axis=1), np.nan) for scores in (region, boundary))
+    return SequenceScores(region, boundary, tuple(first))
 
 
 def temporal_statistics(values: np.ndarray) -> TemporalStatistics:
@@ -207,6 +217,8 @@ def temporal_statistics(values: np.ndarray) -> TemporalStatistics:
 def summarise_sequences(sequences: Iterable[SequenceScores]) -> dict[str, float]:
     """The dataset's scores: each is the mean over the objects of all videos, whatever the videos' lengths.
 
+    An object counts with the frames after the one in which it is given, and not at all if there are none.
+
     Args:
         sequences: Scores of all videos.
 
@@ -215,7 +227,7 @@ def summarise_sequences(sequences: Iterable[SequenceScores]) -> dict[str, float]
         (decays -1 to 1).
 
     Raises:
-        ValueError: If there are none.
+        ValueError: If there are none, or no object has a scored frame.
 
     Source: davis2017-evaluation (siammae.md C.4).
     """
@@ -224,8 +236,11 @@ def summarise_sequences(sequences: Iterable[SequenceScores]) -> dict[str, float]
         raise ValueError('no sequences to summarise')
     summary = {}
     for letter, field in (('J', 'region'), ('F', 'boundary')):
-        objects = [temporal_statistics(values) for scores in sequences for values in getattr(scores, field)]
-        for name, values in zip(TemporalStatistics._fields, zip(*objects)):
+        objects = [values[~np.isnan(values)] for scores in sequences for values in getattr(scores, field)]
+        statistics = [temporal_statistics(values) for values in objects if len(values)]
+        if not statistics:
+            raise ValueError('no object has a scored frame')
+        for name, values in zip(TemporalStatistics._fields, zip(*statistics)):
             summary[f'{letter}-{name.capitalize()}'] = float(np.mean(values))
     return {'J&F-Mean': (summary['J-Mean'] + summary['F-Mean']) / 2, **summary}
 
@@ -255,6 +270,15 @@ def _without_void(pred: np.ndarray, gt: np.ndarray, void: np.ndarray | None) -> 
 def _check_shapes(mask: np.ndarray, gt: np.ndarray, name: str = 'prediction') -> None:
     if mask.shape != gt.shape or gt.ndim < 2:
         raise ValueError(f'masks must be (..., H, W) of one shape: {name} {mask.shape}, ground truth {gt.shape}')
+
+
+def _listing(ids: Sequence[int]) -> str:
+    """Ids as text: '1 to 3' without gaps, else '1, 5, 9'."""
+    if not ids:
+        return 'none'
+    if len(ids) > 1 and ids[-1] - ids[0] == len(ids) - 1:
+        return f'{ids[0]} to {ids[-1]}'
+    return ', '.join(map(str, ids))
 
 
 def _nanmean(values: np.ndarray) -> float:

@@ -1,5 +1,6 @@
 """J and F of video object segmentation."""
 
+from bisect import bisect_right
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from PIL import Image
 from mmvidmae.registry import METRICS
 
 from ..functional import SequenceScores, score_sequence, summarise_sequences
-from ..id_maps import read_id_map
+from ..id_maps import VOID, read_id_map
 from .propagation import MaskPropagationMetric, Summary
 
 
@@ -19,8 +20,9 @@ class VideoSegmentationMetric(MaskPropagationMetric):
     """Region similarity J and boundary accuracy F of DAVIS' semi-supervised task, as davis2017-evaluation has them.
 
     Reads ``pred_masks`` of the samples and their ground truth, which stays on disk until the video comes. The first and
-    the last frame with ground truth are not scored. Objects are those in frame 0; the means are over the objects of all
-    videos. Results, in per cent: ``vos/J&F-Mean``, ``vos/J-Mean``, ``vos/J-Recall``, ``vos/J-Decay``, ``vos/F-Mean``,
+    the last frame with ground truth are not scored. Objects are the ids of the first frame, and those that are given
+    later (YouTube-VOS), which are scored in the frames after that. The means are over the objects of all videos.
+    Results, in per cent: ``vos/J&F-Mean``, ``vos/J-Mean``, ``vos/J-Recall``, ``vos/J-Decay``, ``vos/F-Mean``,
     ``vos/F-Recall``, ``vos/F-Decay``; tables per sequence and per object. What goes to the log and to files, and how
     ranks work together, says :class:`PropagationMetric`.
 
@@ -66,16 +68,15 @@ class VideoSegmentationMetric(MaskPropagationMetric):
         """J and F of every object in every scored frame.
 
         Raises:
-            ValueError: If an object is given after frame 0, sizes differ, or see :func:`score_sequence`.
+            ValueError: If sizes differ, or see :func:`score_sequence`.
         """
-        later = sorted(set(sample['given_masks']) - {0})
-        if later:
-            raise ValueError(
-                f'objects are given in frame {later[0]} too, but J and F are of DAVIS, where all are given in frame 0: '
-                'write such data with format_only=True and let its server score it'
-            )
         gt = [self._read_gt(sample['gt_paths'][frame], masks.shape[1:]) for frame in frames]
-        return score_sequence(masks[frames], np.stack(gt))
+        later = {}
+        for frame, mask in sorted(sample['given_masks'].items(), reverse=True):  # the first time counts
+            if frame != frames[0]:
+                ids = np.unique(np.asarray(mask) > 0 if self.merge_objects else mask)
+                later.update({int(i): bisect_right(frames, frame) for i in ids if i not in (0, VOID)})
+        return score_sequence(masks[frames], np.stack(gt), later=later)
 
     def summarise(self, videos: dict[str, SequenceScores]) -> Summary:
         """Means over the objects of all videos."""
@@ -83,9 +84,11 @@ class VideoSegmentationMetric(MaskPropagationMetric):
         for name, scores in videos.items():
             num_objects, num_frames = scores.region.shape
             per_sequence[name] = dict(objects=num_objects, frames=num_frames, **_in_percent(scores))
-            for index in range(num_objects):
-                own = SequenceScores(scores.region[[index]], scores.boundary[[index]])
-                per_object[f'{name}/{index + 1}'] = dict(frames=num_frames, **_in_percent(own))
+            for index, number in enumerate(scores.ids):
+                own = SequenceScores(scores.region[[index]], scores.boundary[[index]], (number,))
+                scored = np.count_nonzero(~np.isnan(own.region))
+                if scored:
+                    per_object[f'{name}/{number}'] = dict(frames=scored, **_in_percent(own))
         return Summary(_in_percent(*videos.values()), dict(per_sequence=per_sequence, per_object=per_object))
 
     def _read_gt(self, path: str | Path, size: tuple[int, int]) -> np.ndarray:

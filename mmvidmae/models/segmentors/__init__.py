@@ -3,7 +3,7 @@ from .drop_seg import DropSeg
 from .mask_decoder import DeconvPyramid, MaskDecoder
 from .memory_vit import MemoryMAEViT
 from .objects import aggregate_objects, intersection_and_union
-from .video_segmentation import VideoSegmentation
+from .video_segmentation import VideoSegmentation, check_mask
 
 __all__ = [
     'BootstrappedCrossEntropy',
@@ -13,5 +13,6 @@ __all__ = [
     'MemoryMAEViT',
     'VideoSegmentation',
     'aggregate_objects',
+    'check_mask',
     'intersection_and_union',
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -137,20 +138,33 @@ class VideoSegmentation:
             raise ValueError(f'{where} has {_pixels(size)}, those before {_pixels(self._size)}')
         if mask is None:
             return None
-        mask = torch.as_tensor(mask)
-        if mask.ndim != 2 or mask.is_floating_point():
-            raise ValueError(
-                f'the mask of {where} must be an id map, (H, W) of whole numbers, got {tuple(mask.shape)}, '
-                f'{str(mask.dtype).split(".")[-1]}; colour pictures are read by mmvidmae.evaluation.id_maps.read_id_map'
-            )
-        if tuple(mask.shape) not in (size, tuple(self.out_size or size)):
-            raise ValueError(f'the mask of {where} has {_pixels(tuple(mask.shape))}, but the frame {_pixels(size)}')
-        low, high = int(mask.min()), int(mask.max())
-        if low < 0 or high > MAX_ID:
-            raise ValueError(
-                f'the mask of {where} has the id {low if low < 0 else high}: ids are 1 to {MAX_ID}, 0 is background'
-            )
-        return mask.to(torch.uint8) if mask.any() else None
+        mask = check_mask(mask, f'the mask of {where}', (size, tuple(self.out_size or size)))
+        return mask if mask.any() else None
+
+
+def check_mask(mask: np.ndarray | Tensor, name: str, sizes: Sequence[tuple[int, int]]) -> Tensor:
+    """An id map as uint8 ``(H, W)``.
+
+    Args:
+        mask: ``(H, W)`` of whole numbers.
+        name: Of the mask, for errors.
+        sizes: ``(H, W)`` that it may have.
+
+    Raises:
+        ValueError: If it is no id map, of another size, or has ids below 0 or above 255.
+    """
+    mask = torch.as_tensor(mask)
+    if mask.ndim != 2 or mask.is_floating_point():
+        raise ValueError(
+            f'{name} must be an id map, (H, W) of whole numbers, got {tuple(mask.shape)}, '
+            f'{str(mask.dtype).split(".")[-1]}; colour pictures are read by mmvidmae.evaluation.id_maps.read_id_map'
+        )
+    if tuple(mask.shape) not in sizes:
+        raise ValueError(f'{name} has {_pixels(tuple(mask.shape))}, but the frame {_pixels(sizes[0])}')
+    low, high = int(mask.min()), int(mask.max())
+    if low < 0 or high > MAX_ID:
+        raise ValueError(f'{name} has the id {low if low < 0 else high}: ids are 1 to {MAX_ID}, 0 is background')
+    return mask.to(torch.uint8)
 
 
 def pad_to_multiple(size: tuple[int, int], divisor: int) -> tuple[int, int, int, int]:

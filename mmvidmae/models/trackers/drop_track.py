@@ -18,7 +18,7 @@ from mmvidmae.registry import MODELS
 
 from .candidate_elimination import template_cells
 from .center_head import CenterMaps
-from .geometry import Box, box_to_frame, clip_box, hann_window, sample_crop
+from .geometry import Box, box_to_frame, check_box, clip_box, hann_window, sample_crop
 
 
 class Target(NamedTuple):
@@ -141,17 +141,10 @@ class DropTrack(BaseSingleObjectTracker):
             box: (x, y, w, h) in pixels.
 
         Raises:
-            ValueError: If the box is not finite, has no area, or does not overlap the frame.
+            ValueError: If the box is not four finite numbers, has no area, or does not overlap the frame.
         """
-        box = [float(value) for value in box]
-        template = self._crop(frame, box, **self.template_crop)[0]
-        x, y, width, height = box
-        if x >= frame.shape[1] or y >= frame.shape[0] or x + width <= 0 or y + height <= 0:
-            raise ValueError(
-                f'the first box (x, y, w, h) = ({x:g}, {y:g}, {width:g}, {height:g}) lies outside the frame of '
-                f'{frame.shape[1]} x {frame.shape[0]} pixels (width x height)'
-            )
-        return Target(template, box)
+        box = check_box(box, frame.shape[:2])
+        return Target(self._crop(frame, box, **self.template_crop)[0], box)
 
     @torch.no_grad()
     def step(self, frame: np.ndarray, target: Target) -> tuple[Target, float]:

@@ -17,6 +17,34 @@ from torch import Tensor
 Box = Sequence[float]
 
 
+def check_box(box: Box, frame_size: tuple[int, int]) -> list[float]:
+    """The box that a target is given by, as floats.
+
+    Args:
+        box: (x, y, w, h) in pixels.
+        frame_size: (height, width) in pixels of its frame.
+
+    Raises:
+        ValueError: If it is not four finite numbers, has no area, or does not overlap the frame.
+    """
+    try:
+        values = [float(value) for value in box]
+    except (TypeError, ValueError):
+        values = []
+    if len(values) != 4:
+        raise ValueError(f'the first box must be four numbers (x, y, w, h) in pixels, got {box}')
+    x, y, width, height = values
+    height_of_frame, width_of_frame = frame_size
+    if not all(map(math.isfinite, values)) or width <= 0 or height <= 0:
+        raise ValueError(f'the first box (x, y, w, h) = {_listing(values)} has no positive, finite area')
+    if x >= width_of_frame or y >= height_of_frame or x + width <= 0 or y + height <= 0:
+        raise ValueError(
+            f'the first box (x, y, w, h) = {_listing(values)} lies outside the frame of {width_of_frame} x '
+            f'{height_of_frame} pixels (width x height)'
+        )
+    return values
+
+
 def crop_side(box: Box, factor: float) -> int:
     """Side in pixels of the crop around ``box``: ``factor`` times the square root of its area, rounded up.
 

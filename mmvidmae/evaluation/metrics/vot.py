@@ -1,0 +1,92 @@
+"""Scores of VOT's supervised experiment."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from mmengine.logging import print_log
+
+from mmvidmae.registry import METRICS
+
+from ..functional import vot
+from .propagation import Summary
+from .tracking import TrackingMetric, xywh
+
+
+@METRICS.register_module()
+class VOTMetric(TrackingMetric):
+    """EAO, accuracy and robustness of a tracker that is started again after failures (VOT2015 to VOT2019).
+
+    For models with ``test_cfg.test_mode='VOT'`` in mmtrack's test loop, which restarts them five frames after a
+    failure. Scores are those of :mod:`mmvidmae.evaluation.functional.vot`: ``vot/EAO`` and ``vot/accuracy`` in per
+    cent, ``vot/robustness`` in failures of 100 frames, and ``vot/failures``; a table has all but EAO of each sequence.
+    VOT repeats a run 15 times, of which a deterministic tracker needs one.
+
+    Files are those of :class:`TrackingMetric`, with VOT's codes in the place of boxes: 1 where the tracker is started,
+    2 where it has failed, 0 where frames are passed over.
+
+    Args:
+        out_dir: Folder for the files.
+        eao_interval: Sequence lengths that EAO averages over, both included; by default VOT2018's.
+        prefix: Prefix of the results' names instead of ``vot``.
+    """
+
+    default_prefix = 'vot'
+
+    def __init__(
+        self,
+        out_dir: str | None = None,
+        eao_interval: tuple[int, int] = vot.EAO_INTERVALS['vot2018'],
+        prefix: str | None = None,
+    ) -> None:
+        super().__init__(out_dir, prefix=prefix)
+        self.options = dict(protocol='vot', eao_interval=list(eao_interval))
+
+    def read_frame(self, sample: Mapping[str, Any]) -> dict[str, Any]:
+        """State and overlap of a frame, and its box, which is NaN where there is none.
+
+        Raises:
+            ValueError: If the first frame is not a start.
+        """
+        box = sample['pred_track_instances']['bboxes'][0].cpu().numpy().astype(np.float64)
+        if sample['frame_id'] == 0 and len(box) != 1:
+            raise ValueError(f"{sample['img_path']}: the tracker is not restarted: set model.test_cfg.test_mode='VOT'")
+        if len(box) == 1:
+            return dict(state=np.int64(box[0]), overlap=np.float64(0), pred=np.full(4, np.nan))
+        true = np.asarray(sample['instances'][0]['bbox'], np.float64)
+        true = true if len(true) == 8 else xywh(true)
+        overlap = vot.region_overlap(xywh(box), true, tuple(sample['ori_shape'][1::-1]))
+        return dict(state=np.int64(vot.TRACKED), overlap=np.float64(overlap), pred=xywh(box))
+
+    def score_frames(self, video: dict[str, np.ndarray]) -> vot.SupervisedRun:
+        """The run."""
+        return vot.SupervisedRun(video['overlap'], video['state'])
+
+    def box_lines(self, video: Mapping[str, np.ndarray]) -> str:
+        """Boxes and codes."""
+        boxes = super().box_lines(video).splitlines()
+        lines = [box if state == vot.TRACKED else str(state) for box, state in zip(boxes, video['state'])]
+        return '\n'.join(lines) + '\n'
+
+    def summarise(self, videos: dict[str, vot.SupervisedRun]) -> Summary:
+        """Scores of all videos; the table has those with most failures first."""
+        metrics, interval = _scores(list(videos.values())), self.options['eao_interval']
+        eao = vot.expected_average_overlap(list(videos.values()), interval)
+        if np.isnan(eao):
+            print_log(
+                f'EAO is over sequences of {interval[0]} to {interval[1]} frames, and there are none: it is left out',
+                'current',
+                logging.WARNING,
+            )
+        else:
+            metrics = dict(EAO=100 * eao, **metrics)
+        rows = {name: _scores([run]) for name, run in videos.items()}
+        rows = dict(sorted(rows.items(), key=lambda row: (-row[1]['failures'], row[1]['accuracy'])))
+        return Summary(metrics, dict(per_sequence=rows))
+
+
+def _scores(runs: list[vot.SupervisedRun]) -> dict[str, float]:
+    accuracy, robustness = vot.accuracy_robustness(runs)
+    failures = sum(int(np.count_nonzero(run.state == vot.FAILED)) for run in runs)
+    return dict(accuracy=100 * accuracy, robustness=robustness, failures=failures)
