@@ -164,7 +164,8 @@ def test_dropseg_builds(path):
     assert (config.train_cfg.max_iters, config.param_scheduler.milestones) == (210000, [125000])
     assert (config.optim_wrapper.optimizer.lr, config.optim_wrapper.optimizer.weight_decay) == (2e-5, 1e-7)
     davis, youtube = config.train_dataloader.dataset.datasets
-    assert (davis.repeat, davis.get('frame_step', 1), youtube.frame_step) == (5, 1, 5)
+    assert (davis.repeat, davis.max_gap, youtube.get('repeat', 1), youtube.max_gap) == (5, 24, 1, 4)
+    assert model.backbone.layers[11].attn.out_drop.drop_prob == pytest.approx(0.1)
     for part in (davis, youtube):
         assert [TRANSFORMS.build(transform) for transform in part.pipeline]
         assert part.pipeline[0].size == 384

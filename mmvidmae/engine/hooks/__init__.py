@@ -1,6 +1,5 @@
 from .atomic_checkpoint_hook import AtomicCheckpointHook
 from .candidate_elimination_hook import CandidateEliminationHook
-from .gap_curriculum_hook import GapCurriculumHook
 from .non_finite_loss_hook import NonFiniteLossHook
 from .propagation_eval_hook import PropagationEvalHook
 from .propagation_vis_hook import PropagationVisHook
@@ -11,7 +10,6 @@ from .step_seed_hook import StepSeedHook
 __all__ = [
     'AtomicCheckpointHook',
     'CandidateEliminationHook',
-    'GapCurriculumHook',
     'NonFiniteLossHook',
     'PropagationEvalHook',
     'PropagationVisHook',
