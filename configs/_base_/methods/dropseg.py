@@ -7,9 +7,6 @@ model = dict(
         img_size=384,
         patch_size=16,
         drop_path_rate=0.1,
-        # A pre-training checkpoint of DropMAE, SiamMAE or MAE, or any ViT with mmpretrain's names. Set it:
-        # --cfg-options model.backbone.init_cfg.checkpoint=CHECKPOINT
-        init_cfg=dict(type='Pretrained', checkpoint='CHECKPOINT', prefix='backbone.'),
     ),
     loss_decode=dict(top_share=0.15, start=20000, end=70000),
 )

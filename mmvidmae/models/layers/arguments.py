@@ -34,7 +34,9 @@ def require_share(part: object, one: bool = False, **values: Any) -> None:
 def require_whole(part: object, least: int = 1, **values: Any) -> None:
     """Each value must be a whole number of at least ``least``."""
     for name, value in values.items():
-        require(isinstance(value, Integral) and value >= least, part, name, value, f'a whole number of at least {least}')
+        require(
+            isinstance(value, Integral) and value >= least, part, name, value, f'a whole number of at least {least}'
+        )
 
 
 def require_divisible(part: object, by: int, by_name: str, **values: Any) -> None:
@@ -49,5 +51,8 @@ def require_size(part: object, patch_size: int, **values: Any) -> None:
     for name, value in values.items():
         sides = tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else (value, value)
         right = len(sides) == 2 and all(isinstance(n, Integral) and n > 0 and n % patch_size == 0 for n in sides)
-        expected = f'one number of pixels or (height, width), positive multiples of patch_size={patch_size}'
-        require(right, part, name, value, expected)
+        if not right:
+            raise ValueError(
+                f'{type(part).__name__}: {name} must be one number of pixels or (height, width), positive multiples of '
+                f'patch_size={patch_size}, got {value!r}, which do not divide into patches of {patch_size} pixels'
+            )

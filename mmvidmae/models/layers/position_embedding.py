@@ -52,7 +52,7 @@ def interpolate_pos_embed_dino(pos_embed: Tensor, grid: tuple[int, int], new_gri
     Returns:
         ``(1, new rows * new columns, D)``.
 
-    Source: ``interpolate_pos_encoding`` of DINO (siammae.md C.2).
+    Source: ``interpolate_pos_encoding`` of DINO.
     """
     if tuple(grid) == tuple(new_grid):
         return pos_embed

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from mmvidmae.registry import MODELS
 
 from ..backbones import PairMAEViT
-from ..layers import call_block, require, require_size, square_grid
+from ..layers import call_block, require, require_size, require_whole, square_grid
 from .candidate_elimination import eliminating_layer, search_layer
 
 
@@ -67,6 +67,8 @@ class OneStreamViT(PairMAEViT):
         drop_path_rate: float = 0.0,
         **kwargs,
     ) -> None:
+        require_whole(self, patch_size=patch_size)
+        require_size(self, patch_size, template_size=template_size, search_size=search_size)
         super().__init__(
             arch,
             search_size,
@@ -76,14 +78,13 @@ class OneStreamViT(PairMAEViT):
             drop_path_rate=drop_path_rate,
             **kwargs,
         )
-        require_size(self, patch_size, template_size=template_size, search_size=search_size)
         if len(eliminate_at) != len(keep_rates) or not all(0 <= i < self.num_layers for i in eliminate_at):
             raise ValueError(
                 f'eliminate_at {tuple(eliminate_at)} must name layers below {self.num_layers}, each with one of '
                 f'keep_rates {tuple(keep_rates)}'
             )
         right = all(0 < rate <= 1 for rate in keep_rates)
-        require(right, self, 'keep_rates', tuple(keep_rates), 'shares in (0, 1]')
+        require(right, self, 'keep_rates', tuple(keep_rates), 'in (0, 1]')
         self.keep_rates = dict(zip(eliminate_at, keep_rates))
         self.grids = tuple(_grid(size, patch_size) for size in (template_size, search_size))
         for name, grid in zip(_POS_EMBEDS, self.grids):
