@@ -48,7 +48,7 @@ class MaskPairDataset(Dataset):
         ValueError: If ``max_gap`` or ``repeat`` is below 1, or a video has fewer than two frames with ground truth;
             when an item is loaded, if no pair with an object is found.
 
-    Source: the law of ``jimmy-dq/DropSeg@7f5e082:dataset/vos_dataset.py:349-353`` (its ``max_jump`` is ``max_gap + 1``).
+    Source: ``jimmy-dq/DropSeg@7f5e082:dataset/vos_dataset.py:349-353`` (its ``max_jump`` is ``max_gap + 1``).
     """
 
     def __init__(self, videos: dict, max_gap: int = 24, repeat: int = 1, pipeline: Sequence[dict] = ()) -> None:

@@ -243,8 +243,8 @@ class PairMAEViT(VisionTransformer):
         return outputs
 
     def train(self, mode: bool = True) -> 'PairMAEViT':
-        """Set the mode, but for what is frozen; returns the module as PyTorch's modules do (mmpretrain's backbones return
-        None)."""
+        """Set the mode, but for what is frozen; returns the module as PyTorch's modules do (mmpretrain's backbones
+        return None)."""
         super().train(mode)
         self._freeze_stages()
         return self
