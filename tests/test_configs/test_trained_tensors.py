@@ -104,10 +104,7 @@ def test_each_tensor_trains_at_its_rate(path):
     for name, _ in model.named_parameters():
         assert shares.get(name) == (None if share(name) is None else pytest.approx(share(name))), name
     stem = {name for name, _ in model.named_parameters() if STEM.fullmatch(name)}
-    with_identities = (
-        'dropmae' in path.stem or 'drop' in path.parent.name or path.stem in ('fcn', 'droptrack', 'dropseg')
-    )
-    with_identities &= not path.stem.startswith('ostrack')
+    with_identities = not path.stem.startswith(('siammae', 'ostrack', 'stark-st1_siammae'))
     assert ('backbone.frame_embed' in stem) == with_identities
     known = {'backbone.mask_embed.weight', 'backbone.mask_embed.bias'}  # DropSeg's own, which no pre-training has
     others = {name for name, _ in backbone.named_parameters(prefix='backbone')} - stem - known

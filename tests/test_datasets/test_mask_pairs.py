@@ -60,11 +60,13 @@ class TestPairs:
         data = MaskPairDataset(long_davis, max_gap=4)
         pairs = [sorted(numbers(data[0])) for _ in range(1500)]
         counts = np.bincount([later - earlier for earlier, later in pairs if earlier < 35], minlength=5)
-        assert counts[0] == 0 and len(counts) == 5
+        assert len(counts) == 5
+        assert counts[0] == 0
         expected = counts.sum() / 4
         assert ((counts[1:] - expected) ** 2 / expected).sum() < 16.3, 'chi-square of 3 degrees of freedom, p = 0.001'
         starts = np.bincount([earlier for earlier, _ in pairs], minlength=39)
-        assert len(starts) == 39 and starts.min() > 0, 'any frame but the last'
+        assert len(starts) == 39, 'any frame but the last'
+        assert starts.min() > 0
 
     def test_gaps_are_counted_in_annotated_frames(self, long_davis, tmp_path):
         for number in range(40):

@@ -442,10 +442,10 @@ BAD_VALUES = [
 @pytest.mark.parametrize(('method', 'part', 'name', 'value', 'expected'), BAD_VALUES)
 def test_values_out_of_range_are_found_when_the_model_is_built(method, part, name, value, expected):
     key = {'arch': '(arch|embed_dims|num_layers)'}.get(name, name)
+    config = dict(type=f'mmvidmae.{method}', backbone=dict(arch=ARCH, img_size=(16, 24), patch_size=4))
+    config['neck'] = dict(SMALL_DECODER)
+    config.setdefault(part, {})[name] = value
     with pytest.raises(ValueError, match=rf'\w+: {key} must be .*{expected}.*, got ') as error:
-        config = dict(type=f'mmvidmae.{method}', backbone=dict(arch=ARCH, img_size=(16, 24), patch_size=4))
-        config['neck'] = dict(SMALL_DECODER)
-        config.setdefault(part, {})[name] = value
         MODELS.build(config)
     assert '\n' not in str(error.value)
 

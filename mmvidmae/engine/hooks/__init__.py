@@ -6,6 +6,7 @@ from .propagation_vis_hook import PropagationVisHook
 from .reconstruction_vis_hook import ReconstructionVisHook
 from .skipped_video_hook import SkippedVideoHook
 from .step_seed_hook import StepSeedHook
+from .whole_checkpoint_hook import WholeCheckpointHook
 
 __all__ = [
     'AtomicCheckpointHook',
@@ -16,4 +17,5 @@ __all__ = [
     'ReconstructionVisHook',
     'SkippedVideoHook',
     'StepSeedHook',
+    'WholeCheckpointHook',
 ]

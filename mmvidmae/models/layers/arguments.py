@@ -1,4 +1,4 @@
-"""Arguments of parts, checked where a part is built: one message that names the part, the argument and what it takes."""
+"""Arguments of parts, checked when a part is built: one message names the part, the argument and what it takes."""
 
 from collections.abc import Sequence
 from numbers import Integral, Real

@@ -132,9 +132,7 @@ class CrossBlock(BaseModule):
         if 'cross' in self.order:
             self.ln_cross = build_norm_layer(LN, embed_dims)
             self.ln_memory = build_norm_layer(LN, embed_dims) if norm_first else nn.Identity()
-            self.cross_attn = CrossAttention(
-                embed_dims, num_heads, attn_drop=dropout, proj_drop=dropout, packed_init=packed_init
-            )
+            self.cross_attn = CrossAttention(embed_dims, num_heads, dropout, dropout, packed_init)
         if 'self' in self.order:
             self.ln_self = build_norm_layer(LN, embed_dims)
             self.self_attn = MultiheadAttention(embed_dims, num_heads, attn_drop=dropout, proj_drop=dropout)

@@ -22,7 +22,8 @@ class BootstrappedCrossEntropy(nn.Module):
         super().__init__()
         if not 0 < top_share <= 1 or not 0 <= start < end:
             raise ValueError(
-                f'BootstrappedCrossEntropy: expected 0 < top_share <= 1 and 0 <= start < end, got top_share={top_share}, start={start}, end={end}'
+                'BootstrappedCrossEntropy: expected 0 < top_share <= 1 and 0 <= start < end, got '
+                f'top_share={top_share}, start={start}, end={end}'
             )
         self.top_share = top_share
         self.start = start

@@ -171,8 +171,8 @@ class PairMAE(BaseSelfSupervisor):
         Args:
             inputs: Normalised pairs ``(N, 2, 3, H, W)``.
             data_samples: N data samples. The masks of pairs whose samples hold a ``seed`` follow from it.
-            mode: ``'tensor'`` gives the encoder's features of the whole pair, see :meth:`extract_feat`, ``'loss'`` a dict
-                with ``loss``, and ``'predict'`` N data samples, see :meth:`predict`.
+            mode: ``'tensor'`` gives the encoder's features of the whole pair, see :meth:`extract_feat`, ``'loss'`` a
+                dict with ``loss``, and ``'predict'`` N data samples, see :meth:`predict`.
         """
         if mode == 'predict':
             return self.predict(inputs, data_samples)
