@@ -16,6 +16,7 @@ from torch import Tensor
 
 from mmvidmae.registry import MODELS
 
+from ..layers import require
 from .candidate_elimination import template_cells
 from .center_head import CenterMaps
 from .geometry import Box, box_to_frame, check_box, clip_box, hann_window, sample_crop
@@ -86,6 +87,9 @@ class DropTrack(BaseSingleObjectTracker):
         test_cfg: ``test_mode``, and ``margin``: how many pixels of the box stay inside the frame (10).
         data_preprocessor: Config of a :class:`CropPreprocessor`.
         init_cfg: As in MMEngine.
+
+    Raises:
+        ValueError: If a value is out of range.
     """
 
     def __init__(
@@ -102,12 +106,19 @@ class DropTrack(BaseSingleObjectTracker):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(data_preprocessor or dict(type='mmvidmae.CropPreprocessor'), init_cfg)
+        for name, factor in (('template_factor', template_factor), ('search_factor', search_factor)):
+            require(factor > 0, self, name, factor, 'a positive number')
+        for name, size in (('template_size', template_size), ('search_size', search_size)):
+            require(isinstance(size, int) and size > 0, self, name, size, 'one positive number of pixels')
         sizes = dict(template_size=template_size, search_size=search_size)
         self.backbone = MODELS.build({**sizes, **backbone})
         self.head = MODELS.build({'in_channels': self.backbone.embed_dims, **head})
         self.template_crop = dict(factor=template_factor, out_size=template_size)
         self.search_crop = dict(factor=search_factor, out_size=search_size)
         self.test_cfg = dict(test_mode='OPE', margin=10) | (test_cfg or {})
+        mode, margin = self.test_cfg['test_mode'], self.test_cfg['margin']
+        require(mode in ('OPE', 'VOT'), self, 'test_cfg.test_mode', mode, "'OPE' or 'VOT'")
+        require(margin >= 0, self, 'test_cfg.margin', margin, 'at least 0 pixels')
         self.keep_rate = 1.0
         """Share of the search tokens kept in training; :class:`CandidateEliminationHook` sets it each epoch."""
         self.register_buffer('cells', template_cells(cells, self.backbone.grids[0]), persistent=False)
