@@ -57,11 +57,6 @@ DATA_SAMPLERS = Registry(
 FUNCTIONS = Registry('function', parent=root.FUNCTIONS, locations=['mmvidmae.datasets'])
 HOOKS = Registry('hook', parent=root.HOOKS, locations=['mmvidmae.engine'])
 METRICS = Registry('metric', parent=root.METRICS, locations=['mmvidmae.evaluation'])
-MODELS = Registry(
-    'model',
-    parent=root.MODELS,
-    locations=['mmvidmae.models'],
-    on_demand=dict.fromkeys(('DropTrack', 'CropPreprocessor'), 'mmvidmae.models.trackers.drop_track'),
-)
+MODELS = Registry('model', parent=root.MODELS, locations=['mmvidmae.models'])
 STRATEGIES = Registry('strategy', parent=root.STRATEGIES, locations=['mmvidmae.compat.fsdp'])
 TRANSFORMS = Registry('transform', parent=root.TRANSFORMS, locations=['mmvidmae.datasets'])
