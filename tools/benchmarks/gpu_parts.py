@@ -571,7 +571,7 @@ def loading(part: Part) -> None:
 
 def learning(part: Part) -> None:
     """SiamMAE, MAE, DropMAE and TwinMAE for equally many steps; J&F of the frozen encoders before and after."""
-    from measures import propagation_scores
+    from frozen_scores import propagation_scores
 
     arch, side, pairs, decoder, fixed = part.sizes.learning
     methods = ('siammae', 'mae', 'dropmae', 'twinmae')
