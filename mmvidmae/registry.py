@@ -57,12 +57,7 @@ DATA_SAMPLERS = Registry(
 FUNCTIONS = Registry('function', parent=root.FUNCTIONS, locations=['mmvidmae.datasets'])
 HOOKS = Registry('hook', parent=root.HOOKS, locations=['mmvidmae.engine'])
 METRICS = Registry('metric', parent=root.METRICS, locations=['mmvidmae.evaluation'])
-MODELS = Registry(
-    'model',
-    parent=root.MODELS,
-    locations=['mmvidmae.models'],
-    on_demand=dict.fromkeys(('DropTrack', 'CropPreprocessor'), 'mmvidmae.models.trackers.drop_track'),
-)
+MODELS = Registry('model', parent=root.MODELS, locations=['mmvidmae.models'])
 OPTIM_WRAPPER_CONSTRUCTORS = Registry(
     'optimizer wrapper constructor', parent=root.OPTIM_WRAPPER_CONSTRUCTORS, locations=['mmvidmae.engine']
 )

@@ -11,6 +11,7 @@ import mmengine  # noqa: E402
 from mmengine.dist import is_main_process  # noqa: E402
 from mmengine.evaluator import DumpResults  # noqa: E402
 
+from mmvidmae.engine.hooks import WholeCheckpointHook  # noqa: E402
 from mmvidmae.utils.cli import build_runner, close_distributed, load_config, make_parser, require_file  # noqa: E402
 
 
@@ -34,6 +35,7 @@ def main() -> None:
         cfg.load_from = args.checkpoint
 
     runner = build_runner(cfg)
+    runner.register_hook(WholeCheckpointHook())  # no scores of weights that are random in part
     if args.out and args.out.endswith('.pkl'):
         runner.test_evaluator.metrics.append(DumpResults(args.out))
     metrics = runner.test()

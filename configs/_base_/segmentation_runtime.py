@@ -10,7 +10,6 @@ default_hooks = dict(
 )
 custom_hooks = [
     dict(type='mmvidmae.NonFiniteLossHook'),
-    dict(type='mmvidmae.GapCurriculumHook'),
     dict(type='mmvidmae.PropagationVisHook'),  # contact sheets of the predictions in the work dir
 ]
 

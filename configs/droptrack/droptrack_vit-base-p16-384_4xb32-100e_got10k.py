@@ -6,4 +6,8 @@ _base_ = [
     '../_base_/tracking_runtime.py',
 ]
 
+# A pre-training checkpoint of DropMAE, SiamMAE or MAE, or any ViT with mmpretrain's names. Set it:
+# --cfg-options model.backbone.init_cfg.checkpoint=CHECKPOINT
+model = dict(backbone=dict(init_cfg=dict(type='Pretrained', checkpoint='CHECKPOINT', prefix='backbone.')))
+
 train_dataloader = dict(dataset=dict(pipeline=_base_.train_pipeline))

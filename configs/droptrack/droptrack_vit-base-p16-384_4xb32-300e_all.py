@@ -6,6 +6,10 @@ _base_ = [
     '../_base_/tracking_runtime.py',
 ]
 
+# A pre-training checkpoint of DropMAE, SiamMAE or MAE, or any ViT with mmpretrain's names. Set it:
+# --cfg-options model.backbone.init_cfg.checkpoint=CHECKPOINT
+model = dict(backbone=dict(init_cfg=dict(type='Pretrained', checkpoint='CHECKPOINT', prefix='backbone.')))
+
 train_dataloader = _base_.train_dataloader
 for dataset in train_dataloader.dataset.datasets:
     dataset.pipeline = _base_.train_pipeline

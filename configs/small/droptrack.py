@@ -16,7 +16,6 @@ model = dict(
         eliminate_at=(),  # a schedule of minutes has no time to get used to it
         keep_rates=(),
         drop_path_rate=0.0,
-        init_cfg=None,
     ),
     head=dict(channels=64),
 )

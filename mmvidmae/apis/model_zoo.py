@@ -13,6 +13,8 @@ from modelindex.load_model_index import load as load_index
 from torch import nn
 
 from mmvidmae.converters import read_state_dict
+from mmvidmae.models.selfsup import PairMAE
+from mmvidmae.utils.weights import load_whole
 
 ENCODER = 'backbone.'
 """What the names of the encoder's parameters begin with."""
@@ -54,8 +56,9 @@ def get_model(
     Args:
         name_or_config: A name of :func:`list_models`, a config file, or a config.
         checkpoint: Its weights: a checkpoint of a training, or a ``.pth`` or ``.safetensors`` file of
-            ``tools/publish_model.py``. One with the encoder alone leaves the decoder untrained, with a warning. Without
-            a checkpoint the model is untrained.
+            ``tools/publish_model.py``. What it has beside the model's parts is left. One with the encoder alone leaves
+            the decoder of a pre-training untrained, with a warning; for other models it is refused. Without a
+            checkpoint the model is untrained.
         device: Where to put the model; by default on the GPU or other accelerator, if there is one.
 
     Returns:
@@ -63,7 +66,8 @@ def get_model(
 
     Raises:
         FileNotFoundError: If there is no such config.
-        ValueError: If no model has this name, or the checkpoint is missing, unreadable or does not fit.
+        ValueError: If no model has this name, or the checkpoint is missing, unreadable or does not have all of the
+            model.
     """
     if isinstance(name_or_config, str):
         name_or_config = _CONFIGS.get(name_or_config, name_or_config)
@@ -78,12 +82,8 @@ def get_model(
 
 def _load(model: nn.Module, checkpoint: str | PathLike) -> None:
     state_dict, target = read_state_dict(checkpoint), model
-    if all(name.startswith(ENCODER) for name in state_dict):
+    if isinstance(model, PairMAE) and all(name.startswith(ENCODER) for name in state_dict):
         state_dict = {name.removeprefix(ENCODER): value for name, value in state_dict.items()}
         target = model.backbone
         warnings.warn(f'{checkpoint} holds an encoder alone: the decoder is untrained', stacklevel=3)
-    try:
-        target.load_state_dict(state_dict)
-    except RuntimeError as error:  # PyTorch's lists what is missing, unexpected or of another shape
-        hint = 'tools/model_converters/convert.py converts the weights of other code'
-        raise ValueError(f'{checkpoint} does not fit the model ({hint}). {error}') from error
+    load_whole(target, state_dict, checkpoint)

@@ -7,6 +7,7 @@ Importing :mod:`mmvidmae.registry`, as every use of our types does, applies thos
 from .checkpoint_globals import allow_checkpoint_globals
 from .mmcv_lite import ignore_missing_ops
 from .multimodal import leave_out_broken_multimodal
+from .safetensors import load_safetensors_everywhere
 
 
 def apply() -> None:
@@ -14,6 +15,7 @@ def apply() -> None:
     allow_checkpoint_globals()
     ignore_missing_ops()
     leave_out_broken_multimodal()
+    load_safetensors_everywhere()
 
 
 apply()

@@ -1,5 +1,5 @@
 from .architecture import Architecture, infer_architecture
-from .checkpoint_io import CheckpointError, compact, read_state_dict, write_state_dict
+from .checkpoint_io import CheckpointError, compact, read_state_dict, strip_wrappers, write_state_dict
 from .conversion import Conversion, ConversionError, convert_state_dict
 from .formats import SOURCES, TARGETS, recognise
 from .key_maps import (
@@ -49,5 +49,6 @@ __all__ = [
     'read_state_dict',
     'recognise',
     'rsp_block_to_mmvidmae',
+    'strip_wrappers',
     'write_state_dict',
 ]

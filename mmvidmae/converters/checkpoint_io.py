@@ -9,6 +9,7 @@ everything else: nothing outside this file and torch is imported, looked up or c
 import argparse
 import os
 import pickle
+import re
 import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -20,13 +21,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mmvidmae.compat.safetensors import SUFFIX as SAFETENSORS
+from mmvidmae.compat.safetensors import read_safetensors
+
 from .key_maps import StateDict
 
-SAFETENSORS = '.safetensors'
-CONTAINERS = ('state_dict', 'model', 'net', 'teacher')
-"""Where checkpoints keep their parameters: OpenMMLab, MAE and descendants, DropTrack, DINO (whose teacher is the model
+CONTAINERS = ('state_dict', 'model', 'net', 'network', 'teacher')
+"""Where checkpoints keep their parameters: OpenMMLab, MAE and descendants, DropTrack, DropSeg, DINO (whose teacher is the model
 to use)."""
 
+_INNER_WRAPPERS = re.compile(r'(?:(?<=\.)|^)(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.')
+_OUTER_WRAPPERS = {'module', 'model', 'encoder'}
 _REBUILT = {
     'torch._utils._rebuild_tensor': torch._utils._rebuild_tensor,
     'torch._utils._rebuild_tensor_v2': torch._utils._rebuild_tensor_v2,
@@ -98,7 +103,7 @@ def read_state_dict(path: str | Path) -> StateDict:
 
     Args:
         path: A ``.safetensors`` file, or one of ``torch.save`` in the zip or the older format. The parameters may lie
-            directly in the file or in one of :data:`CONTAINERS`, and their names may begin with ``module.``.
+            directly in the file or in one of :data:`CONTAINERS`, with what :func:`strip_wrappers` takes off their names.
 
     Returns:
         Tensors on the CPU by name.
@@ -110,10 +115,30 @@ def read_state_dict(path: str | Path) -> StateDict:
     if not path.is_file():
         raise CheckpointError(f'{path} is not a file')
     try:
-        tree = _read_safetensors(path) if path.suffix == SAFETENSORS else _read_torch(path)
+        tree = read_safetensors(path) if path.suffix.lower() == SAFETENSORS else _read_torch(path)
     except Exception as error:  # a damaged or hostile file can make the parsers raise anything
         raise CheckpointError(f'{path} cannot be read as a checkpoint: {error}') from error
     return _find_state_dict(tree, path)
+
+
+def strip_wrappers(state: Mapping[str, Tensor]) -> StateDict:
+    """Take off parameter names what wrappers of a model leave in front of them, nested in any order.
+
+    ``torch.compile``, FSDP and activation checkpointing put a module of their own anywhere in a name. ``module.`` (data
+    parallel), ``model.`` and ``encoder.`` come off the front, and only if all names begin with it: otherwise they tell
+    parts of one model apart.
+
+    Raises:
+        ValueError: If two parameters would get one name.
+    """
+    names = {name: _INNER_WRAPPERS.sub('', name) for name in state}
+    while (first := {name.partition('.')[0] for name in names.values()}) and len(first) == 1 and first <= _OUTER_WRAPPERS:
+        if any('.' not in name for name in names.values()):
+            break
+        names = {name: stripped.partition('.')[2] for name, stripped in names.items()}
+    if len(set(names.values())) < len(names):
+        raise ValueError('some parameters are there twice, with and without the name of a wrapper')
+    return {names[name]: value for name, value in state.items()}
 
 
 def compact(state: Mapping[str, Tensor]) -> StateDict:
@@ -150,12 +175,6 @@ def write_state_dict(
         aside.unlink(missing_ok=True)
 
 
-def _read_safetensors(path: Path) -> StateDict:
-    from safetensors.torch import load_file
-
-    return load_file(path)
-
-
 def _read_torch(path: Path) -> Any:
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
@@ -184,6 +203,7 @@ def _find_state_dict(tree: Any, path: Path) -> StateDict:
         raise CheckpointError(f'{path}: parameters are not named by strings')
     # A Parameter's detached tensor carries neither gradients nor hooks.
     state = {key: value.detach() for key, value in tree.items()}
-    while all(key.startswith('module.') for key in state):
-        state = {key.removeprefix('module.'): value for key, value in state.items()}
-    return state
+    try:
+        return strip_wrappers(state)
+    except ValueError as error:
+        raise CheckpointError(f'{path}: {error}') from error

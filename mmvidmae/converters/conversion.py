@@ -9,6 +9,7 @@ from torch import Tensor
 from mmvidmae.models.layers import square_grid
 
 from .architecture import Architecture, infer_architecture
+from .checkpoint_io import strip_wrappers
 from .formats import SOURCES, TARGETS, Source, Target, recognise
 from .key_maps import StateDict
 from .position_embedding import fold_identity as fold
@@ -66,7 +67,7 @@ def convert_state_dict(
     """Convert the parameters of a model, all of them or none.
 
     Args:
-        state: Parameters by name.
+        state: Parameters by name, also with what :func:`strip_wrappers` takes off.
         source: A format of :data:`SOURCES`, or ``'auto'`` to recognise it by the names.
         target: A format of :data:`TARGETS`.
         encoder_only: Whether to leave decoder and heads behind.
@@ -80,6 +81,10 @@ def convert_state_dict(
         ConversionError: If a parameter is missing, unexpected or of another shape, if the target has no place for
             something, or if an option does not apply. Nothing is converted in part.
     """
+    try:
+        state = strip_wrappers(state)
+    except ValueError as error:
+        raise ConversionError(str(error)) from error
     if source == 'auto':
         source = recognise(state)
         if source is None:

@@ -11,10 +11,9 @@ from mmcv.transforms import BaseTransform
 from mmengine.dataset import Compose
 from mmpretrain.structures import DataSample
 from PIL import Image
-from torch import Tensor
 from torch.utils.data import Dataset
-from torchvision import tv_tensors
-from torchvision.transforms import v2
+from torchvision.transforms import InterpolationMode, v2
+from torchvision.transforms.v2 import functional as F
 
 from mmvidmae.registry import DATASETS, TRANSFORMS
 
@@ -24,38 +23,41 @@ from .readers import read_image
 TRIALS = 50
 """Pairs that are drawn in search of one that shows an object."""
 
+BICUBIC, NEAREST = InterpolationMode.BICUBIC, InterpolationMode.NEAREST
+MEAN_COLOR = [124, 116, 104]
+"""ImageNet's, in whole numbers: what comes into a frame from outside."""
+
 
 @DATASETS.register_module()
 class MaskPairDataset(Dataset):
     """Pairs of annotated frames, a remembered one and a query, from the videos of another dataset.
 
-    A visit of a video draws its remembered frame and then the query, at most ``max_gap`` frames away, before or after
-    it with equal odds. A pair whose remembered frame shows no object, or none any more after augmentation, gives way to
-    one of another video.
+    A visit of a video draws the earlier frame of the pair (any but the last), then the later one, 1 to ``max_gap``
+    annotated frames away and all of these with equal odds, as far as the video goes. Either of the two is the
+    remembered frame, with equal odds. A pair whose remembered frame shows no object, or none any more after
+    augmentation, gives way to one of another video.
 
     Args:
         videos: Config of a :class:`MaskVideoDataset` with ground truth; its pipeline is not used.
-        max_gap: Largest distance of the two in frames of the video. :class:`GapCurriculumHook` changes it.
-        frame_step: Frames of the video from one listed frame to the next: 5 in YouTube-VOS.
+        max_gap: Largest distance of the two, counted in annotated frames. DropSeg: 24 on DAVIS, and 4 on YouTube-VOS,
+            whose annotated frames are 5 frames of the video apart.
         repeat: How often an epoch visits each video.
         pipeline: Transforms of ``frames`` (two of uint8 RGB ``(H, W, 3)``) and ``masks`` (two id maps ``(H, W)``).
 
     Raises:
-        ValueError: If ``max_gap`` reaches no other frame, or a video has fewer than two frames with ground truth; when
-            an item is loaded, if no pair with an object is found.
+        ValueError: If ``max_gap`` or ``repeat`` is below 1, or a video has fewer than two frames with ground truth;
+            when an item is loaded, if no pair with an object is found.
 
-    Source: STCN's ``VOSDataset``, which DropSeg trains with (dropmae.md F.3).
+    Source: ``jimmy-dq/DropSeg@7f5e082:dataset/vos_dataset.py:349-353`` (its ``max_jump`` is ``max_gap + 1``).
     """
 
-    def __init__(
-        self, videos: dict, max_gap: int = 25, frame_step: int = 1, repeat: int = 1, pipeline: Sequence[dict] = ()
-    ) -> None:
-        if max_gap < frame_step:
-            raise ValueError(f'max_gap={max_gap} does not reach the next frame, which is {frame_step} away')
+    def __init__(self, videos: dict, max_gap: int = 24, repeat: int = 1, pipeline: Sequence[dict] = ()) -> None:
+        for name, value in (('max_gap', max_gap), ('repeat', repeat)):
+            if value < 1:
+                raise ValueError(f'MaskPairDataset: {name} must be at least 1, got {value}')
         self.videos: MaskVideoDataset = DATASETS.build(videos)
-        self.frame_step = frame_step
+        self.max_gap = max_gap
         self.repeat = repeat
-        self._max_gap = torch.tensor(max_gap).share_memory_()  # so that it changes in worker processes, too
         self.pipeline = Compose(list(pipeline))
         few = [
             info['video_name']
@@ -64,15 +66,6 @@ class MaskPairDataset(Dataset):
         ]
         if few:
             raise ValueError(f'a pair needs two frames with masks, which these videos do not have: {", ".join(few)}')
-
-    @property
-    def max_gap(self) -> int:
-        """Largest distance of the frames of a pair; all workers see what it is set to."""
-        return int(self._max_gap)
-
-    @max_gap.setter
-    def max_gap(self, frames: int) -> None:
-        self._max_gap.fill_(max(frames, self.frame_step))
 
     @property
     def metainfo(self) -> dict:
@@ -99,15 +92,10 @@ class MaskPairDataset(Dataset):
 
     def _draw(self, info: dict[str, Any]) -> dict[str, Any]:
         annotated = [number for number, path in enumerate(info['gt_paths']) if path is not None]
-        reach = self.max_gap // self.frame_step
-        memory = random.choice(annotated)
-        near = [number for number in annotated if 0 < abs(number - memory) <= reach]
-        query = (
-            random.choice(near)
-            if near
-            else min((number for number in annotated if number != memory), key=lambda number: abs(number - memory))
-        )
-        pair = (memory, query)
+        earlier = random.randrange(len(annotated) - 1)
+        later = random.randint(earlier + 1, min(earlier + self.max_gap, len(annotated) - 1))
+        pair = [annotated[earlier], annotated[later]]
+        random.shuffle(pair)
         return dict(
             video_name=info['video_name'],
             frame_names=[info['frame_names'][number] for number in pair],
@@ -118,7 +106,7 @@ class MaskPairDataset(Dataset):
 
 @TRANSFORMS.register_module()
 class MaskPairAugment(BaseTransform):
-    """STCN's augmentation: a crop, a flip and colours for both frames alike, then an affine change and slight colours
+    """STCN's augmentation: a flip, a crop and colors for both frames alike, then an affine change and slight colors
     for each by itself.
 
     **Required and changed Keys:**
@@ -132,40 +120,47 @@ class MaskPairAugment(BaseTransform):
         degrees: Largest rotation to either side.
         shear: Largest horizontal shear to either side, in degrees.
 
-    Source: ``static`` of STCN's ``VOSDataset`` (bicubic; masks nearest; what comes in from outside is the mean colour).
+    Raises:
+        ValueError: If an argument is out of range.
+
+    Source: ``jimmy-dq/DropSeg@7f5e082:dataset/vos_dataset.py`` (bicubic; masks nearest; what comes in from outside is
+    the mean color).
     """
 
     def __init__(
         self, size: int = 384, scale: tuple[float, float] = (0.36, 1.0), degrees: float = 15, shear: float = 10
     ) -> None:
-        bicubic = v2.InterpolationMode.BICUBIC
-        self.both = v2.Compose(
-            [
-                v2.RandomHorizontalFlip(),
-                v2.RandomResizedCrop(size, scale=scale, interpolation=bicubic, antialias=True),
-                v2.ColorJitter(0.1, 0.03, 0.03, 0),
-                v2.RandomGrayscale(0.05),
-            ]
-        )
-        self.each = v2.Compose(
-            [
-                v2.RandomAffine(
-                    degrees, shear=shear, interpolation=bicubic, fill={Image.Image: (124, 116, 104), tv_tensors.Mask: 0}
-                ),
-                v2.ColorJitter(0.01, 0.01, 0.01, 0),
-            ]
-        )
+        if size < 1 or not 0 < scale[0] <= scale[1] <= 1 or degrees < 0 or shear < 0:
+            raise ValueError(
+                'MaskPairAugment: expected a positive size, scale (lo, hi) with 0 < lo <= hi <= 1 and degrees and '
+                f'shear of at least 0, got size={size}, scale={scale}, degrees={degrees}, shear={shear}'
+            )
+        self.size = size
+        self.scale = tuple(scale)
+        self.degrees = (-degrees, degrees)
+        self.shear = (-shear, shear)
+        self.colors = v2.Compose([v2.ColorJitter(0.1, 0.03, 0.03, 0), v2.RandomGrayscale(0.05)])
+        self.slight_colors = v2.ColorJitter(0.01, 0.01, 0.01, 0)
 
     def transform(self, results: dict) -> dict:
         """Augment."""
-        frames = [Image.fromarray(frame) for frame in results['frames']]  # torchvision has bicubic affines for these
-        masks = [tv_tensors.Mask(torch.from_numpy(mask)) for mask in results['masks']]
-        frames, masks = self.both(frames, masks)
-        pairs = [self.each(frame, mask) for frame, mask in zip(frames, masks, strict=True)]
+        # Masks go through Pillow, as frames do. Pillow samples both at the centers of pixels; torchvision's nearest
+        # neighbor of tensors samples at their corners, which moves a mask by half a pixel.
+        frames, masks = ([Image.fromarray(array) for array in results[key]] for key in ('frames', 'masks'))
+        if torch.rand(1) < 0.5:
+            frames, masks = ([F.horizontal_flip(image) for image in images] for images in (frames, masks))
+        box = v2.RandomResizedCrop.get_params(frames[0], self.scale, (3 / 4, 4 / 3))
+        size = [self.size, self.size]
+        frames = self.colors([F.resized_crop(frame, *box, size, BICUBIC) for frame in frames])
+        masks = [F.resized_crop(mask, *box, size, NEAREST) for mask in masks]
+        for i in range(2):
+            change = v2.RandomAffine.get_params(self.degrees, None, None, self.shear, size)
+            frames[i] = self.slight_colors(F.affine(frames[i], *change, interpolation=BICUBIC, fill=MEAN_COLOR))
+            masks[i] = F.affine(masks[i], *change, interpolation=NEAREST, fill=0)
         return {
             **results,
-            'frames': [v2.functional.pil_to_tensor(frame) for frame, _ in pairs],
-            'masks': [mask.as_subclass(Tensor) for _, mask in pairs],
+            'frames': [F.pil_to_tensor(frame) for frame in frames],
+            'masks': [F.pil_to_tensor(mask)[0] for mask in masks],
         }
 
 

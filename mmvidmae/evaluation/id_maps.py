@@ -122,7 +122,7 @@ def _shades(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _histogram(ids: np.ndarray, where: np.ndarray | None = None) -> np.ndarray:
     mask = None if where is None else where.view(np.uint8)
-    return cv2.calcHist([ids], [0], mask, [256], [0, 256])[:, 0]
+    return cv2.calcHist([ids], [0], mask, [256], [0, 256]).ravel()  # (256, 1) before OpenCV 5, (256,) since
 
 
 def write_id_map(path: str | Path, ids: np.ndarray) -> None:

@@ -117,6 +117,7 @@ def test_mistakes_give_a_clear_message(reconstructor, video_dir, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
 def test_gpu_gives_the_same(model, video_dir):
     on_cpu = PairReconstructor(model)(video_dir / 'e.mp4')

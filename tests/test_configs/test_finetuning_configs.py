@@ -1,13 +1,11 @@
-"""Configs of mmseg, mmpretrain and DropSeg on our encoders: they build, learn at each layer's rate, load weights."""
+"""Configs of mmseg, mmpretrain and DropSeg on our encoders: they build, train and load weights."""
 
-import re
 from pathlib import Path
 
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.hub import get_config
-from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DATASETS, HOOKS, METRICS, MODELS, TRANSFORMS, DefaultScope
 from mmpretrain.structures import DataSample
 
@@ -23,38 +21,11 @@ CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 SEGMENTATION = sorted((CONFIGS / 'segmentation').glob('*.py'))
 CLASSIFICATION = sorted((CONFIGS / 'classification').glob('*.py'))
 DROPSEG = sorted((CONFIGS / 'dropseg').glob('*.py'))
-WIDTH = dict(base=768, small=384)
 
 
 def build(config: Config) -> torch.nn.Module:
     with DefaultScope.overwrite_default_scope(config.default_scope), torch.device('meta'):
         return MODELS.build(config.model)
-
-
-@pytest.mark.parametrize('path', SEGMENTATION + CLASSIFICATION, ids=lambda path: path.stem)
-def test_layers_learn_at_rates_that_fall_with_their_depth(path):
-    config = Config.fromfile(path)
-    encoder, arch = re.match(r'(dropmae|siammae)-vit-(base|small)-p16_', path.stem).groups()
-    model = build(config)
-    backbone = model.backbone
-    assert isinstance(backbone, PairMAEViT)
-    assert backbone.embed_dims == WIDTH[arch]
-    assert (backbone.frame_embed is None, backbone.cls_token is None) == (encoder == 'siammae', encoder == 'dropmae')
-    assert config.model.backbone.init_cfg.prefix == 'backbone.'
-    if '_linear_' in path.stem:
-        assert [name for name, p in backbone.named_parameters() if p.requires_grad and name != 'frame_embed'] == []
-        return
-    config.optim_wrapper.type = 'OptimWrapper'
-    with DefaultScope.overwrite_default_scope(config.default_scope):
-        optimizer = build_optim_wrapper(model, config.optim_wrapper).optimizer
-    names = {parameter: name for name, parameter in model.named_parameters()}
-    lr = {names[p]: group['lr'] for group in optimizer.param_groups for p in group['params']}
-    top = config.optim_wrapper.optimizer.lr
-    for layer in range(12):
-        assert lr[f'backbone.layers.{layer}.ffn.layers.1.weight'] == pytest.approx(top * 0.65 ** (12 - layer))
-    assert lr['backbone.patch_embed.projection.weight'] == pytest.approx(top * 0.65**13)
-    heads = [value for name, value in lr.items() if not name.startswith('backbone.')]
-    assert set(heads) == {top}
 
 
 @pytest.mark.parametrize('path', [*SEGMENTATION, CONFIGS / 'small/fcn.py'], ids=lambda path: path.stem)
@@ -164,7 +135,8 @@ def test_dropseg_builds(path):
     assert (config.train_cfg.max_iters, config.param_scheduler.milestones) == (210000, [125000])
     assert (config.optim_wrapper.optimizer.lr, config.optim_wrapper.optimizer.weight_decay) == (2e-5, 1e-7)
     davis, youtube = config.train_dataloader.dataset.datasets
-    assert (davis.repeat, davis.get('frame_step', 1), youtube.frame_step) == (5, 1, 5)
+    assert (davis.repeat, davis.max_gap, youtube.get('repeat', 1), youtube.max_gap) == (5, 24, 1, 4)
+    assert model.backbone.layers[11].attn.out_drop.drop_prob == pytest.approx(0.1)
     for part in (davis, youtube):
         assert [TRANSFORMS.build(transform) for transform in part.pipeline]
         assert part.pipeline[0].size == 384

@@ -16,7 +16,7 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 
-from mmvidmae.datasets import FramePairDataset, VideoFileReader, VideoPairDataset
+from mmvidmae.datasets import FrameFolderReader, FramePairDataset, VideoFileReader, VideoPairDataset
 from mmvidmae.datasets.sources import read_list
 
 ROOT = Path(__file__).parents[2]
@@ -302,3 +302,37 @@ class TestResize:
             assert left == []
         assert run('resize_videos', originals, target)[0] == 0
         assert self.files(target) == ['a.mp4', 'b b.mp4', 'small.mp4']
+
+
+class TestExtractFrames:
+    def test_frames_of_all_clips_in_order(self, run, video_dir, tmp_path, frame_number):
+        code, out, _ = run('extract_frames', video_dir, tmp_path / 'frames', '--quality', 95)
+        assert (code, out.splitlines()[-1]) == (0, f'6 of 6 clips are in {tmp_path / "frames"}, 0 failed')
+        dataset = FramePairDataset(data_root=str(tmp_path / 'frames'), pipeline=[])
+        assert [dataset.get_data_info(i)['video_path'] for i in range(6)] == [
+            str(tmp_path / 'frames' / name) for name in ('a', 'b', 'c', 'd', 'e', 'f f')
+        ]
+        reader = FrameFolderReader(str(tmp_path / 'frames/b'))
+        assert [frame_number(frame) for frame in reader] == list(range(18))
+
+    def test_some_frames_smaller(self, run, video_dir, tmp_path, frame_number):
+        run('extract_frames', video_dir, tmp_path / 'full')
+        run('extract_frames', video_dir, tmp_path / 'some', '--every', 5, '--most', 3, '--short-side', 24)
+        names = sorted(path.name for path in (tmp_path / 'some/e').iterdir())
+        assert names == ['00000.jpg', '00001.jpg', '00002.jpg']
+        frames = FrameFolderReader(str(tmp_path / 'some/e')).get_batch([0, 1, 2])
+        assert frames.shape == (3, 24, 32, 3)
+        full = FrameFolderReader(str(tmp_path / 'full/e')).get_batch([0, 5, 10])
+        assert np.abs(frames[:, 2:6, 2:6].mean((1, 2, 3)) - full[:, 4:12, 4:12].mean((1, 2, 3))).max() < 2
+
+    def test_bad_clips_are_reported_and_nothing_is_done_twice(self, run, video_dir, tmp_path):
+        shutil.copytree(video_dir, tmp_path / 'videos')
+        (tmp_path / 'videos/broken.mp4').write_text('not a video')
+        code, out, _ = run('extract_frames', tmp_path / 'videos', tmp_path / 'frames')
+        assert code == 1
+        assert 'broken.mp4: not a readable video' in out
+        assert sorted(path.name for path in (tmp_path / 'frames').iterdir()) == ['a', 'b', 'c', 'd', 'e', 'f f']
+        (tmp_path / 'frames/a/00000.jpg').unlink()  # a folder that is there is not looked into again
+        _, out, _ = run('extract_frames', tmp_path / 'videos', tmp_path / 'frames')
+        assert '6 clips are there already' in out
+        assert not (tmp_path / 'frames/a/00000.jpg').exists()

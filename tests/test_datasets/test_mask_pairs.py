@@ -1,17 +1,14 @@
-"""Pairs of frames with masks: which frames, augmentation, chosen objects, the curriculum across workers."""
+"""Pairs of frames with masks: which frames, augmentation, chosen objects."""
 
 import random
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from mmengine.dataset import ConcatDataset
 from PIL import Image
-from torch.utils.data import DataLoader
 
 from mmvidmae.datasets import MaskPairAugment, MaskPairDataset, PackMaskPair
-from mmvidmae.engine.hooks import GapCurriculumHook
 
 
 @pytest.fixture
@@ -38,6 +35,11 @@ def numbers(item: dict) -> list[int]:
     return [int(name) for name in item['frame_names']]
 
 
+def center(weight: torch.Tensor) -> list[float]:
+    """Center of mass (y, x) of a map."""
+    return [float((weight.sum(1 - axis) * torch.arange(weight.shape[axis])).sum() / weight.sum()) for axis in (0, 1)]
+
+
 class TestPairs:
     def test_gaps_to_both_sides(self, long_davis):
         random.seed(0)
@@ -52,24 +54,29 @@ class TestPairs:
         assert set(gaps) == set(range(-7, 8)) - {0}
         assert 0.4 < np.mean(np.array(gaps) > 0) < 0.6
 
-    def test_gaps_are_measured_in_frames_of_the_video(self, long_davis):
+    def test_all_gaps_are_equally_likely(self, long_davis):
+        """The earlier frame is drawn first, uniformly; far from the end of the video the gap is uniform, too."""
         random.seed(0)
-        data = MaskPairDataset(long_davis, max_gap=25, frame_step=5)
-        assert max(abs(np.diff(numbers(data[0]))[0]) for _ in range(200)) == 5, '5 listed frames are 25 of the video'
-        data.max_gap = 1
-        assert data.max_gap == 5, 'the next listed frame is always in reach'
+        data = MaskPairDataset(long_davis, max_gap=4)
+        pairs = [sorted(numbers(data[0])) for _ in range(1500)]
+        counts = np.bincount([later - earlier for earlier, later in pairs if earlier < 35], minlength=5)
+        assert len(counts) == 5
+        assert counts[0] == 0
+        expected = counts.sum() / 4
+        assert ((counts[1:] - expected) ** 2 / expected).sum() < 16.3, 'chi-square of 3 degrees of freedom, p = 0.001'
+        starts = np.bincount([earlier for earlier, _ in pairs], minlength=39)
+        assert len(starts) == 39, 'any frame but the last'
+        assert starts.min() > 0
 
-    def test_the_gap_changes_in_workers_that_run(self, long_davis):
+    def test_gaps_are_counted_in_annotated_frames(self, long_davis, tmp_path):
+        for number in range(40):
+            if number % 5:
+                (tmp_path / f'Annotations/480p/v/{number:05d}.png').unlink()
+                (tmp_path / f'JPEGImages/480p/v/{number:05d}.jpg').unlink()
         random.seed(0)
-        data = MaskPairDataset(long_davis, max_gap=20, repeat=100)
-        loader = DataLoader(
-            data, batch_size=1, num_workers=1, persistent_workers=True, prefetch_factor=1, collate_fn=lambda x: x[0]
-        )
-        wide = [abs(np.diff(numbers(item))[0]) for item in loader]
-        data.max_gap = 2
-        narrow = [abs(np.diff(numbers(item))[0]) for item in loader]
-        assert max(wide) > 10
-        assert max(narrow) <= 2
+        data = MaskPairDataset(long_davis, max_gap=4)
+        gaps = {abs(np.diff(numbers(data[0]))[0]) for _ in range(200)}
+        assert gaps == {5, 10, 15, 20}, 'as in YouTube-VOS, every fifth frame is there'
 
     def test_two_data_sets_in_one(self, long_davis, davis):
         other = dict(type='mmvidmae.DAVISDataset', data_root=str(davis), split='val')
@@ -79,8 +86,12 @@ class TestPairs:
         assert {joined[index]['video_name'] for index in range(8)} == {'v', 'a', 'b', 'c'}
 
     def test_bad_arguments(self, long_davis):
-        with pytest.raises(ValueError, match='max_gap=3 does not reach the next frame, which is 5 away'):
-            MaskPairDataset(long_davis, max_gap=3, frame_step=5)
+        with pytest.raises(ValueError, match='max_gap must be at least 1, got 0'):
+            MaskPairDataset(long_davis, max_gap=0)
+        with pytest.raises(ValueError, match='repeat must be at least 1, got 0'):
+            MaskPairDataset(long_davis, repeat=0)
+        with pytest.raises(ValueError, match='0 < lo <= hi <= 1'):
+            MaskPairAugment(scale=(0.4, 36))
         with pytest.raises(ValueError, match='these videos do not have: v'):
             MaskPairDataset({**long_davis, 'split': 'test-dev', 'sequences': ['v']})
 
@@ -110,6 +121,31 @@ class TestAugment:
                     bright = difference > difference.max() / 2
                     both, either = (bright & (ids == 7)).sum(), (bright | (ids == 7)).sum()
                     assert both / either > 0.85, 'all but pixels of the edge'
+
+    @pytest.mark.parametrize('affine', [True, False], ids=['crop, flip, affine', 'crop, flip'])
+    @pytest.mark.parametrize('size', [(150, 210), (333, 480)], ids=['enlarged', 'reduced'])
+    def test_masks_lie_where_the_picture_does(self, size, affine):
+        """The centers of a disk in picture and mask, averaged over many draws."""
+        torch.manual_seed(0)
+        height, width = size
+        y, x = np.mgrid[:height, :width]
+        mask = ((y - 0.45 * height) ** 2 + (x - 0.52 * width) ** 2 < (0.12 * height) ** 2).astype(np.uint8)
+        frame = np.stack([mask * 200 + 20] * 3, axis=2)
+        augment = MaskPairAugment(size=192, **({} if affine else dict(degrees=0, shear=0)))
+        offsets = []
+        for _ in range(120):
+            result = augment(dict(frames=[frame] * 2, masks=[mask] * 2))
+            for image, ids in zip(result['frames'], result['masks']):
+                edges = torch.cat((ids[0], ids[-1], ids[:, 0], ids[:, -1]))
+                if edges.any():
+                    continue  # cut
+                # what a bicubic kernel or what lies outside adds far from the disk is no part of it
+                near = torch.nn.functional.max_pool2d(ids[None].float(), 9, 1, 4)[0] > 0
+                weight = (image.float().mean(0) - image.float().mean(0)[near].min()) * near
+                offsets.append([a - b for a, b in zip(center(weight), center(ids.float()))])
+        assert len(offsets) > 60
+        mean = np.abs(np.mean(offsets, axis=0))
+        assert mean.max() < 0.05, 'pixels'
 
     def test_frames_share_crop_and_flip_but_not_the_affine_change(self):
         torch.manual_seed(0)
@@ -149,18 +185,3 @@ class TestPacking:
         packed, _ = self.pack(max_objects=1)
         assert packed['data_samples'].num_objects == 1
         assert packed['data_samples'].gt_masks.max() == 1
-
-
-class TestCurriculum:
-    def test_gaps_by_progress(self):
-        hook = GapCurriculumHook()
-        assert [hook.gap_at(p) for p in (0, 0.19, 0.2, 0.3, 0.4, 0.89, 0.9, 1)] == [10, 10, 15, 20, 25, 25, 5, 5]
-        with pytest.raises(ValueError, match='expected 1 increasing shares for 2 gaps'):
-            GapCurriculumHook(gaps=(5, 10), until=(0.5, 0.2))
-
-    def test_it_reaches_all_parts(self, long_davis):
-        part = dict(type='mmvidmae.MaskPairDataset', videos=long_davis)
-        joined = ConcatDataset([part, {**part, 'frame_step': 5}])
-        runner = SimpleNamespace(train_dataloader=SimpleNamespace(dataset=joined), iter=95, max_iters=100)
-        GapCurriculumHook(gaps=(20, 3), until=(0.9,)).before_train_iter(runner, 0)
-        assert [data.max_gap for data in joined.datasets] == [3, 5]

@@ -188,3 +188,18 @@ class TestLoading:
 def test_options_out_of_range(options):
     with pytest.raises(ValueError, match='memory_every of at least 1'):
         model(**options)
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (dict(backbone=dict(arch=ARCH, img_size=60, patch_size=8)), 'MemoryMAEViT: img_size must be .* got 60'),
+        (dict(neck=dict(channels=(16, 4))), r'must be the same, got \(16, 4\) and \(16, 8\)'),
+        (dict(decode_head=dict(channels=(16,))), 'MaskDecoder: channels must be two positive whole numbers'),
+        (dict(neck=dict(channels=(0, 8))), 'DeconvPyramid: channels must be two positive whole numbers'),
+        (dict(loss_decode=dict(top_share=15)), 'BootstrappedCrossEntropy: expected 0 < top_share <= 1'),
+    ],
+)
+def test_parts_out_of_range_are_found_when_the_model_is_built(options, message):
+    with pytest.raises(ValueError, match=message):
+        model(**options)

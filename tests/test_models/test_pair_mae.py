@@ -8,6 +8,7 @@ from mmengine.registry import init_default_scope
 from mmpretrain.models import VisionTransformer
 from mmpretrain.structures import DataSample
 
+from mmvidmae.models.masking import mask_by_noise
 from mmvidmae.registry import MODELS
 
 ARCH = dict(embed_dims=24, num_layers=2, num_heads=2, feedforward_channels=48)
@@ -233,6 +234,73 @@ def test_single_frames_at_chosen_layers():
     assert backbone.get_layer_depth('backbone.frame_embed', 'backbone.') == (0, 4)
 
 
+class SingleFrames(torch.nn.Module):
+    """The first output, as tracing wants it."""
+
+    def __init__(self, backbone, *more):
+        super().__init__()
+        self.backbone, self.more = backbone, more
+
+    def forward(self, *images):
+        return self.backbone(*images, *self.more)[0]
+
+
+def batch(size: int, *sides: int) -> tuple[torch.Tensor, ...]:
+    return tuple(torch.randn(size, 3, side, 2 * side) for side in sides)
+
+
+@pytest.mark.parametrize(
+    ('backbone', 'more', 'sides'),
+    [
+        (dict(img_size=16, frame_embed=True), (), [16]),
+        (dict(img_size=16, pos_interp='dino', out_type='avg_featmap', with_cls_token=False), (), [24]),
+        (dict(img_size=16, coupling='siamese', out_type='cls_token', with_cp=True), (), [24]),
+        (
+            dict(type='mmvidmae.OneStreamViT', template_size=(8, 16), search_size=(16, 32), eliminate_at=(0,))
+            | dict(keep_rates=(0.6,)),
+            (torch.tensor([3, 4]),),
+            [8, 16],
+        ),
+    ],
+    ids=['featmap', 'avg_featmap', 'cls_token', 'OneStreamViT'],
+)
+def test_encoders_trace_and_export_with_a_dynamic_batch(backbone, more, sides):
+    config = dict(type='mmvidmae.PairMAEViT', arch=ARCH, patch_size=4) | backbone
+    model = SingleFrames(MODELS.build(config), *more).eval()
+    few, many = batch(2, *sides), batch(5, *sides)
+    with torch.no_grad():
+        expected = model(*many)
+        traced = torch.jit.trace(model, few)
+        assert torch.allclose(traced(*many), expected, atol=1e-5)
+        size = torch.export.Dim('batch', min=1, max=64)
+        exported = torch.export.export(model, few, dynamic_shapes=dict(images=tuple({0: size} for _ in few)))
+        assert torch.allclose(exported.module()(*many), expected, atol=1e-5)
+
+
+class TestFeaturesOfPairs:
+    """``mode='tensor'``: what training would see if nothing were hidden."""
+
+    def test_a_joint_encoder_has_the_class_token_that_it_was_trained_with(self):
+        model = build('PairMAE', backbone=dict(coupling='joint', with_cls_token=True)).eval()
+        frames = torch.randn(2, 2, 3, 16, 24)
+        first, second = model(frames)
+        assert (first.shape, second.shape) == ((2, 1 + 24, 24), (2, 24, 24))
+        whole = mask_by_noise(torch.zeros(2, 48), 48)
+        (trained,) = model.backbone(frames, (whole,))
+        assert torch.allclose(torch.cat((first, second), dim=1), trained, atol=1e-5)
+
+    @pytest.mark.parametrize('coupling', ['joint', 'siamese'])
+    def test_one_in_front_of_each_frame_where_frames_are_masked_apart(self, coupling):
+        masking = dict(type='mmvidmae.PerFrameRandomMasking', mask_ratio=0.5)
+        model = build('PairMAE', backbone=dict(coupling=coupling, with_cls_token=True), masking=masking).eval()
+        frames = torch.randn(2, 2, 3, 16, 24)
+        features = model(frames)
+        assert [feature.shape for feature in features] == [(2, 1 + 24, 24)] * 2
+        model.masking = MODELS.build(dict(type='mmvidmae.AsymmetricMasking', mask_ratio=(0.0, 0.0)))
+        for feature, latent in zip(features, model.reconstruct(frames).latent):
+            assert torch.allclose(feature, latent, atol=1e-5)
+
+
 def test_models_accept_another_size_than_they_were_made_for():
     for method in METHODS:
         model = build(method)
@@ -277,6 +345,109 @@ def test_initialisation_is_that_of_mae():
     assert model.backbone.frame_embed.std().item() == pytest.approx(1, abs=0.4)
     assert model.neck.mask_token.std().item() == pytest.approx(0.02, abs=0.01)
     assert not model.backbone.pos_embed.requires_grad
+
+
+@pytest.mark.parametrize(('preset', 'query', 'key_value'), [('paper', 2, 3), ('cropmae', 4, 4)])
+def test_initial_attention_is_drawn_as_in_the_references(preset, query, key_value):
+    """Xavier-uniform over the matrices that the references have: RSP's and ToBo's (d, d) and (2 d, d), CropMAE's one
+    (3 d, d); self-attention (3 d, d) everywhere."""
+    dims = 32
+    attention = build('SiamMAE', neck=dict(preset=preset)).neck.decoder_blocks
+    for block in attention:
+        for weight, rows in (
+            (block.cross_attn.q.weight, query),
+            (block.cross_attn.kv.weight, key_value),
+            (block.cross_attn.proj.weight, 2),
+            (block.self_attn.qkv.weight, 4),
+            (block.self_attn.proj.weight, 2),
+        ):
+            bound = (6 / (rows * dims)) ** 0.5
+            assert weight.abs().max() <= bound
+            assert weight.abs().max() > 0.98 * bound
+            assert weight.std().item() == pytest.approx(bound / 3**0.5, rel=0.1)
+
+
+@pytest.mark.parametrize('method', METHODS)
+def test_every_linear_layer_starts_xavier_uniform(method):
+    model = build(method)
+    packed = [module for module in model.modules() if getattr(module, 'packed_init', False)]
+    assert not packed
+    layers = {name: layer for name, layer in model.named_modules() if isinstance(layer, torch.nn.Linear)}
+    assert len(layers) > 10
+    for name, layer in layers.items():
+        bound = (6 / sum(layer.weight.shape)) ** 0.5
+        assert 0.95 * bound < layer.weight.abs().max() <= bound, name
+    projection = model.backbone.patch_embed.projection
+    bound = (6 / (projection.weight[0].numel() + len(projection.weight))) ** 0.5
+    assert 0.95 * bound < projection.weight.abs().max() <= bound
+    assert projection.bias.any(), "PyTorch's, as in MAE's code"
+
+
+PER_FRAME, GRID = 'mmvidmae.PerFrameRandomMasking', 'mmvidmae.GridMasking'
+
+
+@pytest.mark.parametrize(
+    ('method', 'masking', 'message'),
+    [
+        ('DropMAE', dict(mask_ratio=0), 'JointRandomMasking hides nothing of either frame'),
+        ('DropMAE', dict(type=PER_FRAME, mask_ratio=0.0), 'hides nothing of either frame'),
+        ('SiamMAE', dict(mask_ratio=(0.5, 0.0)), 'AsymmetricMasking hides nothing of the future frame'),
+        ('SiamMAE', dict(type=GRID, stride=(2, 1)), 'GridMasking hides nothing of the future frame'),
+        ('DropMAE', dict(type=GRID, stride=1), 'above 0, or a stride above 1'),
+    ],
+)
+def test_a_loss_over_nothing_is_refused(method, masking, message):
+    with pytest.raises(ValueError, match=message):
+        build(method, masking=masking)
+
+
+@pytest.mark.parametrize('ratio', [(0.5, 0.0), (0.0, 0.5)])
+def test_one_whole_frame_is_no_fault_where_the_other_is_predicted(ratio):
+    model = build('DropMAE', masking=dict(type='mmvidmae.AsymmetricMasking', mask_ratio=ratio))
+    assert model.reconstruct(torch.randn(2, 2, 3, 16, 24)).loss.isfinite()
+
+
+BAD_VALUES = [
+    ('DropMAE', 'masking', 'mask_ratio', 75, r'a share in \[0, 1\)'),
+    ('DropMAE', 'masking', 'mask_ratio', 1.0, 'a share in'),
+    ('DropMAE', 'masking', 'mask_ratio', -0.1, 'a share in'),
+    ('DropMAE', 'masking', 'mask_ratio', '75 %', 'a share in'),
+    ('SiamMAE', 'masking', 'mask_ratio', (0, 95), 'a share in'),
+    ('SiamMAE', 'masking', 'mask_ratio', 0.95, 'one share for each of the two frames'),
+    ('DropMAE', 'backbone', 'img_size', (16, 23), 'positive multiples of patch_size=4'),
+    ('DropMAE', 'backbone', 'img_size', 0, 'positive multiples'),
+    ('DropMAE', 'backbone', 'img_size', 16.0, 'positive multiples'),
+    ('DropMAE', 'backbone', 'patch_size', 0, 'a whole number of at least 1'),
+    ('DropMAE', 'backbone', 'arch', 'bass', 'one of tiny, small, base, large, huge, or a dict'),
+    ('DropMAE', 'backbone', 'arch', dict(embed_dims=24), 'a dict with embed_dims, num_layers'),
+    ('DropMAE', 'backbone', 'arch', {**ARCH, 'num_heads': 5}, 'a positive multiple of num_heads=5'),
+    ('DropMAE', 'backbone', 'arch', {**ARCH, 'embed_dims': 26}, 'divisible by 4'),
+    ('DropMAE', 'backbone', 'arch', {**ARCH, 'num_layers': 0}, 'at least 1'),
+    ('DropMAE', 'backbone', 'drop_path_rate', 10, 'a share in'),
+    ('DropMAE', 'backbone', 'drop_rate', -1, 'a share in'),
+    ('DropMAE', 'backbone', 'out_indices', (1, 2), 'one or more layers from -2 to 1'),
+    ('DropMAE', 'backbone', 'frozen_stages', 3, 'a number of the 2 layers, or -1'),
+    ('DropMAE', 'neck', 'spatial_drop', 10, r'a share in \[0, 1\]'),
+    ('DropMAE', 'neck', 'decoder_dims', 30, 'a positive multiple of num_heads=4'),
+    ('DropMAE', 'neck', 'depth', 0, 'at least 1'),
+    ('DropMAE', 'neck', 'mlp_ratio', 0, 'a positive number'),
+    ('SiamMAE', 'neck', 'dropout', 10, 'a share in'),
+    ('SiamMAE', 'neck', 'order', ('crss', 'self', 'ffn'), "some of 'cross', 'self' and 'ffn'"),
+    ('SiamMAE', 'neck', 'feedforward_channels', 0, 'at least 1'),
+    ('SiamMAE', 'neck', 'num_heads', 0, 'at least 1'),
+    ('DropMAE', 'head', 'patch_size', 0, 'at least 1'),
+]
+
+
+@pytest.mark.parametrize(('method', 'part', 'name', 'value', 'expected'), BAD_VALUES)
+def test_values_out_of_range_are_found_when_the_model_is_built(method, part, name, value, expected):
+    key = {'arch': '(arch|embed_dims|num_layers)'}.get(name, name)
+    config = dict(type=f'mmvidmae.{method}', backbone=dict(arch=ARCH, img_size=(16, 24), patch_size=4))
+    config['neck'] = dict(SMALL_DECODER)
+    config.setdefault(part, {})[name] = value
+    with pytest.raises(ValueError, match=rf'\w+: {key} must be .*{expected}.*, got ') as error:
+        MODELS.build(config)
+    assert '\n' not in str(error.value)
 
 
 @pytest.mark.parametrize(

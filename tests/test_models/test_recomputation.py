@@ -3,6 +3,7 @@
 import pytest
 import torch
 from mmengine.registry import DefaultScope
+from torch.utils.checkpoint import checkpoint
 
 from mmvidmae.registry import MODELS
 
@@ -44,6 +45,39 @@ def test_same_loss_and_gradients_from_less_memory(method):
     for name, gradient in gradients.items():
         assert torch.equal(gradient, gradients_cp[name]), name
     assert kept_cp < 0.4 * kept
+
+
+@pytest.mark.parametrize('kind', ['OneStreamViT', 'MemoryMAEViT'])
+def test_every_layer_of_the_other_encoders_is_recomputed(kind, monkeypatch):
+    """Those that eliminate tokens, and the last one, which runs for a part of the tokens alone."""
+    from mmvidmae.models.layers import recomputation
+
+    results = {}
+    for with_cp in (False, True):
+        calls = []
+        monkeypatch.setattr(
+            recomputation,
+            'checkpoint',
+            lambda *args, calls=calls, **options: calls.append(1) or checkpoint(*args, **options),
+        )
+        torch.manual_seed(0)
+        options = dict(template_size=16, search_size=32, eliminate_at=(1,), keep_rates=(0.6,))
+        options = options if kind == 'OneStreamViT' else dict(img_size=32)
+        encoder = MODELS.build(
+            dict(type=f'mmvidmae.{kind}', arch=ARCH, patch_size=8, drop_path_rate=0.3, with_cp=with_cp, **options)
+        ).train()
+        if kind == 'OneStreamViT':
+            inputs = torch.randn(2, 3, 16, 16), torch.randn(2, 3, 32, 32)
+        else:
+            inputs = torch.randn(2, 16, 24), torch.randn(2, 16, 24)
+        torch.manual_seed(1)
+        out = encoder(*inputs)
+        (out if torch.is_tensor(out) else out.search).square().sum().backward()
+        assert len(calls) == (3 if with_cp else 0)
+        results[with_cp] = {name: p.grad for name, p in encoder.named_parameters() if p.grad is not None}
+    assert len(results[False]) > 30
+    for name, gradient in results[False].items():
+        assert torch.equal(gradient, results[True][name]), name
 
 
 def test_nothing_is_recomputed_without_gradients(monkeypatch):

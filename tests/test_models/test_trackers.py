@@ -149,6 +149,8 @@ def test_search_size_must_be_that_of_the_encoder():
         model(torch.zeros(1, 3, 32, 32), torch.zeros(1, 3, 72, 64))
     with pytest.raises(ValueError, match='do not divide into patches of 8'):
         OneStreamViT(template_size=30, search_size=64, **ENCODER)
+    with pytest.raises(ValueError, match=r'search_size must be .* got \(64, 60\)'):
+        OneStreamViT(template_size=32, search_size=(64, 60), **ENCODER)
     with pytest.raises(ValueError, match=r'eliminate_at \(3, 6, 9\) must name layers below 4'):
         OneStreamViT(ARCH, 32, 64, 8)
     with pytest.raises(ValueError, match=r'keep_rates must be in \(0, 1\]'):
@@ -335,6 +337,22 @@ def test_a_tracker_learns_to_follow_in_a_minute():
     expected = np.array([(30 + 3 * t, 25 + 2 * t) for t in range(14)])
     assert np.abs(centres - expected).max() < 5
     assert scores.shape == (14,)
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        (dict(search_factor=0), 'DropTrack: search_factor must be a positive number, got 0'),
+        (dict(template_size=30), 'OneStreamViT: template_size must be .* got 30'),
+        (dict(template_size='32'), "DropTrack: template_size must be one positive number of pixels, got '32'"),
+        (dict(test_cfg=dict(test_mode='OPEN')), "test_cfg.test_mode must be 'OPE' or 'VOT', got 'OPEN'"),
+        (dict(head=dict(type='mmvidmae.CenterHead', channels=60)), 'channels must be divisible by 8'),
+        (dict(head=dict(type='mmvidmae.CenterHead', loss_weights=(1, 2))), 'loss_weights must be three numbers'),
+    ],
+)
+def test_values_out_of_range_are_found_when_the_tracker_is_built(changes, message):
+    with pytest.raises(ValueError, match=message):
+        tracker(**changes)
 
 
 class _Sample:

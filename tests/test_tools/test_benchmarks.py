@@ -1,5 +1,7 @@
 """The benchmarks run, at the smallest size, and compare what they time: each stops if its two ways do not agree."""
 
+import json
+import math
 import re
 import runpy
 import shlex
@@ -77,3 +79,44 @@ def test_pair_loading(benchmark, video_dir):
     assert benchmark(f'pair_loading.py {folder} --list 1000').startswith('1000 lines')
     assert benchmark(f'pair_loading.py {folder} --soak 20').count('MiB') == 11
     assert benchmark(f'pair_loading.py {folder} --workers 0 1 --repeats 1').count('pairs/s') == 2
+
+
+@pytest.fixture(scope='module')
+def report(tmp_path_factory):
+    """What the rehearsal printed, and its rows."""
+    out = tmp_path_factory.mktemp('gpu')
+    command = [sys.executable, *shlex.split(f'gpu_report.py --rehearse --out {out} --commit abc --minutes 15')]
+    run = subprocess.run(command, cwd=BENCHMARKS, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + ''.join(log.read_text() for log in out.glob('*.log'))
+    return run.stdout, json.loads((out / 'gpu_report.json').read_text())
+
+
+class TestGPUReport:
+    """The report of a GPU, rehearsed on the CPU as docs/gpu.md says."""
+
+    def test_every_part_measures(self, report):
+        printed, rows = report
+        assert re.search(r'\d+ rows in .*gpu_report.json, 0 parts failed', printed)
+        assert {row['part'] for row in rows} == set(runpy.run_path(str(BENCHMARKS / 'gpu_report.py'))['PARTS'])
+        for row in rows:
+            assert row['error'] is None
+            assert row['commit'] == 'abc'
+            assert row['versions']['torch'] == torch.__version__
+            assert math.isfinite(row['ours'])
+            assert row.get('passed', True)
+
+    def test_ratios_are_of_the_figures_beside_them(self, report):
+        compared = [row for row in report[1] if row['ratio'] is not None]
+        assert len(compared) >= 12
+        for row in compared:
+            assert row['ratio'] == pytest.approx(row['ours'] / row['reference'])
+
+    def test_a_part_that_runs_out_of_time_ends_no_other(self, tmp_path):
+        command = [sys.executable, 'gpu_report.py', '--rehearse', '--out', str(tmp_path), '--minutes', '0.001']
+        run = subprocess.run(
+            [*command, '--parts', 'steps', 'learning'], cwd=BENCHMARKS, capture_output=True, text=True, check=False
+        )
+        rows = json.loads((tmp_path / 'gpu_report.json').read_text())
+        assert run.returncode == 1
+        assert [row['part'] for row in rows] == ['steps', 'learning']
+        assert all('its limit' in row['error'] for row in rows)

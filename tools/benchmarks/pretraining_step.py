@@ -1,11 +1,11 @@
 """Time a training step (forward, backward, AdamW) of DropMAE or SiamMAE against the reference's way, side by side.
 
-The reference's DropMAE, as notes describe it (reference/dropmae.md B): explicit attention everywhere; in each decoder
-block the logits are cloned, a softmax gives the weights, a Python loop clears the diagonals matrix by matrix,
-``torch.multinomial`` draws, a scatter and two blocks of ones mark what is dropped, and a second softmax follows. The
-plain SiamMAE has explicit softmax attention. All have the same weights and batch and take turns; figures are medians.
-The references have torch's default AdamW, ours the fused one of our recipes. Before anything is timed, loss and
-gradients without dropout are compared.
+The reference's DropMAE, as its code does it (jimmy-dq/DropMAE@4de150d:models_mae.py): explicit attention everywhere; in
+each decoder block the logits are cloned, a softmax gives the weights, a Python loop clears the diagonals matrix by
+matrix, ``torch.multinomial`` draws, a scatter and two blocks of ones mark what is dropped, and a second softmax
+follows. The plain SiamMAE has explicit softmax attention. All have the same weights and batch and take turns; figures
+are medians. The references have torch's default AdamW, ours the fused one of our recipes. Before anything is timed,
+loss and gradients without dropout are compared.
 
 Example:
     python tools/benchmarks/pretraining_step.py dropmae                      # ViT-B/16, 224 px, batch 2, fp32
@@ -16,7 +16,6 @@ Example:
 import argparse
 import copy
 import sys
-from contextlib import nullcontext
 from pathlib import Path
 from types import MethodType
 
@@ -26,7 +25,7 @@ if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its 
 
 import torch  # noqa: E402
 from mmpretrain.models.utils import MultiheadAttention  # noqa: E402
-from side_by_side import describe_memory, machine, take_turns  # noqa: E402
+from side_by_side import TrainingStep, describe_memory, machine, peak_memory, take_turns  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
 from mmvidmae.models.layers.blocks import CrossAttention  # noqa: E402
@@ -95,8 +94,10 @@ def altered(model: nn.Module, **changes: float | bool) -> nn.Module:
     return model
 
 
-def check(ours: nn.Module, theirs: nn.Module, frames: Tensor, noise: Tensor) -> None:
+def check(ours: nn.Module, theirs: nn.Module, frames: Tensor) -> None:
     """Loss and gradients of two models in single precision."""
+    rows, columns = ours.backbone.patch_resolution
+    noise = torch.rand(len(frames), 2 * rows * columns, device=frames.device)
     results = []
     for model in (ours, theirs):
         loss = model.reconstruct(frames, noise).loss
@@ -112,6 +113,25 @@ def check(ours: nn.Module, theirs: nn.Module, frames: Tensor, noise: Tensor) -> 
         sys.exit('the two are not the same model')
 
 
+def make_model(method: str, arch: str, img_size: int, patch_size: int, **options: bool) -> nn.Module:
+    """A model in training mode, with the same weights each time."""
+    torch.manual_seed(0)
+    backbone = dict(arch=arch, img_size=img_size, patch_size=patch_size)
+    return dict(dropmae=DropMAE, siammae=SiamMAE)[method](backbone=backbone, **options).train()
+
+
+def candidates(model: nn.Module) -> dict[str, nn.Module]:
+    """What takes turns, by name: names that begin with ``ours`` have the optimizer of our recipes."""
+    models = {'reference': plain(model), 'ours': model}
+    if isinstance(model, DropMAE):
+        models |= {
+            'ours, one mask for all heads': altered(model, share_heads=True),
+            'reference, P = 0': altered(plain(model), spatial_drop=0.0),
+            'ours, P = 0': altered(model, spatial_drop=0.0),
+        }
+    return models
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('method', choices=('dropmae', 'siammae'))
@@ -125,45 +145,19 @@ def main() -> None:
     parser.add_argument('--amp', choices=('bfloat16', 'float16'))
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    torch.manual_seed(0)
     device = torch.device(args.device)
     arch = args.arch or ('base' if args.method == 'dropmae' else 'small')
-    method = dict(dropmae=DropMAE, siammae=SiamMAE)[args.method]
-    model = method(backbone=dict(arch=arch, img_size=args.img_size, patch_size=args.patch_size)).to(device).train()
-    cells = 2 * (args.img_size // args.patch_size) ** 2
+    model = make_model(args.method, arch, args.img_size, args.patch_size).to(device)
     frames = torch.randn(args.batch, 2, 3, args.img_size, args.img_size, device=device)
-    noise = torch.rand(args.batch, cells, device=device)
-    check(altered(model, spatial_drop=0.0), altered(plain(model), spatial_drop=0.0), frames, noise)
+    check(altered(model, spatial_drop=0.0), altered(plain(model), spatial_drop=0.0), frames)
 
-    models = {'reference': plain(model), 'ours': model}
-    if args.method == 'dropmae':
-        models |= {
-            'ours, one mask for all heads': altered(model, share_heads=True),
-            'reference, P = 0': altered(plain(model), spatial_drop=0.0),
-            'ours, P = 0': altered(model, spatial_drop=0.0),
-        }
-
-    def step(name: str) -> None:
-        context = torch.autocast(device.type, getattr(torch, args.amp)) if args.amp else nullcontext()
-        optimizers[name].zero_grad(set_to_none=True)
-        with context:
-            loss = models[name].reconstruct(frames, noise).loss
-        loss.backward()
-        optimizers[name].step()
-
-    optimizers = {
-        name: torch.optim.AdamW(m.parameters(), 1e-4, (0.9, 0.95), weight_decay=0.05, fused=name.startswith('ours'))
-        for name, m in models.items()
+    amp = getattr(torch, args.amp) if args.amp else None
+    steps = {
+        name: TrainingStep(candidate, frames, amp, fused=name.startswith('ours'))
+        for name, candidate in candidates(model).items()
     }
-    peaks = {}
-    if device.type == 'cuda':
-        for name in models:
-            step(name)
-            torch.cuda.reset_peak_memory_stats(device)
-            before = torch.cuda.memory_allocated(device)
-            step(name)
-            peaks[name] = (torch.cuda.max_memory_allocated(device) - before) / 2**30
-    seconds = take_turns({name: lambda name=name: step(name) for name in models}, args.repeats, device)
+    peaks = {name: peak_memory(step, device) for name, step in steps.items()} if device.type == 'cuda' else {}
+    seconds = take_turns(steps, args.repeats, device)
 
     print(f'{args.method} {arch}/{args.patch_size}, {args.img_size} px, batch {args.batch}, {args.amp or "float32"}')
     print(f'{machine(device)}, medians of {args.repeats}')

@@ -18,7 +18,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,7 +26,7 @@ if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its 
 
 import torch  # noqa: E402
 import torch.distributed as dist  # noqa: E402
-from side_by_side import machine, synchronise, take_turns  # noqa: E402
+from side_by_side import TrainingStep, machine, synchronize, take_turns  # noqa: E402
 from torch import multiprocessing, nn  # noqa: E402
 from torch.nn.parallel import DistributedDataParallel  # noqa: E402
 
@@ -35,36 +34,25 @@ from mmvidmae.compat.fsdp import shard  # noqa: E402
 from mmvidmae.models.selfsup import DropMAE, SiamMAE  # noqa: E402
 
 
-class Step:
-    """A training step, always of the same pairs.
+def make_step(
+    args: argparse.Namespace, wrap: Callable[[nn.Module], nn.Module] | None = None, with_cp: bool = False, **options
+) -> TrainingStep:
+    """A training step of the method and sizes of the command line, always of the same pairs.
 
     Args:
         args: Of the command line.
         wrap: What makes a distributed model of a model.
-        **options: ``with_cp`` or ``compile``.
+        with_cp: Whether blocks are checkpointed.
+        **options: Of the model: ``compile``.
     """
-
-    def __init__(
-        self, args: argparse.Namespace, wrap: Callable[[nn.Module], nn.Module] | None = None, **options
-    ) -> None:
-        self.device = torch.device(args.device)
-        self.amp = getattr(torch, args.amp) if args.amp else None
-        torch.manual_seed(0)
-        part = dict(with_cp=options.pop('with_cp', False))
-        backbone = dict(arch=args.arch, img_size=args.img_size, patch_size=args.patch_size, **part)
-        model = dict(dropmae=DropMAE, siammae=SiamMAE)[args.method](backbone=backbone, neck=part, **options)
-        self.model = (wrap or nn.Identity())(model.to(self.device).train())
-        self.optimizer = torch.optim.AdamW(self.model.parameters(), 1e-4, (0.9, 0.95), weight_decay=0.05, fused=True)
-        self.frames = torch.randn(args.batch, 2, 3, args.img_size, args.img_size, device=self.device)
-
-    def __call__(self) -> float:
-        """Take the step; returns its loss."""
-        self.optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(self.device.type, self.amp) if self.amp else nullcontext():
-            loss = self.model(self.frames, mode='loss')['loss']
-        loss.backward()
-        self.optimizer.step()
-        return loss.item()
+    torch.manual_seed(0)
+    backbone = dict(arch=args.arch, img_size=args.img_size, patch_size=args.patch_size, with_cp=with_cp)
+    model = dict(dropmae=DropMAE, siammae=SiamMAE)[args.method](
+        backbone=backbone, neck=dict(with_cp=with_cp), **options
+    )
+    model = (wrap or nn.Identity())(model.to(args.device).train())
+    frames = torch.randn(args.batch, 2, 3, args.img_size, args.img_size, device=args.device)
+    return TrainingStep(model, frames, getattr(torch, args.amp) if args.amp else None)
 
 
 def resident(what: str) -> float:
@@ -110,7 +98,7 @@ def _work(function: Callable, rank: int, number: int, store: str, args: argparse
 def peak(args: argparse.Namespace) -> float:
     """GiB that two steps of ``args.variant`` need above what the process had before there was a model."""
     before = resident('VmRSS')
-    step = Step(args, **VARIANTS[args.variant])
+    step = make_step(args, **VARIANTS[args.variant])
     step()
     step()
     if args.device == 'cuda':
@@ -122,10 +110,10 @@ def each_alone(args: argparse.Namespace) -> dict[str, float]:
     """Seconds of a step of each of ``args.variants`` in this process, in turns."""
     steps, losses = {}, {}
     for name in args.variants:
-        steps[name] = Step(args, **VARIANTS[name])
+        steps[name] = make_step(args, **VARIANTS[name])
         start = time.perf_counter()
         torch.manual_seed(1)
-        losses[name] = steps[name]()
+        losses[name] = steps[name]().item()
         if name == 'compiled':
             print(f'compiling took {time.perf_counter() - start:.0f} s')
     compare(losses)
@@ -136,7 +124,7 @@ def one_against_all(args: argparse.Namespace) -> dict[str, float]:
     """Seconds of a step of rank 0 alone, and of all ranks with DDP and FSDP, in turns."""
     device = torch.device(args.device)
     names = ('plain', 'DDP', 'FSDP')
-    steps = {name: Step(args, **VARIANTS[name]) for name in names if name != 'plain' or dist.get_rank() == 0}
+    steps = {name: make_step(args, **VARIANTS[name]) for name in names if name != 'plain' or dist.get_rank() == 0}
     seconds = {name: [] for name in names}
     losses = {}
     for repeat in range(args.repeats + 1):
@@ -144,8 +132,9 @@ def one_against_all(args: argparse.Namespace) -> dict[str, float]:
             dist.barrier()
             start = time.perf_counter()
             if name in steps:
-                losses.setdefault(name, steps[name]())
-            synchronise(device)
+                loss = steps[name]().item()
+                losses.setdefault(name, loss)
+            synchronize(device)
             if repeat:
                 seconds[name].append(time.perf_counter() - start)
     if dist.get_rank() == 0:

@@ -1,15 +1,52 @@
-"""What the benchmarks share: things run in turn in one process, and where they ran."""
+"""What the benchmarks share: a training step, things run in turn in one process, and where they ran."""
 
 import platform
 import resource
 import statistics
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import torch
+from torch import Tensor, nn
 
 
-def synchronise(device: torch.device) -> None:
+class TrainingStep:
+    """Forward, backward and AdamW, always on the same pairs.
+
+    Args:
+        model: A pair model, plain or distributed, on the device.
+        frames: Normalized pairs ``(N, 2, 3, H, W)``.
+        amp: Type of mixed precision, with a dynamic loss scale for float16; None for single precision.
+        fused: Whether AdamW is the fused one, as in our recipes, or torch's default.
+    """
+
+    def __init__(self, model: nn.Module, frames: Tensor, amp: torch.dtype | None = None, fused: bool = True) -> None:
+        self.model, self.frames, self.amp, self.device = model, frames, amp, frames.device
+        self.optimizer = torch.optim.AdamW(model.parameters(), 1e-4, (0.9, 0.95), weight_decay=0.05, fused=fused)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=amp == torch.float16)
+
+    def __call__(self) -> Tensor:
+        """Take the step; returns its loss, on the device."""
+        self.optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(self.device.type, self.amp) if self.amp else nullcontext():
+            loss = self.model(self.frames, mode='loss')['loss']
+        self.scaler.scale(loss).backward()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        return loss.detach()
+
+
+def peak_memory(step: Callable[[], object], device: torch.device) -> float:
+    """GiB on a GPU that a call needs above what is there before it, after one call that warms up."""
+    step()
+    torch.cuda.reset_peak_memory_stats(device)
+    before = torch.cuda.memory_allocated(device)
+    step()
+    return (torch.cuda.max_memory_allocated(device) - before) / 2**30
+
+
+def synchronize(device: torch.device) -> None:
     """Wait until a GPU has done what it was told."""
     if device.type == 'cuda':
         torch.cuda.synchronize(device)
@@ -28,10 +65,10 @@ def take_turns(
     seconds = {name: [] for name in candidates}
     for repeat in range(repeats + 1):
         for name, function in candidates.items():
-            synchronise(device)
+            synchronize(device)
             start = clock()
             function()
-            synchronise(device)
+            synchronize(device)
             if repeat:
                 seconds[name].append(clock() - start)
     return {name: statistics.median(values) for name, values in seconds.items()}

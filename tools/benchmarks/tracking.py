@@ -1,6 +1,6 @@
 """Time DropTrack against the same model run as its authors' code runs it, side by side in one process.
 
-That code, as shared notes describe it: the crop and its padding mask are cut in NumPy for every frame, the template is
+That code (jimmy-dq/DropTrack): the crop and its padding mask are cut in NumPy for every frame, the template is
 embedded for every frame, attention holds its matrix, candidate elimination sorts all scores, and tokens that were
 dropped are appended as zeros and put back in order by a scatter. Both have the same weights and frames and take turns;
 figures are medians. The boxes are compared before anything is printed.
@@ -137,7 +137,49 @@ def make_video(num_frames: int, height: int = 720, width: int = 1280) -> tuple[l
     return frames, [300.0, 200.0, 160.0, 160.0]
 
 
+def make_tracker(arch: str, template_size: int, search_size: int) -> DropTrack:
+    """A tracker in evaluation mode, with the same random weights each time."""
+    torch.manual_seed(0)
+    MMLogger.get_instance('benchmark', log_level='WARNING')  # or the initialization of each weight is printed
+    model = DropTrack(
+        dict(type='mmvidmae.OneStreamViT', arch=arch),
+        dict(type='mmvidmae.CenterHead'),
+        template_size=template_size,
+        search_size=search_size,
+    )
+    model.init_weights()
+    return model.eval()
+
+
+def track(model: DropTrack, frames: list[np.ndarray], box: list[float]) -> list[list[float]]:
+    """Boxes of all frames, as our tracker finds them."""
+    target = model.start(frames[0], box)
+    boxes = [target.box]
+    for frame in frames[1:]:
+        target, _ = model.step(frame, target)
+        boxes.append(target.box)
+    return boxes
+
+
 @torch.no_grad()
+def compare(model: DropTrack, num_frames: int, repeats: int, amp: bool) -> tuple[float, dict[str, float]]:
+    """Largest difference of the boxes in pixels, and seconds a frame of each way.
+
+    Raises:
+        SystemExit: If the boxes differ by more than rounding explains.
+    """
+    device = model.cells.device
+    frames, box = make_video(num_frames)
+    plain = PlainTracker(model)
+    ways = dict(plain=lambda: plain.track(frames, box), ours=lambda: track(model, frames, box))
+    with torch.autocast(device.type, enabled=amp):
+        difference = float(np.abs(np.subtract(ways['ours'](), ways['plain']())).max())
+        if difference > (5 if amp else 0.05):
+            sys.exit(f'boxes differ by {difference:.2g} px, the trackers disagree: figures would mean nothing')
+        seconds = take_turns(ways, repeats, device)
+    return difference, {name: value / (num_frames - 1) for name, value in seconds.items()}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--arch', default='base', help='ViT of the package (default: %(default)s)')
@@ -152,40 +194,14 @@ def main() -> None:
     if args.frames < 2:
         parser.error(f'--frames {args.frames}: expected at least 2')
     torch.set_num_threads(args.threads)
-    torch.manual_seed(0)
     device = torch.device(args.device)
-
-    MMLogger.get_instance('benchmark', log_level='WARNING')  # or each weight's initialisation is printed
-    model = DropTrack(
-        dict(type='mmvidmae.OneStreamViT', arch=args.arch),
-        dict(type='mmvidmae.CenterHead'),
-        template_size=args.template_size,
-        search_size=args.search_size,
-    )
-    model.init_weights()
-    model = model.to(device).eval()
-    frames, box = make_video(args.frames)
-    plain = PlainTracker(model)
-
-    def ours() -> list[list[float]]:
-        target = model.start(frames[0], box)
-        boxes = [target.box]
-        for frame in frames[1:]:
-            target, _ = model.step(frame, target)
-            boxes.append(target.box)
-        return boxes
-
-    with torch.autocast(device.type, enabled=args.amp):
-        difference = np.abs(np.subtract(ours(), plain.track(frames, box))).max()
-        print(f'ViT {args.arch}/16, template {args.template_size}, search {args.search_size}, 720p, {machine(device)}')
-        print(f'boxes differ by at most {difference:.2g} px')
-        if difference > (5 if args.amp else 0.05):
-            sys.exit('the trackers disagree: figures would mean nothing')
-        times = take_turns(dict(plain=lambda: plain.track(frames, box), ours=ours), args.repeats, device)
-    steps = args.frames - 1
-    for name, seconds in times.items():
-        print(f'{name:<8}{steps / seconds:8.2f} frames/s {1e3 * seconds / steps:8.1f} ms a frame')
-    print(f'{times["plain"] / times["ours"]:.2f} times as fast; {describe_memory(device)}')
+    model = make_tracker(args.arch, args.template_size, args.search_size).to(device)
+    print(f'ViT {args.arch}/16, template {args.template_size}, search {args.search_size}, 720p, {machine(device)}')
+    difference, seconds = compare(model, args.frames, args.repeats, args.amp)
+    print(f'boxes differ by at most {difference:.2g} px')
+    for name, value in seconds.items():
+        print(f'{name:<8}{1 / value:8.2f} frames/s {1e3 * value:8.1f} ms a frame')
+    print(f'{seconds["plain"] / seconds["ours"]:.2f} times as fast; {describe_memory(device)}')
 
 
 if __name__ == '__main__':

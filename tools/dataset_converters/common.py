@@ -13,13 +13,17 @@ from pathlib import Path
 from typing import IO, Protocol
 
 
-def add_job_arguments(parser: argparse.ArgumentParser, timeout: float) -> None:
-    """Adds ``--workers`` and ``--timeout``."""
+def add_job_arguments(parser: argparse.ArgumentParser, timeout: float | None = None) -> None:
+    """Adds ``--workers`` and, where jobs have one, ``--timeout``."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
     parser.add_argument('--workers', type=int, default=cores, help='clips at a time (default: %(default)s, the cores)')
-    parser.add_argument(
-        '--timeout', type=float, default=timeout, help='seconds after which a clip is given up (default: %(default)s)'
-    )
+    if timeout is not None:
+        parser.add_argument(
+            '--timeout',
+            type=float,
+            default=timeout,
+            help='seconds after which a clip is given up (default: %(default)s)',
+        )
 
 
 class Job(Protocol):

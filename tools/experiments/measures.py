@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmcv.transforms import BaseTransform
+from frozen_scores import propagation_scores
 from mmengine.config import Config
-from mmengine.evaluator import Evaluator
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from small_pretraining import configure
@@ -21,30 +20,15 @@ from starts import fine_tune
 from torch import Tensor
 
 from mmvidmae.apis import attention_accuracy, attention_mass, feature_accuracy, get_model, warp_frames
-from mmvidmae.datasets import DAVISDataset, pair_collate
+from mmvidmae.datasets import pair_collate
 from mmvidmae.datasets.samplers import Visit
 from mmvidmae.models import JointPairDecoder, PairMAE
 from mmvidmae.models.masking import mask_by_noise, seeded_uniform
-from mmvidmae.models.propagation import LabelPropagator, MaskLabels, propagate_features
-from mmvidmae.registry import DATASETS, TRANSFORMS
+from mmvidmae.registry import DATASETS
 from mmvidmae.visualization.loss_curve import read_losses
 
 CONDITIONS = ('true', 'foreign', 'identical', 'missing')
 """What stands in the place of the earlier frame."""
-
-PROTOCOLS = ('dino', 'cropmae')
-
-
-@TRANSFORMS.register_module()
-class FirstFrames(BaseTransform):
-    """Cuts a labelled video to its first frames, before they are loaded."""
-
-    def __init__(self, count: int) -> None:
-        self.count = count
-
-    def transform(self, results: dict) -> dict:
-        names = ('frame_paths', 'frame_names', 'gt_paths')
-        return results | {name: results[name][: self.count] for name in names}
 
 
 def run_config(out: str, method: str, changes: dict[str, Any], epochs: int, seed: int, saves: int = 4) -> Config:
@@ -179,37 +163,9 @@ def frozen(
     short_side: int,
     frames: int,
 ) -> dict[str, Any]:
-    """J&F of label propagation, on the first frames of all sequences of a folder, in each protocol."""
+    """:func:`propagation_scores` of a checkpoint's encoder, or of a random one."""
     backbone = load(out, method, changes, checkpoint, seed).backbone
-    propagators = {name: LabelPropagator(backbone, protocol=name) for name in PROTOCOLS}
-    names = sorted(path.name for path in Path(davis, 'JPEGImages/480p').iterdir() if path.is_dir())
-    pipeline = [
-        dict(type='mmvidmae.FirstFrames', count=frames),
-        dict(type='mmvidmae.LoadVideoFrames', short_side=short_side, divisor=backbone.patch_size),
-        dict(type='mmvidmae.PackLabelledVideo'),
-    ]
-    dataset = DAVISDataset(davis, sequences=names, pipeline=pipeline)
-    evaluators = {name: Evaluator(dict(type='mmvidmae.VideoSegmentationMetric')) for name in PROTOCOLS}
-    sequences = {name: {} for name in PROTOCOLS}
-    for index, video in enumerate(names):
-        item = dataset[index]
-        inputs, sample = item['inputs'], item['data_samples']
-        features = [x for frame in inputs.split(4) for x in propagators[PROTOCOLS[0]].extract_feat(frame)]
-        for name, propagator in propagators.items():
-            protocol = propagator.protocol
-            labels = MaskLabels(sample.given_masks, tuple(inputs.shape[-2:]), tuple(sample.out_shape), protocol)
-            masks = [labels.decode(frame, soft) for frame, soft in propagate_features(iter(features), labels, protocol)]
-            result = sample.clone()
-            result.set_field(torch.stack(masks).numpy(), 'pred_masks')
-            evaluators[name].process(data_samples=[result])
-            one = Evaluator(dict(type='mmvidmae.VideoSegmentationMetric'))
-            one.process(data_samples=[result])
-            sequences[name][video] = one.evaluate(1)['vos/J&F-Mean']
-    return {
-        name: {key.removeprefix('vos/'): float(value) for key, value in evaluator.evaluate(len(names)).items()}
-        | dict(sequences={video: float(value) for video, value in sequences[name].items()})
-        for name, evaluator in evaluators.items()
-    }
+    return propagation_scores(backbone, davis, short_side, frames)
 
 
 def track(

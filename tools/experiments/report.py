@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from frozen_scores import PROTOCOLS
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from measures import CONDITIONS, PROTOCOLS
+from measures import CONDITIONS
 from small_pretraining import METHODS
 
 from mmvidmae.utils.files import whole_file

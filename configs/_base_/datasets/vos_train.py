@@ -13,12 +13,13 @@ train_dataloader = dict(
             dict(
                 type='mmvidmae.MaskPairDataset',
                 videos=dict(type='mmvidmae.DAVISDataset', data_root='data/DAVIS', year='2017', split='train'),
+                max_gap=24,
                 repeat=5,
             ),
             dict(
                 type='mmvidmae.MaskPairDataset',
                 videos=dict(type='mmvidmae.YouTubeVOSDataset', data_root='data/YouTubeVOS', split='train'),
-                frame_step=5,  # every fifth frame has a mask
+                max_gap=4,  # in annotated frames, which are 5 frames of the video apart
             ),
         ],
     ),

@@ -1,13 +1,12 @@
-# DropSeg (DropMAE, section 4) with the numbers of its authors' training (dropmae.md F.3).
+# DropSeg (DropMAE, section 4) with the numbers of its authors' training (github.com/jimmy-dq/DropSeg at 7f5e082:
+# util/hyper_para.py, dataset/vos_dataset.py, train_dropseg.py).
 model = dict(
     type='mmvidmae.DropSeg',
     backbone=dict(
         arch='base',
         img_size=384,
         patch_size=16,
-        # A pre-training checkpoint of DropMAE, SiamMAE or MAE, or any ViT with mmpretrain's names. Set it:
-        # --cfg-options model.backbone.init_cfg.checkpoint=CHECKPOINT
-        init_cfg=dict(type='Pretrained', checkpoint='CHECKPOINT', prefix='backbone.'),
+        drop_path_rate=0.1,
     ),
     loss_decode=dict(top_share=0.15, start=20000, end=70000),
 )

@@ -18,9 +18,6 @@ model = dict(
         eliminate_at=(3, 6, 9),
         keep_rates=(0.7, 0.7, 0.7),
         drop_path_rate=0.1,
-        # A pre-training checkpoint of DropMAE, SiamMAE or MAE, or any ViT with mmpretrain's names. Set it:
-        # --cfg-options model.backbone.init_cfg.checkpoint=CHECKPOINT
-        init_cfg=dict(type='Pretrained', checkpoint='CHECKPOINT', prefix='backbone.'),
     ),
     head=dict(type='mmvidmae.CenterHead', channels=256),
     data_preprocessor=dict(type='mmvidmae.CropPreprocessor', bgr_to_rgb=True),

@@ -1,21 +1,21 @@
 from .atomic_checkpoint_hook import AtomicCheckpointHook
 from .candidate_elimination_hook import CandidateEliminationHook
-from .gap_curriculum_hook import GapCurriculumHook
 from .non_finite_loss_hook import NonFiniteLossHook
 from .propagation_eval_hook import PropagationEvalHook
 from .propagation_vis_hook import PropagationVisHook
 from .reconstruction_vis_hook import ReconstructionVisHook
 from .skipped_video_hook import SkippedVideoHook
 from .step_seed_hook import StepSeedHook
+from .whole_checkpoint_hook import WholeCheckpointHook
 
 __all__ = [
     'AtomicCheckpointHook',
     'CandidateEliminationHook',
-    'GapCurriculumHook',
     'NonFiniteLossHook',
     'PropagationEvalHook',
     'PropagationVisHook',
     'ReconstructionVisHook',
     'SkippedVideoHook',
     'StepSeedHook',
+    'WholeCheckpointHook',
 ]

@@ -8,9 +8,20 @@ from mmpretrain.models.backbones import VisionTransformer
 from mmpretrain.models.utils import resize_pos_embed
 from torch import Tensor, nn
 
+from mmvidmae.compat.mmseg_layer_decay import know_frame_identities
 from mmvidmae.registry import MODELS
 
-from ..layers import build_2d_sincos_pos_embed, call_block, init_mae_weights, interpolate_pos_embed_dino
+from ..layers import (
+    build_2d_sincos_pos_embed,
+    call_block,
+    init_mae_weights,
+    interpolate_pos_embed_dino,
+    require,
+    require_divisible,
+    require_share,
+    require_size,
+    require_whole,
+)
 from ..masking import TokenMask
 
 
@@ -45,8 +56,17 @@ class PairMAEViT(VisionTransformer):
         pos_interp: How the position embedding is interpolated for other input sizes: ``'size'``, as in mmpretrain, or
             ``'dino'``, with the shifted scale of DINO's code (:func:`interpolate_pos_embed_dino`).
         with_cp: Gradient checkpointing: keep only the inputs of layers, and compute them again in the backward pass.
+        frozen_stages: Freeze the stem and this many layers: no gradients, and evaluation mode whatever the model's is.
+            With all layers frozen, so are the last norms. 0 and -1 freeze nothing.
+        out_indices: Layers whose outputs single frames give, negative ones from the end.
         **kwargs: Further arguments of mmpretrain's ``VisionTransformer``.
+
+    Raises:
+        ValueError: If an argument is out of range.
     """
+
+    stem = ('patch_embed', 'pre_norm', 'cls_token', 'pos_embed', 'frame_embed')
+    """What lies below the first layer: frozen first, and layer 0 for layer-wise learning-rate decay."""
 
     arch_zoo = {
         'tiny': _arch(192, 12, 3),
@@ -67,13 +87,31 @@ class PairMAEViT(VisionTransformer):
         out_type: str = 'featmap',
         pos_interp: str = 'size',
         with_cp: bool = False,
+        frozen_stages: int = -1,
+        out_indices: int | Sequence[int] = -1,
         **kwargs,
     ) -> None:
-        if pos_interp not in ('size', 'dino'):
-            raise ValueError(f"pos_interp must be 'size' or 'dino', got {pos_interp!r}")
-        if coupling not in ('joint', 'siamese'):
-            raise ValueError(f"coupling must be 'joint' or 'siamese', got {coupling!r}")
-        super().__init__(arch, img_size, patch_size, with_cls_token=with_cls_token, out_type=out_type, **kwargs)
+        require(pos_interp in ('size', 'dino'), self, 'pos_interp', pos_interp, "'size' or 'dino'")
+        require(coupling in ('joint', 'siamese'), self, 'coupling', coupling, "'joint' or 'siamese'")
+        require_whole(self, patch_size=patch_size, in_channels=kwargs.get('in_channels', 3))
+        require_size(self, patch_size, img_size=img_size)
+        require_share(self, **{name: kwargs[name] for name in ('drop_rate', 'drop_path_rate') if name in kwargs})
+        arch = self._check_arch(arch)
+        depth = arch['num_layers']
+        known = frozen_stages in range(-1, depth + 1)
+        require(known, self, 'frozen_stages', frozen_stages, f'a number of the {depth} layers, or -1')
+        out_indices = [out_indices] if isinstance(out_indices, int) else list(out_indices)
+        known = len(out_indices) > 0 and all(index in range(-depth, depth) for index in out_indices)
+        require(known, self, 'out_indices', out_indices, f'one or more layers from {-depth} to {depth - 1}')
+        super().__init__(
+            arch,
+            img_size,
+            patch_size,
+            out_indices=out_indices,
+            with_cls_token=with_cls_token,
+            out_type=out_type,
+            **kwargs,
+        )
         self.patch_size = patch_size
         self.coupling = coupling
         self.pos_interp = pos_interp
@@ -84,9 +122,35 @@ class PairMAEViT(VisionTransformer):
         pos_embed = build_2d_sincos_pos_embed(self.patch_resolution, self.embed_dims, with_cls_token)
         self.pos_embed = nn.Parameter(pos_embed, requires_grad=False)
         self.frame_embed = nn.Parameter(torch.randn(1, 2, 1, self.embed_dims)) if frame_embed else None
+        self.frozen_stages = frozen_stages
+        self._freeze_stages()
+        know_frame_identities()
+
+    def _check_arch(self, arch: str | dict) -> dict:
+        """Sizes of an architecture, given by its name or as they are."""
+        if isinstance(arch, str):
+            require(arch.lower() in self.arch_zoo, self, 'arch', arch, f'one of {", ".join(self.arch_zoo)}, or a dict')
+            return self.arch_zoo[arch.lower()]
+        names = ('embed_dims', 'num_layers', 'num_heads', 'feedforward_channels')
+        require(set(arch) >= set(names), self, 'arch', arch, f'a name, or a dict with {", ".join(names)}')
+        require_whole(self, **{name: arch[name] for name in names})
+        dims, heads = arch['embed_dims'], arch['num_heads']
+        require_divisible(self, heads, 'num_heads', embed_dims=dims)
+        require(dims % 4 == 0, self, 'embed_dims', dims, 'divisible by 4, for the sine-cosine position embedding')
+        return arch
+
+    def _freeze_stages(self) -> None:
+        """Freeze what ``frozen_stages`` says: parameters and mode. To be called again by constructors that add to the
+        stem."""
+        if self.frozen_stages < 1:
+            return
+        super()._freeze_stages()
+        for name, parameter in self.named_parameters():
+            if name.partition('.')[0] in self.stem:
+                parameter.requires_grad = False
 
     def init_weights(self) -> None:
-        """Initialise as MAE does, or load ``init_cfg``; the position embedding is made in the constructor."""
+        """Initialize as MAE does, or load ``init_cfg``; the position embedding is made in the constructor."""
         super(VisionTransformer, self).init_weights()  # mmpretrain's own would overwrite the position embedding
         if isinstance(self.init_cfg, dict) and self.init_cfg['type'] == 'Pretrained':
             return
@@ -105,8 +169,9 @@ class PairMAEViT(VisionTransformer):
 
         Returns:
             For single frames the features of each layer in ``out_indices``, in the form of ``out_type``. For pairs the
-            latents ``(N, K, D)`` of the visible tokens of each mask (of each frame without masks), class token first
-            where there is one.
+            latents ``(N, K, D)`` of the visible tokens of each mask, class token first where there is one. Without
+            masks those of each frame, ``(N, L, D)``: a siamese encoder has the class token of each frame in front of
+            it, a joint one its only class token in front of the first.
 
         Raises:
             ValueError: If the input size is not divisible by the patch size, or a siamese encoder gets a joint mask.
@@ -117,12 +182,14 @@ class PairMAEViT(VisionTransformer):
             return tuple(self._format_output(output, grid) for output in outputs)
 
         tokens, _ = self.embed(x)
-        if masks is None:
-            groups = tokens.unbind(1)
+        if masks is None and self.coupling == 'joint':
+            sequence = self.with_cls(tokens.flatten(1, 2))
+            groups = sequence.split([sequence.shape[1] - tokens.shape[2], tokens.shape[2]], dim=1)
+        elif masks is None:
+            groups = [self.with_cls(frame) for frame in tokens.unbind(1)]
         else:
-            grouped = tokens.reshape(len(x), len(masks), -1, self.embed_dims)
-            groups = [mask.visible(group) for mask, group in zip(masks, grouped.unbind(1))]
-        groups = [self.with_cls(group) for group in groups]
+            grouped = tokens.reshape(x.shape[0], len(masks), -1, self.embed_dims)
+            groups = [self.with_cls(mask.visible(group)) for mask, group in zip(masks, grouped.unbind(1))]
         last = [self.num_layers - 1]
         if self.coupling == 'siamese':
             if len(groups) != 2:
@@ -160,7 +227,7 @@ class PairMAEViT(VisionTransformer):
         if self.cls_token is None:
             return tokens
         cls_token = self.cls_token + self.pos_embed[:, :1]
-        return torch.cat((cls_token.expand(len(tokens), -1, -1), tokens), dim=1)
+        return torch.cat((cls_token.expand(tokens.shape[0], -1, -1), tokens), dim=1)
 
     def encode(self, x: Tensor, out_indices: Sequence[int]) -> list[Tensor]:
         """Run tokens ``(N, K, D)`` through the layers; returns the outputs of those in ``out_indices``, the last one
@@ -176,12 +243,14 @@ class PairMAEViT(VisionTransformer):
         return outputs
 
     def train(self, mode: bool = True) -> 'PairMAEViT':
-        """Set the mode; returns the module as PyTorch's modules do (mmpretrain's backbones return None)."""
+        """Set the mode, but for what is frozen; returns the module as PyTorch's modules do (mmpretrain's backbones
+        return None)."""
         super().train(mode)
+        self._freeze_stages()
         return self
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
-        """Depth of a parameter for layer-wise learning-rate decay; the identity embeddings belong to the stem."""
-        if param_name == f'{prefix}frame_embed':
-            param_name = f'{prefix}pos_embed'
+        """Depth of a parameter for layer-wise learning-rate decay, and how many there are."""
+        if param_name.startswith(prefix) and param_name.removeprefix(prefix).partition('.')[0] in self.stem:
+            return 0, self.num_layers + 2
         return super().get_layer_depth(param_name, prefix)

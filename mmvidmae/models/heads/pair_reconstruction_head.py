@@ -5,6 +5,8 @@ from torch import Tensor
 
 from mmvidmae.registry import MODELS
 
+from ..layers import require_whole
+
 EPS = 1e-6
 
 
@@ -30,6 +32,7 @@ class PairReconstructionHead(BaseModule):
         loss: dict = dict(type='mmpretrain.PixelReconstructionLoss', criterion='L2'),  # noqa: B006 (only read)
     ) -> None:
         super().__init__()
+        require_whole(self, patch_size=patch_size)
         self.patch_size = patch_size
         self.norm_pix = norm_pix
         self.loss_module = MODELS.build(loss)

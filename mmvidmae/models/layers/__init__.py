@@ -1,3 +1,4 @@
+from .arguments import require, require_divisible, require_share, require_size, require_whole
 from .attention_weights import attention_weights
 from .blocks import CrossAttention, CrossBlock, SpatialDropBlock
 from .initialization import init_mae_weights
@@ -16,6 +17,11 @@ __all__ = [
     'init_mae_weights',
     'interpolate_pos_embed_dino',
     'num_spatial_drops',
+    'require',
+    'require_divisible',
+    'require_share',
+    'require_size',
+    'require_whole',
     'sample_spatial_drops',
     'spatial_drop_weights',
     'square_grid',

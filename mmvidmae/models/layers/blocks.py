@@ -1,5 +1,6 @@
 """Transformer blocks of the decoders."""
 
+import math
 from collections.abc import Sequence
 
 import torch.nn.functional as F
@@ -9,6 +10,7 @@ from mmpretrain.models.backbones.vision_transformer import TransformerEncoderLay
 from mmpretrain.models.utils import MultiheadAttention, build_norm_layer
 from torch import Tensor, nn
 
+from .arguments import require, require_share, require_whole
 from .spatial_dropout import SpatialDropAttention
 
 LN = dict(type='LN', eps=1e-6)
@@ -50,10 +52,21 @@ class CrossAttention(BaseModule):
         num_heads: Attention heads.
         attn_drop: Dropout of attention weights.
         proj_drop: Dropout of the output.
+        packed_init: Whether the weights of query, key and value start as one xavier-uniform ``(3 D, D)`` matrix does,
+            as those of ``torch.nn.MultiheadAttention``: within ``sqrt(6 / (4 D))``. Otherwise each projection is a
+            matrix of its own: within ``sqrt(6 / (2 D))`` (query) and ``sqrt(6 / (3 D))`` (key and value together).
     """
 
-    def __init__(self, embed_dims: int, num_heads: int, attn_drop: float = 0.0, proj_drop: float = 0.0) -> None:
+    def __init__(
+        self,
+        embed_dims: int,
+        num_heads: int,
+        attn_drop: float = 0.0,
+        proj_drop: float = 0.0,
+        packed_init: bool = False,
+    ) -> None:
         super().__init__()
+        self.packed_init = packed_init
         self.num_heads = num_heads
         self.attn_drop = attn_drop
         self.q = nn.Linear(embed_dims, embed_dims)
@@ -61,12 +74,25 @@ class CrossAttention(BaseModule):
         self.proj = nn.Linear(embed_dims, embed_dims)
         self.proj_drop = nn.Dropout(proj_drop)
 
+    def init_packed(self) -> None:
+        """With ``packed_init`` draw the weights of query, key and value anew, all within the same bound."""
+        if self.packed_init:
+            bound = math.sqrt(6 / (4 * self.q.in_features))
+            for projection in (self.q, self.kv):
+                nn.init.uniform_(projection.weight, -bound, bound)
+
     def forward(self, x: Tensor, memory: Tensor) -> Tensor:
         """Attend from ``x (N, Q, D)`` to ``memory (N, M, D)``; returns ``(N, Q, D)``."""
         q = self.q(x).unflatten(2, (self.num_heads, -1)).transpose(1, 2)
         k, v = self.kv(memory).unflatten(2, (2, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
         x = F.scaled_dot_product_attention(q, k, v, dropout_p=self.attn_drop if self.training else 0.0)
         return self.proj_drop(self.proj(x.transpose(1, 2).flatten(2)))
+
+
+def check_order(part: object, order: Sequence[str]) -> None:
+    """Refuse an order of steps that names unknown ones, or one twice."""
+    right = {*order} <= {'cross', 'self', 'ffn'} and len({*order}) == len(order)
+    require(right, part, 'order', order, "some of 'cross', 'self' and 'ffn', each once")
 
 
 class CrossBlock(BaseModule):
@@ -81,6 +107,10 @@ class CrossBlock(BaseModule):
         norm_first: Pre-norm (each step normalises its input, and cross-attention its memory too) or post-norm (each sum
             is normalised).
         dropout: Dropout rate of attention weights, step outputs and the hidden feed-forward layer.
+        packed_init: See :class:`CrossAttention`.
+
+    Raises:
+        ValueError: If a value is out of range.
     """
 
     def __init__(
@@ -91,14 +121,18 @@ class CrossBlock(BaseModule):
         order: Sequence[str] = ('cross', 'self', 'ffn'),
         norm_first: bool = True,
         dropout: float = 0.0,
+        packed_init: bool = False,
     ) -> None:
         super().__init__()
+        require_whole(self, feedforward_channels=feedforward_channels)
+        require_share(self, dropout=dropout)
+        check_order(self, order)
         self.order = tuple(order)
         self.norm_first = norm_first
         if 'cross' in self.order:
             self.ln_cross = build_norm_layer(LN, embed_dims)
             self.ln_memory = build_norm_layer(LN, embed_dims) if norm_first else nn.Identity()
-            self.cross_attn = CrossAttention(embed_dims, num_heads, attn_drop=dropout, proj_drop=dropout)
+            self.cross_attn = CrossAttention(embed_dims, num_heads, dropout, dropout, packed_init)
         if 'self' in self.order:
             self.ln_self = build_norm_layer(LN, embed_dims)
             self.self_attn = MultiheadAttention(embed_dims, num_heads, attn_drop=dropout, proj_drop=dropout)

@@ -52,11 +52,11 @@ def interpolate_pos_embed_dino(pos_embed: Tensor, grid: tuple[int, int], new_gri
     Returns:
         ``(1, new rows * new columns, D)``.
 
-    Source: ``interpolate_pos_encoding`` of DINO (siammae.md C.2).
+    Source: ``interpolate_pos_encoding`` of DINO.
     """
     if tuple(grid) == tuple(new_grid):
         return pos_embed
-    scale = [(new + 0.1) / old for new, old in zip(new_grid, grid)]
+    scale = [float((new + 0.1) / old) for new, old in zip(new_grid, grid)]
     maps = pos_embed.mT.unflatten(2, tuple(grid))
     return F.interpolate(maps, scale_factor=scale, mode='bicubic').flatten(2).mT
 

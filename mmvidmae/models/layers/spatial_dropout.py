@@ -13,6 +13,8 @@ import torch.nn.functional as F
 from mmpretrain.models.utils import MultiheadAttention
 from torch import Tensor
 
+from .arguments import require_share
+
 EPS = 1e-6
 
 
@@ -89,8 +91,7 @@ class SpatialDropAttention(MultiheadAttention):
 
     def __init__(self, *args, spatial_drop: float = 0.0, share_heads: bool = False, **kwargs) -> None:
         super().__init__(*args, **kwargs)
-        if not 0 <= spatial_drop <= 1:
-            raise ValueError(f'spatial_drop is a share in [0, 1], got {spatial_drop}')
+        require_share(self, one=True, spatial_drop=spatial_drop)
         self.spatial_drop = spatial_drop
         self.share_heads = share_heads
 

@@ -15,6 +15,8 @@ from torch import Tensor
 
 from mmvidmae.registry import MODELS
 
+from ..layers.arguments import require, require_share
+
 
 class TokenMask(NamedTuple):
     """The hidden and visible tokens of one group of ``S`` tokens, in N samples.
@@ -78,6 +80,11 @@ class PairMasking(BaseModule):
 
     num_groups = 2
 
+    @property
+    def hides(self) -> tuple[bool, bool]:
+        """Whether tokens of frame 0 and of frame 1 are hidden."""
+        return True, True
+
     @abstractmethod
     def forward(self, noise: Tensor, grid: tuple[int, int]) -> tuple[TokenMask, ...]:
         """Choose the hidden tokens.
@@ -98,14 +105,19 @@ class JointRandomMasking(PairMasking):
     The number of visible tokens is fixed for the pair and varies between its frames.
 
     Args:
-        mask_ratio: Share of hidden tokens.
+        mask_ratio: Share of hidden tokens, in [0, 1).
     """
 
     num_groups = 1
 
     def __init__(self, mask_ratio: float = 0.75) -> None:
         super().__init__()
+        require_share(self, mask_ratio=mask_ratio)
         self.mask_ratio = mask_ratio
+
+    @property
+    def hides(self) -> tuple[bool, bool]:
+        return (self.mask_ratio > 0,) * 2
 
     def forward(self, noise: Tensor, grid: tuple[int, int]) -> tuple[TokenMask, ...]:
         return (mask_by_noise(noise, count_visible(noise.shape[1], self.mask_ratio)),)
@@ -117,14 +129,20 @@ class AsymmetricMasking(PairMasking):
     hidden).
 
     Args:
-        mask_ratio: Shares of hidden tokens of frame 0 and frame 1.
+        mask_ratio: Shares of hidden tokens of frame 0 and frame 1, in [0, 1).
     """
 
     def __init__(self, mask_ratio: Sequence[float] = (0.0, 0.95)) -> None:
         super().__init__()
+        right = isinstance(mask_ratio, Sequence) and len(mask_ratio) == 2
+        require(right, self, 'mask_ratio', mask_ratio, 'one share for each of the two frames')
+        for ratio in mask_ratio:
+            require_share(self, mask_ratio=ratio)
         self.mask_ratio = tuple(mask_ratio)
-        if len(self.mask_ratio) != 2:
-            raise ValueError(f'mask_ratio needs one share for each of the two frames, got {mask_ratio}')
+
+    @property
+    def hides(self) -> tuple[bool, bool]:
+        return tuple(ratio > 0 for ratio in self.mask_ratio)
 
     def forward(self, noise: Tensor, grid: tuple[int, int]) -> tuple[TokenMask, ...]:
         frames = zip(noise.chunk(2, dim=1), self.mask_ratio)
@@ -136,7 +154,7 @@ class PerFrameRandomMasking(AsymmetricMasking):
     """Random masking with the same ratio in each frame, so that both have equally many visible tokens.
 
     Args:
-        mask_ratio: Share of hidden tokens of each frame.
+        mask_ratio: Share of hidden tokens of each frame, in [0, 1).
     """
 
     def __init__(self, mask_ratio: float = 0.75) -> None:
@@ -158,8 +176,12 @@ class GridMasking(PairMasking):
     def __init__(self, stride: int | Sequence[int] = (1, 2)) -> None:
         super().__init__()
         self.stride = (stride, stride) if isinstance(stride, int) else tuple(stride)
-        if len(self.stride) != 2 or min(self.stride) < 1:
-            raise ValueError(f'stride needs a positive number, or one for each of the two frames, got {stride}')
+        right = len(self.stride) == 2 and all(isinstance(number, int) and number > 0 for number in self.stride)
+        require(right, self, 'stride', stride, 'a positive whole number, or one for each of the two frames')
+
+    @property
+    def hides(self) -> tuple[bool, bool]:
+        return tuple(number > 1 for number in self.stride)
 
     def forward(self, noise: Tensor, grid: tuple[int, int]) -> tuple[TokenMask, ...]:
         return tuple(self._mask_frame(part, grid, stride) for part, stride in zip(noise.chunk(2, dim=1), self.stride))

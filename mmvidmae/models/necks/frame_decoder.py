@@ -9,7 +9,7 @@ from mmvidmae.registry import MODELS
 
 from ..layers import CrossBlock, call_block
 from ..masking import TokenMask
-from .pair_decoders import PairDecoder
+from .pair_decoders import PairDecoder, check_decoder
 
 
 @MODELS.register_module()
@@ -30,8 +30,6 @@ class FrameDecoder(PairDecoder):
         with_cp: Gradient checkpointing: keep only the inputs of blocks, and compute them again in the backward pass.
     """
 
-    num_groups = (2,)
-
     def __init__(
         self,
         embed_dims: int = 768,
@@ -44,6 +42,7 @@ class FrameDecoder(PairDecoder):
         mlp_ratio: float = 4.0,
         with_cp: bool = False,
     ) -> None:
+        check_decoder(self, decoder_dims, depth, num_heads, mlp_ratio)
         hidden = int(mlp_ratio * decoder_dims)
         blocks = [CrossBlock(decoder_dims, num_heads, hidden, order=('self', 'ffn')) for _ in range(depth)]
         super().__init__(embed_dims, grid, patch_size, with_cls_token, decoder_dims, blocks, with_cp)

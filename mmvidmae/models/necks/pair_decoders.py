@@ -9,8 +9,18 @@ from torch import Tensor, nn
 
 from mmvidmae.registry import MODELS
 
-from ..layers import CrossBlock, SpatialDropBlock, build_2d_sincos_pos_embed, call_block, init_mae_weights
-from ..layers.blocks import LN
+from ..layers import (
+    CrossAttention,
+    CrossBlock,
+    SpatialDropBlock,
+    build_2d_sincos_pos_embed,
+    call_block,
+    init_mae_weights,
+    require,
+    require_divisible,
+    require_whole,
+)
+from ..layers.blocks import LN, check_order
 from ..masking import TokenMask
 
 
@@ -25,7 +35,14 @@ class PairDecoder(BaseModule):
         decoder_dims: Decoder width.
         blocks: The transformer blocks.
         with_cp: Gradient checkpointing: keep only the inputs of blocks, and compute them again in the backward pass.
+
+    Attributes:
+        num_groups: Numbers of masks of a pair that the decoder can work with.
+        predicts: The frames that it predicts.
     """
+
+    num_groups = (2,)
+    predicts = (0, 1)
 
     def __init__(
         self,
@@ -38,6 +55,8 @@ class PairDecoder(BaseModule):
         with_cp: bool = False,
     ) -> None:
         super().__init__()
+        require_whole(self, embed_dims=embed_dims, patch_size=patch_size)
+        require(decoder_dims % 4 == 0, self, 'decoder_dims', decoder_dims, 'divisible by 4, for sines and cosines')
         self.grid = tuple(grid)
         self.with_cp = with_cp
         self.num_extra_tokens = int(with_cls_token)
@@ -50,9 +69,12 @@ class PairDecoder(BaseModule):
         self.decoder_pred = nn.Linear(decoder_dims, 3 * patch_size**2)
 
     def init_weights(self) -> None:
-        """Initialise as MAE does."""
+        """Initialize as MAE does."""
         super().init_weights()
         init_mae_weights(self)
+        for module in self.modules():
+            if isinstance(module, CrossAttention):
+                module.init_packed()
         nn.init.normal_(self.mask_token, std=0.02)
 
     def pos_embed(self, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
@@ -67,6 +89,13 @@ class PairDecoder(BaseModule):
         cls_pos, patch_pos = pos_embed
         restored = mask.restore(visible[:, extra:], self.mask_token)
         return torch.cat((visible[:, :extra] + cls_pos, restored + patch_pos), dim=1)
+
+
+def check_decoder(part: PairDecoder, decoder_dims: int, depth: int, num_heads: int, mlp_ratio: float = 1) -> None:
+    """Check the sizes that all decoders have, before their blocks are made."""
+    require_whole(part, decoder_dims=decoder_dims, depth=depth, num_heads=num_heads)
+    require_divisible(part, num_heads, 'num_heads', decoder_dims=decoder_dims)
+    require(mlp_ratio * decoder_dims >= 1, part, 'mlp_ratio', mlp_ratio, 'a positive number')
 
 
 @MODELS.register_module()
@@ -109,6 +138,7 @@ class JointPairDecoder(PairDecoder):
         frame_embed: bool = True,
         with_cp: bool = False,
     ) -> None:
+        check_decoder(self, decoder_dims, depth, num_heads, mlp_ratio)
         hidden = int(mlp_ratio * decoder_dims)
         blocks = [SpatialDropBlock(decoder_dims, num_heads, hidden, spatial_drop, share_heads) for _ in range(depth)]
         super().__init__(embed_dims, grid, patch_size, with_cls_token, decoder_dims, blocks, with_cp)
@@ -173,9 +203,15 @@ class CrossPairDecoder(PairDecoder):
         order: Order of the steps in a block.
         memory_pos_embed: Whether the memory gets position embeddings.
         dropout: Dropout rate in the blocks.
+        packed_init: Whether query, key and value projections of the cross-attention are drawn as one matrix; see
+            :class:`CrossAttention`. The decoders that the paper's rests on do not, CropMAE's does.
+
+    Raises:
+        TypeError: If an option does not exist.
+        ValueError: If a value is out of range.
     """
 
-    num_groups = (2,)
+    predicts = (1,)
     presets = {
         'paper': dict(
             decoder_dims=512,
@@ -185,6 +221,7 @@ class CrossPairDecoder(PairDecoder):
             order=('cross', 'self', 'ffn'),
             memory_pos_embed=True,
             dropout=0.0,
+            packed_init=False,
         ),
         'cropmae': dict(
             decoder_dims=256,
@@ -195,6 +232,7 @@ class CrossPairDecoder(PairDecoder):
             order=('cross', 'ffn', 'self'),
             memory_pos_embed=False,
             dropout=0.1,
+            packed_init=True,
         ),
     }
     variants = {'cross-self': {'cross', 'self', 'ffn'}, 'cross': {'cross', 'ffn'}, 'joint': {'self', 'ffn'}}
@@ -210,17 +248,18 @@ class CrossPairDecoder(PairDecoder):
         with_cp: bool = False,
         **overrides,
     ) -> None:
-        if preset not in self.presets:
-            raise ValueError(f'preset must be one of {", ".join(self.presets)}, got {preset!r}')
-        if variant not in self.variants:
-            raise ValueError(f'variant must be one of {", ".join(self.variants)}, got {variant!r}')
+        require(preset in self.presets, self, 'preset', preset, f'one of {", ".join(self.presets)}')
+        require(variant in self.variants, self, 'variant', variant, f'one of {", ".join(self.variants)}')
         options = {'feedforward_channels': None, **self.presets[preset]}
         if unknown := overrides.keys() - options.keys():
             raise TypeError(f'CrossPairDecoder has no option {", ".join(sorted(unknown))}; it has {", ".join(options)}')
         options.update(overrides)
         dims, depth = options.pop('decoder_dims'), options.pop('depth')
         memory_pos_embed = options.pop('memory_pos_embed')
-        options['feedforward_channels'] = options['feedforward_channels'] or 4 * dims
+        check_decoder(self, dims, depth, options['num_heads'])
+        check_order(self, options['order'])
+        if options['feedforward_channels'] is None:
+            options['feedforward_channels'] = 4 * dims
         options['order'] = [step for step in options['order'] if step in self.variants[variant]]
         blocks = [CrossBlock(dims, **options) for _ in range(depth)]
         super().__init__(embed_dims, grid, patch_size, with_cls_token, dims, blocks, with_cp)
@@ -243,8 +282,8 @@ class CrossPairDecoder(PairDecoder):
         memory, x = (self.decoder_embed(latent) for latent in latents)
         x = self.all_tokens(x, masks[1], (cls_pos, patch_pos))
         if self.memory_pos_embed:
-            visible_pos = masks[0].visible(patch_pos.expand(len(memory), -1, -1))
-            memory = memory + torch.cat((cls_pos.expand(len(memory), -1, -1), visible_pos), dim=1)
+            visible_pos = masks[0].visible(patch_pos.expand(memory.shape[0], -1, -1))
+            memory = memory + torch.cat((cls_pos.expand(memory.shape[0], -1, -1), visible_pos), dim=1)
         num_queries = x.shape[1]
         if self.variant == 'joint':
             x, memory = torch.cat((memory, x), dim=1), None

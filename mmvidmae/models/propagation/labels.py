@@ -99,7 +99,7 @@ class PoseLabels:
         image_size: ``(H, W)`` of the image in pixels.
         protocol: Options.
 
-    Source: CRW's JHMDB protocol (siammae.md C.6).
+    Source: CRW's JHMDB protocol.
     """
 
     field = 'pred_joints'

@@ -30,7 +30,7 @@ class PropagationProtocol:
             them is.
         pose_topk: How many of the strongest cells of a joint's map give its position.
 
-    Source: siammae.md C.1 and C.2.
+    Source: DINO's ``eval_video_segmentation.py`` and CRW's ``test.py`` with CropMAE's fork of it.
     """
 
     topk: int

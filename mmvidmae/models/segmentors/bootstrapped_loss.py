@@ -15,14 +15,15 @@ class BootstrappedCrossEntropy(nn.Module):
         start: Iteration up to which all pixels count.
         end: Iteration from which ``top_share`` of them count; linear in between.
 
-    Source: STCN's and DropSeg's ``BootstrappedCE`` (dropmae.md F.3).
+    Source: ``BootstrappedCE`` of ``jimmy-dq/DropSeg@7f5e082:model/losses.py:26-46``, which is STCN's.
     """
 
     def __init__(self, top_share: float = 0.15, start: int = 20000, end: int = 70000) -> None:
         super().__init__()
         if not 0 < top_share <= 1 or not 0 <= start < end:
             raise ValueError(
-                f'expected 0 < top_share <= 1 and 0 <= start < end, got top_share={top_share}, start={start}, end={end}'
+                'BootstrappedCrossEntropy: expected 0 < top_share <= 1 and 0 <= start < end, got '
+                f'top_share={top_share}, start={start}, end={end}'
             )
         self.top_share = top_share
         self.start = start

@@ -42,7 +42,8 @@ class DropSeg(BaseModel):
         init_cfg: As in MMEngine.
 
     Raises:
-        ValueError: If ``memory_every`` is below 1 or ``memory_frames`` below 2.
+        ValueError: If ``memory_every`` is below 1 or ``memory_frames`` below 2, or the channels of neck and decode head
+            differ.
     """
 
     recipe = dict(
@@ -80,6 +81,11 @@ class DropSeg(BaseModel):
         self.neck = MODELS.build({**shared, **recipe['neck'], **(neck or {})})
         shared['patch_size'] = self.backbone.patch_size
         self.decode_head = MODELS.build({**shared, **recipe['decode_head'], **(decode_head or {})})
+        widths = [getattr(part, 'channels', None) for part in (self.neck, self.decode_head)]
+        if None not in widths and widths[0] != widths[1]:
+            raise ValueError(
+                f'DropSeg: neck.channels and decode_head.channels must be the same, got {widths[0]} and {widths[1]}'
+            )
         self.loss_decode = MODELS.build({**recipe['loss_decode'], **(loss_decode or {})})
 
     def object_prob(self, memory: Tensor, query: Tensor, grid: tuple[int, int]) -> Tensor:

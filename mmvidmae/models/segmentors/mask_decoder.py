@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from mmvidmae.registry import MODELS
 
+from ..layers import require, require_whole
+
 
 @MODELS.register_module()
 class DeconvPyramid(BaseModule):
@@ -22,6 +24,8 @@ class DeconvPyramid(BaseModule):
 
     def __init__(self, in_channels: int, channels: Sequence[int] = (512, 256), init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
+        _check_channels(self, in_channels, channels)
+        self.channels = tuple(channels)
         self.up2 = nn.ConvTranspose2d(in_channels, channels[0], 2, 2)
         self.up4 = nn.Sequential(
             nn.ConvTranspose2d(in_channels, in_channels, 2, 2),
@@ -54,6 +58,9 @@ class MaskDecoder(BaseModule):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
+        _check_channels(self, in_channels, channels)
+        self.channels = tuple(channels)
+        require_whole(self, patch_size=patch_size)
         self.patch_size = patch_size
         fine, finest = channels
         self.compress = _ResidualBlock(in_channels, fine)
@@ -83,6 +90,12 @@ class _ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.shortcut(x) + self.conv2(F.relu(self.conv1(F.relu(x))))
+
+
+def _check_channels(part: nn.Module, in_channels: int, channels: Sequence[int]) -> None:
+    require_whole(part, in_channels=in_channels)
+    right = len(channels) == 2 and all(isinstance(width, int) and width > 0 for width in channels)
+    require(right, part, 'channels', channels, 'two positive whole numbers')
 
 
 def _enlarge(x: Tensor, factor: float) -> Tensor:

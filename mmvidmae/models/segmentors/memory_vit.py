@@ -21,7 +21,8 @@ class MemoryMAEViT(PairMAEViT):
     It loads checkpoints of itself, and any plain or pair encoder with mmpretrain's names (DropMAE, SiamMAE, MAE, a ViT
     classifier): a class token is then left behind, frame identities that the checkpoint does not have start at zero,
     and the mask embedding keeps its initial values. The position embedding is interpolated (bicubic) to ``img_size``
-    when it is loaded, and from there to frames of other sizes, as the authors do.
+    when it is loaded, and from there to frames of other sizes, as the authors do. ``frozen_stages`` leaves the mask
+    embedding free, which no pre-training has.
 
     Args:
         arch: As in :class:`PairMAEViT`.
@@ -60,7 +61,7 @@ class MemoryMAEViT(PairMAEViT):
         *layers, last = self.layers
         for layer in layers:
             tokens = call_block(layer, tokens, with_cp=self.with_cp)
-        return self.ln1(search_layer(last, tokens, memory.shape[1]))
+        return self.ln1(call_block(search_layer, last, tokens, memory.shape[1], with_cp=self.with_cp))
 
     def _prepare_pos_embed(self, state_dict: dict[str, Tensor], prefix: str, *args, **kwargs) -> None:
         """Before loading (hook of mmpretrain's VisionTransformer): make an encoder's parameters those of this one.

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mmvidmae.registry import MODELS
 
-from ..masking import seeded_uniform
+from ..masking import mask_by_noise, seeded_uniform
 
 
 class PairMAEOutput(NamedTuple):
@@ -65,7 +65,8 @@ class PairMAE(BaseSelfSupervisor):
         init_cfg: Initialisation config of MMEngine.
 
     Raises:
-        ValueError: If the decoder or encoder needs to know the visible tokens of each frame and the masking is joint.
+        ValueError: If the decoder or encoder needs to know the visible tokens of each frame and the masking is joint,
+            or if no patch is hidden of what the decoder predicts: there would be nothing to learn from.
     """
 
     recipe = dict(
@@ -116,6 +117,24 @@ class PairMAE(BaseSelfSupervisor):
                 f'{type(self.neck).__name__} need a fixed number of visible tokens in each frame: use '
                 'PerFrameRandomMasking, AsymmetricMasking or GridMasking'
             )
+        if not any(self.masking.hides[frame] for frame in self.neck.predicts):
+            what = 'either frame' if len(self.neck.predicts) == 2 else 'the future frame (frame 1)'
+            raise ValueError(
+                f'{type(self.masking).__name__} hides nothing of {what}, and the loss of {type(self.neck).__name__} is '
+                'over hidden patches: give it a mask_ratio above 0, or a stride above 1'
+            )
+
+    def extract_feat(self, inputs: Tensor) -> tuple[Tensor, ...]:
+        """Features of pairs ``(N, 2, 3, H, W)`` with nothing hidden: of each frame ``(N, L, D)``.
+
+        There are as many class tokens as in training: one in front of each frame where the masking is of each frame,
+        and a single one in front of frame 0 where both are masked, and encoded, together.
+        """
+        if self.masking.num_groups == 1:
+            return self.backbone(inputs)
+        rows, columns = self._grid(inputs)
+        whole = mask_by_noise(inputs.new_zeros(inputs.shape[0], rows * columns), rows * columns)
+        return self.backbone(inputs, (whole, whole))
 
     def reconstruct(
         self, frames: Tensor, noise: Tensor | None = None, drop_masks: Sequence[Tensor] | None = None
@@ -136,7 +155,7 @@ class PairMAE(BaseSelfSupervisor):
         """
         grid = self._grid(frames)
         if noise is None:
-            noise = torch.rand(len(frames), 2 * grid[0] * grid[1], device=frames.device)
+            noise = torch.rand(frames.shape[0], 2 * grid[0] * grid[1], device=frames.device)
         masks = self.masking(noise, grid)
         latent = self.backbone(frames, masks)
         pred = self.neck(latent, masks, grid, **({} if drop_masks is None else {'drop_masks': drop_masks}))
@@ -152,8 +171,8 @@ class PairMAE(BaseSelfSupervisor):
         Args:
             inputs: Normalised pairs ``(N, 2, 3, H, W)``.
             data_samples: N data samples. The masks of pairs whose samples hold a ``seed`` follow from it.
-            mode: ``'tensor'`` gives the encoder's output for the whole pair (nothing hidden), ``'loss'`` a dict with
-                ``loss``, and ``'predict'`` N data samples, see :meth:`predict`.
+            mode: ``'tensor'`` gives the encoder's features of the whole pair, see :meth:`extract_feat`, ``'loss'`` a
+                dict with ``loss``, and ``'predict'`` N data samples, see :meth:`predict`.
         """
         if mode == 'predict':
             return self.predict(inputs, data_samples)

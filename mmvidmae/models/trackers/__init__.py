@@ -1,14 +1,18 @@
-"""Single-object tracking; :class:`drop_track.DropTrack` itself needs mmtrack and is imported when it is built."""
+"""Single-object tracking."""
 
 from .candidate_elimination import box_cells, keep_rate_at, template_cells
 from .center_head import CenterHead, CenterMaps
+from .drop_track import CropPreprocessor, DropTrack, Target
 from .one_stream_vit import OneStreamFeatures, OneStreamViT
 
 __all__ = [
     'CenterHead',
     'CenterMaps',
+    'CropPreprocessor',
+    'DropTrack',
     'OneStreamFeatures',
     'OneStreamViT',
+    'Target',
     'box_cells',
     'keep_rate_at',
     'template_cells',

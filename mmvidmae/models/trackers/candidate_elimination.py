@@ -86,7 +86,7 @@ def eliminating_layer(
     if keep < ids.shape[1]:
         best = _scores(layer, normed[:, :num_template], k, cells)[:, num_template:].topk(keep, dim=1).indices
         ids = ids.gather(1, best)
-        template = torch.arange(num_template, device=x.device).expand(len(x), -1)
+        template = torch.arange(num_template, device=x.device).expand(x.shape[0], -1)
         rows = torch.cat((template, num_template + best), dim=1)[..., None].expand(-1, -1, x.shape[2])
         x, normed = x.gather(1, rows), normed.gather(1, rows)
     return _attend_and_feed(layer, x, *_project(layer, normed, 'q'), k, v), ids
@@ -112,7 +112,7 @@ def search_layer(layer: TransformerEncoderLayer, x: Tensor, num_template: int) -
 def _scores(layer: TransformerEncoderLayer, template: Tensor, k: Tensor, cells: Tensor | None) -> Tensor:
     """Attention ``(N, L)`` of template tokens to all, averaged over ``cells`` and heads."""
     if cells is not None:
-        cells = cells.expand(len(template), -1)[..., None].expand(-1, -1, template.shape[2])
+        cells = cells.expand(template.shape[0], -1)[..., None].expand(-1, -1, template.shape[2])
         template = template.gather(1, cells)
     (q,) = _project(layer, template, 'q')
     return (q * q.shape[-1] ** -0.5 @ k.transpose(-2, -1)).softmax(-1).mean(dim=(1, 2))

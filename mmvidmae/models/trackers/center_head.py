@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from mmvidmae.registry import MODELS
 
+from ..layers import require, require_whole
+
 
 class CenterMaps(NamedTuple):
     """What :class:`CenterHead` predicts for each cell of the search region.
@@ -34,6 +36,9 @@ class CenterHead(BaseModule):
         in_channels: Width D of the search features.
         channels: Of the first convolution; the following three have half as many each time.
         loss_weights: Of the focal, GIoU and L1 loss.
+
+    Raises:
+        ValueError: If a value is out of range.
     """
 
     def __init__(
@@ -44,6 +49,11 @@ class CenterHead(BaseModule):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
+        require_whole(self, in_channels=in_channels)
+        require_whole(self, channels=channels)
+        require(channels % 8 == 0, self, 'channels', channels, 'divisible by 8: it is halved three times')
+        right = len(loss_weights) == 3 and min(loss_weights) >= 0
+        require(right, self, 'loss_weights', loss_weights, 'three numbers of at least 0')
         widths = (in_channels, *(channels // 2**i for i in range(4)))
         self.loss_weights = dict(zip(('loss_focal', 'loss_giou', 'loss_l1'), loss_weights))
         self.score, self.size, self.offset = (_tower(widths, outputs) for outputs in (1, 2, 2))

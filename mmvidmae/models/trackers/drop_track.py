@@ -1,24 +1,22 @@
-"""DropTrack and OSTrack as trackers of mmtrack."""
+"""DropTrack and OSTrack."""
 
-import mmvidmae.compat.mmtrack.enabled  # noqa: F401 (makes mmtrack importable)
-
-# isort: split
 import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from mmengine.model import BaseDataPreprocessor
-from mmengine.structures import InstanceData
-from mmtrack.models.sot.base import BaseSingleObjectTracker
+from mmengine.model import BaseDataPreprocessor, BaseModel
+from mmengine.structures import BaseDataElement, InstanceData
 from torch import Tensor
 
+from mmvidmae.evaluation.functional.vot import FAILED, INITIALIZED, UNKNOWN, region_overlap
 from mmvidmae.registry import MODELS
 
+from ..layers import require
 from .candidate_elimination import template_cells
 from .center_head import CenterMaps
-from .geometry import Box, box_to_frame, check_box, clip_box, hann_window, sample_crop
+from .geometry import Box, box_around, box_to_frame, check_box, clip_box, hann_window, sample_crop
 
 
 class Target(NamedTuple):
@@ -31,6 +29,18 @@ class Target(NamedTuple):
 
     template: Tensor
     box: list[float]
+
+
+class VideoState(NamedTuple):
+    """How far a test loop is in a video.
+
+    Attributes:
+        target: The target; None before the first frame.
+        start: Number of the frame where it was taken up last, or will be.
+    """
+
+    target: Target | None
+    start: int
 
 
 @MODELS.register_module()
@@ -68,12 +78,13 @@ class CropPreprocessor(BaseDataPreprocessor):
 
 
 @MODELS.register_module()
-class DropTrack(BaseSingleObjectTracker):
+class DropTrack(BaseModel):
     """One-stream tracker: template and search region go through one encoder, a head reads the box (DropMAE,
     arXiv:2304.00571, section 4; OSTrack, arXiv:2203.11991, which it becomes without frame identities).
 
-    It tests in mmtrack's loop, frame by frame (``test_cfg.test_mode`` ``'OPE'`` or ``'VOT'``). :meth:`start` and
-    :meth:`step` are the same without a loop.
+    It is a model of MMEngine and needs no tracking toolbox. :meth:`start` and :meth:`step` follow one target and keep
+    nothing on the model. In a test loop over frames (mmtrack's data sets and ``VideoSampler``) :meth:`predict` gets the
+    frames of one video after the other, in order.
 
     Args:
         backbone: Config of an :class:`OneStreamViT`; ``template_size`` and ``search_size`` are filled in.
@@ -83,9 +94,13 @@ class DropTrack(BaseSingleObjectTracker):
         template_factor: Side of the template in units of the square root of the target's area.
         search_factor: Side of the search region, likewise.
         cells: Template cells that judge search tokens; see :func:`template_cells`.
-        test_cfg: ``test_mode``, and ``margin``: how many pixels of the box stay inside the frame (10).
+        test_cfg: ``margin``: how many pixels of the box stay inside the frame (10). ``test_mode`` of a test loop:
+            ``'OPE'`` follows a target to the end; ``'VOT'`` starts again five frames after a failure.
         data_preprocessor: Config of a :class:`CropPreprocessor`.
         init_cfg: As in MMEngine.
+
+    Raises:
+        ValueError: If a value is out of range.
     """
 
     def __init__(
@@ -102,19 +117,40 @@ class DropTrack(BaseSingleObjectTracker):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(data_preprocessor or dict(type='mmvidmae.CropPreprocessor'), init_cfg)
+        for name, factor in (('template_factor', template_factor), ('search_factor', search_factor)):
+            require(factor > 0, self, name, factor, 'a positive number')
+        for name, size in (('template_size', template_size), ('search_size', search_size)):
+            require(isinstance(size, int) and size > 0, self, name, size, 'one positive number of pixels')
         sizes = dict(template_size=template_size, search_size=search_size)
         self.backbone = MODELS.build({**sizes, **backbone})
         self.head = MODELS.build({'in_channels': self.backbone.embed_dims, **head})
         self.template_crop = dict(factor=template_factor, out_size=template_size)
         self.search_crop = dict(factor=search_factor, out_size=search_size)
         self.test_cfg = dict(test_mode='OPE', margin=10) | (test_cfg or {})
+        mode, margin = self.test_cfg['test_mode'], self.test_cfg['margin']
+        require(mode in ('OPE', 'VOT'), self, 'test_cfg.test_mode', mode, "'OPE' or 'VOT'")
+        require(margin >= 0, self, 'test_cfg.margin', margin, 'at least 0 pixels')
         self.keep_rate = 1.0
         """Share of the search tokens kept in training; :class:`CandidateEliminationHook` sets it each epoch."""
         self.register_buffer('cells', template_cells(cells, self.backbone.grids[0]), persistent=False)
         self.register_buffer('window', hann_window(*self.backbone.grids[1]), persistent=False)
+        self._video = VideoState(None, 0)
 
-    def _forward(self, inputs: dict[str, Tensor], data_samples: list | None = None) -> CenterMaps:
-        """Maps for the normalised crops of a batch, ``img`` the templates and ``search_img`` the search regions."""
+    def forward(
+        self, inputs: dict[str, Tensor], data_samples: list[BaseDataElement] | None = None, mode: str = 'tensor'
+    ) -> CenterMaps | dict[str, Tensor] | list[BaseDataElement]:
+        """Entry point of MMEngine.
+
+        Args:
+            inputs: Normalized crops ``(N, 3, H, W)``, ``img`` the templates and ``search_img`` the search regions; for
+                ``'predict'`` a whole frame, see :meth:`predict`.
+            data_samples: See :meth:`loss` and :meth:`predict`.
+            mode: ``'tensor'`` gives the maps of the head, ``'loss'`` losses, ``'predict'`` data samples.
+        """
+        if mode == 'loss':
+            return self.loss(inputs, data_samples)
+        if mode == 'predict':
+            return self.predict(inputs, data_samples)
         return self.predict_maps(inputs['img'], inputs['search_img'])
 
     def predict_maps(self, template: Tensor, search: Tensor, keep_rate: float | None = None) -> CenterMaps:
@@ -166,32 +202,63 @@ class DropTrack(BaseSingleObjectTracker):
         crop, resize_factor = sample_crop(frame, box, factor, out_size)
         return self.data_preprocessor.normalize(torch.from_numpy(crop).permute(2, 0, 1)[None]), resize_factor
 
-    def predict(self, inputs: dict[str, Tensor], data_samples: list) -> list:
-        """Track through a video, a frame ``(1, 1, 3, H, W)`` at a time (mmtrack's loop).
+    def predict(self, inputs: dict[str, Tensor], data_samples: list[BaseDataElement]) -> list[BaseDataElement]:
+        """Track through a video, a frame at a time and in order. The video so far is the only state of the model.
+
+        Args:
+            inputs: ``img``, a frame ``(1, 1, 3, H, W)`` uint8.
+            data_samples: One sample, with ``frame_id``, the frame's number in its video, and in ``gt_instances.bboxes``
+                the target, (x1, y1, x2, y2) or four corners (x1, y1, x2, y2, ...) in pixels; it is read where the
+                target is taken up, and in mode ``'VOT'`` in each frame.
+
+        Returns:
+            The sample with ``pred_track_instances``: ``bboxes`` ``(1, 4)`` (x1, y1, x2, y2) in pixels, ``scores`` and
+            ``seconds`` ``(1,)``. The score is -1 where the box is given. In mode ``'VOT'`` ``bboxes`` is ``(1, 1)``, a
+            code of :mod:`mmvidmae.evaluation.functional.vot`, where the target is taken up, lost or passed over.
 
         Raises:
-            ValueError: If the target cannot be taken up; names the frame.
+            ValueError: If there is not one frame, a video does not begin with its first frame, or the target cannot be
+                taken up; names the frame.
         """
+        (sample,), frames = data_samples, inputs['img']
+        if len(frames) != 1:
+            raise ValueError(f'a tracker is tested frame by frame: set test_dataloader.batch_size=1, got {len(frames)}')
+        number, path = sample.metainfo['frame_id'], sample.metainfo.get('img_path', 'a frame')
+        if number == 0:
+            self._video = VideoState(None, 0)
+        elif self._video.target is None:
+            raise ValueError(f'{path}: the first frame of the video is missing')
+        frame = np.ascontiguousarray(frames[0, 0].permute(1, 2, 0).cpu().numpy())
         try:
-            return super().predict(inputs, data_samples)
+            found = self._predict_frame(frame, number, sample)
         except ValueError as error:
-            raise ValueError(f'{data_samples[0].metainfo.get("img_path", "a frame")}: {error}') from error
+            raise ValueError(f'{path}: {error}') from error
+        sample.pred_track_instances = InstanceData(**{name: torch.tensor(value) for name, value in found.items()})
+        return [sample]
 
-    def init(self, img: Tensor) -> None:
-        """Take up the target at ``memo.bbox`` (cx, cy, w, h) in a frame ``(1, 3, H, W)`` uint8."""
-        cx, cy, width, height = self.memo.bbox.tolist()
-        self.memo.target = self.start(_to_numpy(img), (cx - width / 2, cy - height / 2, width, height))
+    def _predict_frame(self, frame: np.ndarray, number: int, sample: BaseDataElement) -> dict[str, list]:
+        """Prediction for frame ``(H, W, 3)`` of a video."""
+        target, start = self._video
+        restarts = self.test_cfg['test_mode'] == 'VOT'
+        if number < start:
+            return dict(bboxes=[[float(UNKNOWN)]], scores=[-1.0], seconds=[0.0])
+        begin = time.perf_counter()
+        if number == start:
+            x, y, width, height = box_around(sample.gt_instances.bboxes)
+            target, score = self.start(frame, (x, y, width, height)), -1.0
+        else:
+            target, score = self.step(frame, target)
+            x, y, width, height = target.box
+        seconds = time.perf_counter() - begin
+        box = [x, y, x + width, y + height] if not restarts or number > start else [float(INITIALIZED)]
+        if restarts and number > start and self._overlap(target.box, frame, sample) <= 0:
+            box, start = [float(FAILED)], number + 5
+        self._video = VideoState(target, start)
+        return dict(bboxes=[box], scores=[score], seconds=[seconds])
 
-    def track(self, img: Tensor, data_samples: list) -> list[InstanceData]:
-        """Find it in the next frame: box (x1, y1, x2, y2) ``(1, 4)``, score and seconds that it took ``(1,)``."""
-        start = time.perf_counter()
-        self.memo.target, score = self.step(_to_numpy(img), self.memo.target)
-        seconds = time.perf_counter() - start
-        x, y, width, height = self.memo.target.box
-        values = dict(bboxes=[[x, y, x + width, y + height]], scores=[score], seconds=[seconds])
-        return [InstanceData(**{name: torch.tensor(value) for name, value in values.items()})]
-
-
-def _to_numpy(img: Tensor) -> np.ndarray:
-    """Frame ``(H, W, 3)``; a view where the frame was loaded by MMCV."""
-    return np.ascontiguousarray(img[0].permute(1, 2, 0).cpu().numpy())
+    def _overlap(self, box: list[float], frame: np.ndarray, sample: BaseDataElement) -> float:
+        """Overlap of a box with the target's region, as VOT measures it."""
+        true = sample.gt_instances.bboxes.flatten().tolist()
+        if len(true) == 4:
+            true = [true[0], true[1], true[2] - true[0], true[3] - true[1]]
+        return region_overlap(box, true, frame.shape[1::-1])

@@ -45,6 +45,26 @@ def check_box(box: Box, frame_size: tuple[int, int]) -> list[float]:
     return values
 
 
+def box_around(region: Tensor) -> list[float]:
+    """Upright box of a region.
+
+    Args:
+        region: (x1, y1, x2, y2), or four corners (x1, y1, x2, y2, x3, y3, x4, y4), in pixels, in a tensor of any shape.
+
+    Returns:
+        (x, y, w, h). For corners, a box of the region's center, area and bounding box's aspect ratio (pysot).
+    """
+    values = region.flatten()
+    if len(values) == 4:
+        x1, y1, x2, y2 = values.tolist()
+        return [x1, y1, x2 - x1, y2 - y1]
+    corners = values.unflatten(0, (4, 2))
+    extent = corners.amax(0) - corners.amin(0)
+    area = (corners[0] - corners[1]).norm() * (corners[1] - corners[2]).norm()
+    size = extent * (area / extent.prod()).sqrt()
+    return [*(corners.mean(0) - size / 2).tolist(), *size.tolist()]
+
+
 def crop_side(box: Box, factor: float) -> int:
     """Side in pixels of the crop around ``box``: ``factor`` times the square root of its area, rounded up.
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from mmvidmae.registry import MODELS
 
 from ..backbones import PairMAEViT
-from ..layers import call_block, square_grid
+from ..layers import call_block, require, require_size, require_whole, square_grid
 from .candidate_elimination import eliminating_layer, search_layer
 
 
@@ -48,7 +48,12 @@ class OneStreamViT(PairMAEViT):
         keep_rates: Share of the search tokens that each of them keeps.
         drop_path_rate: Stochastic depth of the last layer, growing linearly from 0.
         **kwargs: Further arguments of :class:`PairMAEViT`.
+
+    Raises:
+        ValueError: If an argument is out of range.
     """
+
+    stem = (*PairMAEViT.stem, 'pos_embed_z', 'pos_embed_x')
 
     def __init__(
         self,
@@ -62,6 +67,8 @@ class OneStreamViT(PairMAEViT):
         drop_path_rate: float = 0.0,
         **kwargs,
     ) -> None:
+        require_whole(self, patch_size=patch_size)
+        require_size(self, patch_size, template_size=template_size, search_size=search_size)
         super().__init__(
             arch,
             search_size,
@@ -76,14 +83,15 @@ class OneStreamViT(PairMAEViT):
                 f'eliminate_at {tuple(eliminate_at)} must name layers below {self.num_layers}, each with one of '
                 f'keep_rates {tuple(keep_rates)}'
             )
-        if not all(0 < rate <= 1 for rate in keep_rates):
-            raise ValueError(f'keep_rates must be in (0, 1], got {tuple(keep_rates)}')
+        right = all(0 < rate <= 1 for rate in keep_rates)
+        require(right, self, 'keep_rates', tuple(keep_rates), 'in (0, 1]')
         self.keep_rates = dict(zip(eliminate_at, keep_rates))
         self.grids = tuple(_grid(size, patch_size) for size in (template_size, search_size))
         for name, grid in zip(_POS_EMBEDS, self.grids):
             pos_embed = resize_pos_embed(self.pos_embed, self.patch_resolution, grid, 'bicubic', 0)
             self.register_parameter(name, nn.Parameter(pos_embed.detach().clone()))
         self.pos_embed = None
+        self._freeze_stages()
 
     def forward(
         self, template: Tensor, search: Tensor, cells: Tensor | None = None, keep_rate: float | None = None
@@ -102,20 +110,20 @@ class OneStreamViT(PairMAEViT):
         z, x = (self.embed_role(image, role) for role, image in enumerate((template, search)))
         num_template, num_search = z.shape[1], x.shape[1]
         tokens = self.pre_norm(self.drop_after_pos(torch.cat((z, x), dim=1)))
-        ids = torch.arange(num_search, device=x.device).expand(len(x), -1)
+        ids = torch.arange(num_search, device=x.device).expand(x.shape[0], -1)
         kept = []
         for i, layer in enumerate(self.layers):
             if i in self.keep_rates:
                 rate = self.keep_rates[i] if keep_rate is None else keep_rate
-                tokens, ids = eliminating_layer(layer, tokens, ids, rate, cells)
+                tokens, ids = call_block(eliminating_layer, layer, tokens, ids, rate, cells, with_cp=self.with_cp)
                 kept.append(ids)
             elif i == self.num_layers - 1:
-                tokens = search_layer(layer, tokens, num_template)
+                tokens = call_block(search_layer, layer, tokens, num_template, with_cp=self.with_cp)
             else:
                 tokens = call_block(layer, tokens, with_cp=self.with_cp)
         x = self.ln1(tokens[:, -ids.shape[1] :])
         if ids.shape[1] < num_search:
-            full = x.new_zeros(len(x), num_search, self.embed_dims)
+            full = x.new_zeros(x.shape[0], num_search, self.embed_dims)
             x = full.scatter(1, ids[..., None].expand_as(x), x)
         return OneStreamFeatures(x.transpose(1, 2).unflatten(2, self.grids[1]), kept)
 
@@ -132,12 +140,6 @@ class OneStreamViT(PairMAEViT):
         if self.frame_embed is not None:
             tokens = tokens + self.frame_embed[:, 1 - role]
         return tokens
-
-    def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
-        """Depth of a parameter for layer-wise learning-rate decay; position embeddings belong to the stem."""
-        if param_name.removeprefix(prefix) in _POS_EMBEDS:
-            param_name = f'{prefix}pos_embed'
-        return super().get_layer_depth(param_name, prefix)
 
     def _prepare_pos_embed(self, state_dict: dict[str, Tensor], prefix: str, *args, **kwargs) -> None:
         """Before loading (hook of mmpretrain's VisionTransformer): make an encoder's parameters those of this one.
@@ -179,6 +181,4 @@ _POS_EMBEDS = ('pos_embed_z', 'pos_embed_x')
 
 def _grid(size: int | tuple[int, int], patch_size: int) -> tuple[int, int]:
     height, width = (size, size) if isinstance(size, int) else size
-    if height % patch_size or width % patch_size:
-        raise ValueError(f'{height} x {width} pixels do not divide into patches of {patch_size} pixels')
     return height // patch_size, width // patch_size

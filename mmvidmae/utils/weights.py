@@ -1,0 +1,51 @@
+"""Weights for use, not for a start of training: all that a model has must be in the file."""
+
+from collections.abc import Mapping
+from os import PathLike
+
+from torch import Tensor, nn
+
+_NO_WEIGHTS = ('data_preprocessor.',)
+"""Names that some checkpoints have and that the config decides."""
+
+
+def load_whole(model: nn.Module, state_dict: Mapping[str, Tensor], source: str | PathLike) -> None:
+    """Load parameters into a model that is then used.
+
+    MMEngine warns where something does not fit, and goes on with random weights. Here that is an error. What belongs to
+    parts that the model does not have, as a decoder beside a frozen encoder, is left.
+
+    Args:
+        model: The model.
+        state_dict: Its parameters by name.
+        source: Where they come from, for the message.
+
+    Raises:
+        ValueError: If a parameter is missing or of another shape, or a part of the model has no such parameter.
+    """
+    own = {name for name in model.state_dict() if not name.endswith('num_batches_tracked')}
+    missing = sorted(own - state_dict.keys())  # now: hooks of a model fill in what a start of training may lack
+    try:
+        _, unexpected = model.load_state_dict(state_dict, strict=False)
+    except (RuntimeError, ValueError) as error:  # PyTorch lists what is of another shape
+        raise ValueError(f'{source} does not fit {type(model).__name__}. {error}. {_HINT}') from error
+    unknown = sorted(
+        name for name in unexpected if hasattr(model, name.partition('.')[0]) and not name.startswith(_NO_WEIGHTS)
+    )
+    problems = [
+        f'{what} {len(names)} parameters ({_listing(names)})'
+        for what, names in (('missing', missing), ('unknown', unknown))
+        if names
+    ]
+    if problems:
+        raise ValueError(f'{source} does not fit {type(model).__name__}: {", ".join(problems)}. {_HINT}')
+
+
+_HINT = (
+    'The config must be that of the training; tools/model_converters/convert.py converts the weights of other code; an '
+    'encoder alone is a start for training (model.backbone.init_cfg)'
+)
+
+
+def _listing(names: list[str], limit: int = 6) -> str:
+    return ', '.join(names[:limit]) + (', ...' if len(names) > limit else '')

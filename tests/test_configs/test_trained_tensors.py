@@ -1,0 +1,154 @@
+"""Which tensors each fine-tuning config trains, and at which share of its learning rate."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import MODELS, DefaultScope
+from torch import nn
+
+import mmvidmae.registry  # noqa: F401
+from mmvidmae.models.backbones import PairMAEViT
+
+CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
+FOLDERS = ('classification', 'segmentation', 'stark', 'droptrack', 'dropseg')
+ALL = [path for folder in FOLDERS for path in sorted((CONFIGS / folder).glob('*.py')) if '_test-' not in path.stem]
+ALL += [CONFIGS / 'small' / name for name in ('fcn.py', 'droptrack.py', 'dropseg.py')]
+STEM = re.compile(r'backbone\.(cls_token|frame_embed|pos_embed|pos_embed_[xz]|patch_embed\..*)')
+
+
+def layer_decay(rate: float, layers: int) -> Callable[[str], float | None]:
+    """The stem is layer 0, the last norms of the encoder and the heads come after its layers."""
+
+    def share(name: str) -> float | None:
+        if name == 'backbone.pos_embed':
+            return None
+        if STEM.fullmatch(name):
+            return rate ** (layers + 1)
+        if layer := re.match(r'backbone\.layers\.(\d+)\.', name):
+            return rate ** (layers - int(layer[1]))
+        return 1.0
+
+    return share
+
+
+def probe(name: str) -> float | None:
+    return None if name.startswith('backbone.') else 1.0
+
+
+def stark(name: str) -> float | None:
+    if name == 'backbone.pos_embed':
+        return None
+    return 0.1 if name.startswith('backbone.') else 1.0
+
+
+def droptrack(name: str) -> float | None:
+    """OSTrack learns its position embeddings."""
+    return 0.1 if name.startswith('backbone.') else 1.0
+
+
+def dropseg(name: str) -> float | None:
+    return None if name == 'backbone.pos_embed' else 1.0
+
+
+def expected(path: Path) -> Callable[[str], float | None]:
+    kind = path.stem if path.parent.name == 'small' else path.parent.name
+    if kind == 'classification':
+        return probe if '_linear_' in path.stem else layer_decay(0.65, 12)
+    return {
+        'segmentation': layer_decay(0.65, 12),
+        'fcn': layer_decay(0.75, 6),
+        'stark': stark,
+        'droptrack': droptrack,
+        'dropseg': dropseg,
+    }[kind]
+
+
+def trained(path: Path) -> tuple[nn.Module, dict[str, float]]:
+    """The model of a config, and of every tensor that its optimizer has the share of the learning rate."""
+    config = Config.fromfile(path)
+    config.optim_wrapper.type = 'OptimWrapper'
+    with DefaultScope.overwrite_default_scope(config.default_scope):
+        with torch.device('meta'):
+            model = MODELS.build(config.model)
+        optimizer = build_optim_wrapper(model, config.optim_wrapper).optimizer
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    shares = {
+        names[parameter]: group['lr'] / config.optim_wrapper.optimizer.lr
+        for group in optimizer.param_groups
+        for parameter in group['params']
+        if parameter.requires_grad
+    }
+    return model, shares
+
+
+@pytest.mark.parametrize('path', ALL, ids=lambda path: f'{path.parent.name}/{path.stem}')
+def test_each_tensor_trains_at_its_rate(path):
+    scope = Config.fromfile(path).default_scope
+    if scope == 'mmtrack':
+        pytest.importorskip('mmdet')
+        import mmvidmae.compat.mmtrack.enabled  # noqa: F401
+    elif scope == 'mmseg':
+        pytest.importorskip('mmseg')
+    model, shares = trained(path)
+    backbone, share = model.backbone, expected(path)
+    assert isinstance(backbone, PairMAEViT)
+    if size := re.search(r'(?:dropmae|siammae)-vit-(base|small)-p16_', path.stem):
+        assert backbone.embed_dims == dict(base=768, small=384)[size[1]]
+        assert (backbone.cls_token is None) == ('dropmae' in path.stem)
+        assert backbone.init_cfg['prefix'] == 'backbone.'
+    for name, _ in model.named_parameters():
+        assert shares.get(name) == (None if share(name) is None else pytest.approx(share(name))), name
+    stem = {name for name, _ in model.named_parameters() if STEM.fullmatch(name)}
+    with_identities = not path.stem.startswith(('siammae', 'ostrack', 'stark-st1_siammae'))
+    assert ('backbone.frame_embed' in stem) == with_identities
+    known = {'backbone.mask_embed.weight', 'backbone.mask_embed.bias'}  # DropSeg's own, which no pre-training has
+    others = {name for name, _ in backbone.named_parameters(prefix='backbone')} - stem - known
+    assert all(re.match(r'backbone\.(layers\.|ln[12]\.)', name) for name in others), 'a new tensor of the stem'
+
+
+ENCODER = dict(
+    arch=dict(embed_dims=24, num_layers=3, num_heads=2, feedforward_channels=48), patch_size=8, drop_path_rate=0.5
+)
+
+
+@pytest.mark.parametrize('kind', ['PairMAEViT', 'OneStreamViT', 'MemoryMAEViT'])
+def test_frozen_stages_freeze_all_of_the_stem_and_its_mode(kind):
+    """For encoders whose constructors add parameters after mmpretrain's has frozen its own."""
+    sizes = dict(template_size=16, search_size=32, eliminate_at=(), keep_rates=()) if kind == 'OneStreamViT' else {}
+    sizes = sizes or dict(img_size=32)
+
+    def build(frozen: int) -> PairMAEViT:
+        return MODELS.build(
+            dict(type=f'mmvidmae.{kind}', frame_embed=True, frozen_stages=frozen, drop_rate=0.5, **sizes, **ENCODER)
+        ).train()
+
+    encoder = build(2)
+    learning = {name.split('.')[0] for name, p in encoder.named_parameters() if p.requires_grad}
+    assert learning == {'layers', 'ln1'} | ({'mask_embed'} if kind == 'MemoryMAEViT' else set())
+    assert [any(p.requires_grad for p in layer.parameters()) for layer in encoder.layers] == [False, False, True]
+    assert [layer.training for layer in encoder.layers] == [False, False, True], 'no stochastic depth where frozen'
+    assert not encoder.drop_after_pos.training
+    learning = {name.split('.')[0] for name, p in build(3).named_parameters() if p.requires_grad}
+    assert learning == ({'mask_embed'} if kind == 'MemoryMAEViT' else set())
+    for free in (0, -1):
+        learning = {name for name, p in build(free).named_parameters() if p.requires_grad}
+        assert {'frame_embed', 'patch_embed.projection.weight', 'layers.0.ln1.weight'} <= learning
+
+
+def test_mmsegs_own_constructor_knows_frame_identities():
+    """Whether mmseg is imported before or after us, and in its deprecated form, too."""
+    pytest.importorskip('mmseg')
+    import mmseg.engine.optimizers.layer_decay_optimizer_constructor as constructors
+
+    MODELS.build(dict(type='mmvidmae.PairMAEViT', img_size=32, **ENCODER))
+    assert constructors.get_layer_id_for_vit('backbone.frame_embed', 5) == 0
+    assert constructors.get_layer_id_for_vit('backbone.layers.1.ln1.weight', 5) == 2
+    assert constructors.get_layer_id_for_vit('decode_head.frame_embed', 5) == 4
+    before = constructors.get_layer_id_for_vit
+    MODELS.build(dict(type='mmvidmae.PairMAEViT', img_size=32, **ENCODER))
+    assert constructors.get_layer_id_for_vit is before

@@ -1,0 +1,111 @@
+"""Writes the frames of videos as JPEG files, a folder a clip: the form that needs no video decoder to be read.
+
+``FramePairDataset`` reads the result, which also is what the GPU report trains on (docs/gpu.md). Clips keep their
+folders and names. Each is written aside and then renamed, so a folder under its final name is complete. Run again, the
+tool skips clips that are there already. Exit code: 1 if some clips failed.
+
+    python tools/dataset_converters/extract_frames.py data/videos data/frames
+    python tools/dataset_converters/extract_frames.py data/videos data/frames --short-side 128 --every 3 --most 40
+"""
+
+import argparse
+import os
+import shutil
+import threading
+from collections import Counter
+from itertools import islice
+from pathlib import Path
+
+import cv2
+from common import add_job_arguments, finish, run_all, run_tool
+
+from mmvidmae.datasets import UnreadableClip, VideoFileReader
+from mmvidmae.datasets.sources import scan
+
+
+class Extractor:
+    """Writes the frames of one clip at a time.
+
+    Args:
+        source: Folder of the videos.
+        target: Folder of the results.
+        short_side: Length of the short side in pixels; smaller clips keep their size.
+        every: Keep one of so many frames.
+        most: Frames of a clip at most; None for all.
+        quality: Of the JPEG files, 1 to 100.
+    """
+
+    def __init__(self, source: Path, target: Path, short_side: int, every: int, most: int | None, quality: int) -> None:
+        self.source, self.target = source, target
+        self.short_side, self.every, self.most, self.quality = short_side, every, most, quality
+        self.stopped = threading.Event()
+
+    def result_of(self, clip: str) -> Path:
+        """Where the frames of a clip, a path relative to ``source``, belong."""
+        return (self.target / clip).with_suffix('')
+
+    def __call__(self, clip: str) -> str | None:
+        result = self.result_of(clip)
+        part = result.with_name(f'.{result.name}.part')
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        try:
+            reader = VideoFileReader(str(self.source / clip))
+            last = None if self.most is None else self.most * self.every
+            for number, frame in enumerate(islice(reader, 0, last, self.every)):
+                if self.stopped.is_set():
+                    return 'stopped'
+                self._write(part / f'{number:05d}.jpg', frame)
+            os.replace(part, result)
+        except UnreadableClip as failure:
+            return failure.reason
+        except OSError as error:
+            return str(error)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+        return None
+
+    def stop(self) -> None:
+        self.stopped.set()
+
+    def _write(self, path: Path, frame) -> None:
+        scale = min(self.short_side / min(frame.shape[:2]), 1)
+        if scale < 1:
+            frame = cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        _, data = cv2.imencode('.jpg', frame[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, self.quality])
+        path.write_bytes(data)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('source', type=Path, help='folder of the videos, searched at any depth')
+    parser.add_argument('target', type=Path, help='folder for the results')
+    parser.add_argument('--short-side', type=int, default=256, help='in pixels (default: %(default)s)')
+    parser.add_argument('--every', type=int, default=1, help='keep one of so many frames (default: %(default)s)')
+    parser.add_argument('--most', type=int, help='frames of a clip at most (default: all)')
+    parser.add_argument('--quality', type=int, default=90, help='of the JPEG files (default: %(default)s)')
+    add_job_arguments(parser)
+    args = parser.parse_args(arguments)
+    for name in ('short_side', 'every', 'most', 'workers'):
+        if getattr(args, name) is not None and getattr(args, name) < 1:
+            parser.error(f'--{name.replace("_", "-")} must be at least 1, got {getattr(args, name)}')
+
+    try:
+        clips = scan(str(args.source), 'video')
+    except OSError as error:
+        parser.error(str(error))
+    if not clips:
+        parser.error(f'no videos below {args.source}')
+    extractor = Extractor(args.source, args.target, args.short_side, args.every, args.most, args.quality)
+    results = Counter(extractor.result_of(clip) for clip in clips)
+    if same := [str(result) for result, count in results.items() if count > 1]:
+        parser.error(f'several clips would become {same[0]}; rename them')
+    missing = [clip for clip in clips if not extractor.result_of(clip).is_dir()]
+    if len(missing) < len(clips):
+        print(f'{len(clips) - len(missing)} clips are there already')
+    outcomes = run_all(extractor, missing, args.workers)
+    return finish(((clip, reason) for clip, reason in outcomes if reason), len(clips), f'are in {args.target}')
+
+
+if __name__ == '__main__':
+    run_tool(main)
