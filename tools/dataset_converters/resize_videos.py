@@ -89,6 +89,8 @@ class Encoder:
             # decoding is cheap. The index is in front, so that opening reads one place.
             *('-bf', '0', '-tune', 'fastdecode'),
             *('-sc_threshold', '0', '-threads', '1', '-movflags', '+faststart', '-f', 'mp4'),
+            # Every decoded frame, also where times are damaged. The option's name has changed in ffmpeg 5.1.
+            *('-fps_mode' if '-fps_mode' in self._all_options() else '-vsync', 'passthrough'),
         ]
 
     def result_of(self, clip: str) -> Path:
@@ -111,6 +113,9 @@ class Encoder:
         for process in tuple(self.running):
             process.kill()
         self.aside.stop()
+
+    def _all_options(self) -> str:
+        return subprocess.run([self.ffmpeg, '-h', 'long'], capture_output=True, text=True, errors='replace').stdout
 
     def _encode(self, clip: Path, part: Path) -> str | None:
         try:

@@ -25,14 +25,14 @@ from mmvidmae.datasets.sources import read_list, scan
 
 
 class Notes(logging.Handler):
-    """Keeps warnings instead of printing them."""
+    """Keeps warnings, each once, instead of printing them."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self.texts: list[str] = []
+        self.texts: dict[str, None] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.texts.append(record.getMessage())
+        self.texts[record.getMessage()] = None
 
 
 def decode(path: str, quick: bool) -> str | None:
