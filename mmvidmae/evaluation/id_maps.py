@@ -79,7 +79,8 @@ def to_objects(ids: np.ndarray, name: str, merge_objects: bool = False) -> np.nd
         ValueError: If the values are shades and not ids: those of soft edges or of JPEG's noise.
     """
     values, shades = _shades(ids)
-    if len(shades) >= 3 and 2 * len(shades) > len(values):
+    # Two objects may be hardly to be seen; but of few ids none is likely to be above 200, as the shades of 255 are.
+    if 2 * len(shades) > len(values) and len(shades) >= (2 if shades.max() > 200 else 3):
         raise ValueError(
             f'{name} holds shades and not ids: of its values, {len(values)} beside 0, {len(shades)} form no area, such '
             f'as {", ".join(map(str, shades[:3]))}. Soft edges and the noise of JPEG look like this. Give each object '

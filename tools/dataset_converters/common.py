@@ -114,9 +114,9 @@ def describe(error: Exception) -> str:
     """What is wrong, in a few words, for errors of any origin."""
     if isinstance(error, UnreadableClip):
         return error.reason
-    if isinstance(error, ClipFailed):
-        return str(error)
-    return (isinstance(error, OSError) and error.strerror) or f'{type(error).__name__}: {error}'
+    if isinstance(error, ClipFailed | OSError | ValueError):
+        return (isinstance(error, OSError) and error.strerror) or str(error)
+    return f'{type(error).__name__}: {error}'
 
 
 def run_all(job: Job, paths: list[str], workers: int) -> Iterator[tuple[str, str | None]]:
