@@ -1,5 +1,6 @@
 """Pairs of frames with masks, for training video object segmentation."""
 
+import logging
 import os
 import random
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
 from mmengine.dataset import Compose
+from mmengine.logging import print_log
 from mmpretrain.structures import DataSample
 from PIL import Image
 from torch import Tensor
@@ -16,10 +18,11 @@ from torch.utils.data import Dataset
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
+from mmvidmae.evaluation.id_maps import read_id_map, void_hint
 from mmvidmae.registry import DATASETS, TRANSFORMS
 
 from .labelled_videos import MaskVideoDataset
-from .readers import read_image
+from .readers import UnreadableClip, read_image
 
 TRIALS = 50
 """Pairs that are drawn in search of one that shows an object."""
@@ -31,7 +34,7 @@ class MaskPairDataset(Dataset):
 
     A visit of a video draws its remembered frame and then the query, at most ``max_gap`` frames away, before or after
     it with equal odds. A pair whose remembered frame shows no object, or none any more after augmentation, gives way to
-    one of another video.
+    one of another video, and so does one of which a file cannot be read, which is logged.
 
     Args:
         videos: Config of a :class:`MaskVideoDataset` with ground truth; its pipeline is not used.
@@ -88,13 +91,19 @@ class MaskPairDataset(Dataset):
     def __getitem__(self, index: int) -> Any:
         for _ in range(TRIALS):
             info = self.videos.get_data_info(index % len(self.videos))
-            item = self.pipeline(self._draw(info))
+            try:
+                item = self.pipeline(self._draw(info))
+            except (UnreadableClip, OSError) as failure:
+                print_log(f'A pair is replaced by another: {failure}', 'current', logging.WARNING)
+                item = None
             if item is not None:
                 return item
             index = random.randrange(len(self.videos))
+        mask = next(path for path in info['gt_paths'] if path is not None)
         raise ValueError(
-            f'{TRIALS} pairs in a row, the last of video {info["video_name"]}, show no object in the remembered frame: '
-            'check the masks, and that crops are not much smaller than the frames'
+            f'{TRIALS} pairs in a row, the last of video {info["video_name"]}, show no object in the remembered frame '
+            'or cannot be read (see the log): check the masks, and that crops are not much smaller than the frames'
+            f'{void_hint({mask: read_id_map(mask)})}'
         )
 
     def _draw(self, info: dict[str, Any]) -> dict[str, Any]:

@@ -97,13 +97,19 @@ def nothing_given(masks: Mapping[str, np.ndarray]) -> ValueError:
     Args:
         masks: Id maps as read by :func:`read_id_map`, by their names.
     """
-    message = f'no object is given in {", ".join(masks)}'
-    if any((ids == VOID).any() for ids in masks.values()):
-        message += (
-            ': it holds 255, which is void. If that is the object, use merge_objects=True (in tools: --merge-objects; '
-            "of DAVISDataset: year='2016'): all that is not 0 is then one object"
-        )
-    return ValueError(message)
+    return ValueError(f'no object is given in {", ".join(masks)}{void_hint(masks)}')
+
+
+def void_hint(masks: Mapping[str, np.ndarray]) -> str:
+    """What to do about masks of 0 and 255 that show no object; empty if there are none such. As
+    :func:`nothing_given`."""
+    for name, ids in masks.items():
+        if (ids == VOID).any() and not np.isin(ids, (0, VOID), invert=True).any():
+            return (
+                f': {name} holds 255, which is void. If that is the object, use merge_objects=True (in tools: '
+                "--merge-objects; of DAVISDataset: year='2016'): all that is not 0 is then one object"
+            )
+    return ''
 
 
 def _shades(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

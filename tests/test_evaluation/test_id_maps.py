@@ -131,7 +131,7 @@ def test_masks_of_0_and_255_get_a_hint(tmp_path):
     Image.fromarray(mask).save(tmp_path / 'mask.png')
     assert not read_objects(tmp_path / 'mask.png').any()
     assert np.array_equal(read_objects(tmp_path / 'mask.png', merge_objects=True), np.eye(5))
-    assert 'a.png: it holds 255, which is void. If that is the object, use merge_objects=True' in str(
+    assert 'a.png: a.png holds 255, which is void. If that is the object, use merge_objects=True' in str(
         nothing_given({'a.png': mask})
     )
     assert str(nothing_given({'a.png': 0 * mask, 'b.png': 0 * mask})) == 'no object is given in a.png, b.png'
