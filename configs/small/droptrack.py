@@ -21,7 +21,7 @@ model = dict(
 )
 
 train_pipeline = _base_.train_pipeline
-train_pipeline[2].update(factors=(2.0, 4.0), sizes=(48, 96), centre_jitter=(0.0, 1.5), scale_jitter=(0.0, 0.15))
+train_pipeline[3].update(factors=(2.0, 4.0), sizes=(48, 96), centre_jitter=(0.0, 1.5), scale_jitter=(0.0, 0.15))
 train_dataloader = dict(
     batch_size=16,
     num_workers=1,

@@ -29,7 +29,7 @@ train_pipeline[2].update(scale=(342, 192), ratio_range=(0.75, 1.5))
 train_pipeline[3].crop_size = (128, 128)
 # the ground truth is loaded after the resize: scores are at its own size
 test_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='mmvidmae.LoadPicture'),
     dict(type='ResizeToMultiple', size_divisor=8),
     dict(type='LoadAnnotations'),
     dict(type='PackSegInputs'),

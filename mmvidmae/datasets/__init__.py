@@ -9,6 +9,7 @@ from .samplers import PairSampler, Visit
 from .tracking import CausalPairSampling, OSTrackCrop
 from .transforms import (
     LoadFramePairs,
+    LoadPicture,
     LoadVideoFrames,
     PackLabelledVideo,
     PackPairs,
@@ -28,6 +29,7 @@ __all__ = [
     'JHMDBDataset',
     'LabelledVideoDataset',
     'LoadFramePairs',
+    'LoadPicture',
     'LoadVideoFrames',
     'MaskPairAugment',
     'MaskPairDataset',

@@ -1,5 +1,6 @@
 """Pairs of frames with masks, for training video object segmentation."""
 
+import logging
 import os
 import random
 from collections.abc import Sequence
@@ -9,16 +10,18 @@ import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
 from mmengine.dataset import Compose
+from mmengine.logging import print_log
 from mmpretrain.structures import DataSample
 from PIL import Image
 from torch.utils.data import Dataset
 from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms.v2 import functional as F
 
+from mmvidmae.evaluation.id_maps import read_id_map, void_hint
 from mmvidmae.registry import DATASETS, TRANSFORMS
 
 from .labelled_videos import MaskVideoDataset
-from .readers import read_image
+from .readers import UnreadableClip, read_image
 
 TRIALS = 50
 """Pairs that are drawn in search of one that shows an object."""
@@ -35,7 +38,7 @@ class MaskPairDataset(Dataset):
     A visit of a video draws the earlier frame of the pair (any but the last), then the later one, 1 to ``max_gap``
     annotated frames away and all of these with equal odds, as far as the video goes. Either of the two is the
     remembered frame, with equal odds. A pair whose remembered frame shows no object, or none any more after
-    augmentation, gives way to one of another video.
+    augmentation, gives way to one of another video. So does one of which a file cannot be read, which is logged.
 
     Args:
         videos: Config of a :class:`MaskVideoDataset` with ground truth; its pipeline is not used.
@@ -81,13 +84,19 @@ class MaskPairDataset(Dataset):
     def __getitem__(self, index: int) -> Any:
         for _ in range(TRIALS):
             info = self.videos.get_data_info(index % len(self.videos))
-            item = self.pipeline(self._draw(info))
+            try:
+                item = self.pipeline(self._draw(info))
+            except (UnreadableClip, OSError) as failure:
+                print_log(f'A pair is replaced by another: {failure}', 'current', logging.WARNING)
+                item = None
             if item is not None:
                 return item
             index = random.randrange(len(self.videos))
+        mask = next(path for path in info['gt_paths'] if path is not None)
         raise ValueError(
-            f'{TRIALS} pairs in a row, the last of video {info["video_name"]}, show no object in the remembered frame: '
-            'check the masks, and that crops are not much smaller than the frames'
+            f'{TRIALS} pairs in a row, the last of video {info["video_name"]}, show no object in the remembered frame '
+            'or cannot be read (see the log): check the masks, and that crops are not much smaller than the frames'
+            f'{void_hint({mask: read_id_map(mask)})}'
         )
 
     def _draw(self, info: dict[str, Any]) -> dict[str, Any]:

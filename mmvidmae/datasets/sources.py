@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+import logging
 import os
 import re
 import tempfile
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
@@ -21,8 +23,24 @@ MASK_FOLDERS = frozenset({'Annotations'})
 
 ClipKind = Literal['video', 'frames']
 
-_LINE = re.compile(r'(.+?)(?:\s+-?\d+)*')
-_VIDEO_AND_MORE = re.compile('.*(?:' + '|'.join(map(re.escape, VIDEO_SUFFIXES)) + r')\s', re.IGNORECASE)
+_LABELS = re.compile(r'(?:(?:\s*[,;]\s*|\s+)-?\d+)+[\s,;]*')
+"""What may follow a path: integers in columns that are separated by white space, commas or semicolons."""
+
+_QUOTED = re.compile(rf'(?:"(?P<double>(?:[^"]|"")+)"|\'(?P<single>[^\']+)\')(?:{_LABELS.pattern})?')
+_ENDS_WITH_LABELS = re.compile(rf'{_LABELS.pattern}$')
+_VIDEO_AND_MORE = re.compile('.*(?:' + '|'.join(map(re.escape, VIDEO_SUFFIXES)) + r')["\']?[\s,;]', re.IGNORECASE)
+
+_ID, _SECONDS, _SPLIT = r'"?[\w-]{11}"?', r'"?\d+(?:\.\d+)?"?', '"?(?:train|val|validate|test)"?'
+_KINETICS = re.compile(rf'.+,{_ID},{_SECONDS},{_SECONDS}(?:,.*)?|{_ID},{_SECONDS},{_SECONDS},{_SPLIT}(?:,.*)?')
+
+_HEADER = 'these are headings of columns; remove the line or begin it with #'
+_FILE_WORDS = frozenset(
+    'clip_path file_name file_path filename filepath frame_dir path video_path youtube_id'.split()  # noqa: SIM905
+)
+_HEADER_WORDS = _FILE_WORDS | frozenset(
+    'class class_id class_name category clip end file folder frames id is_cc label label_id label_name labels name '  # noqa: SIM905
+    'num_frames split start target time_end time_start total_frames video video_id video_name'.split()
+)
 
 
 def natural_key(name: str) -> tuple:
@@ -32,14 +50,16 @@ def natural_key(name: str) -> tuple:
 
 def image_names(folder: str) -> list[str]:
     """The names of the images in a folder, in natural order; hidden files are left out."""
-    return sorted((n for n in os.listdir(folder) if _has_suffix(n, IMAGE_SUFFIXES)), key=natural_key)
+    names = (name for name in os.listdir(folder) if not name.startswith('.'))
+    return sorted((name for name in names if _has_suffix(name, IMAGE_SUFFIXES)), key=natural_key)
 
 
 def parse_line(line: str, kind: ClipKind) -> str:
     """Reads the path off one line of a list.
 
     Args:
-        line: ``path [label ...]``. The path may hold spaces; all integers at the end of the line are labels (or, in
+        line: ``path [label ...]``, the columns separated by white space, commas or semicolons. The path may hold spaces
+            and commas, and may stand in quotation marks. All integers at the end of the line are labels (or, in
             MMAction2's lists of frame folders, the number of frames and the label) and play no part in pre-training.
         kind: What the path should name: the folder of a sequence may be called ``0001``, a video may not.
 
@@ -47,17 +67,34 @@ def parse_line(line: str, kind: ClipKind) -> str:
         The path.
 
     Raises:
-        ValueError: If the line is no such thing; the message says why.
+        ValueError: If the line is no such thing, or the heading of columns; the message says why.
     """
-    path = _LINE.fullmatch(line.strip())[1]
-    if not path.isprintable() and re.search(r'[\x00-\x08\x0e-\x1f]', path):
+    line = line.strip()
+    if re.search(r'[\x00-\x08\x0e-\x1f]', line):
         raise ValueError('this is not text; is it a list file?')
-    if kind == 'video' and re.fullmatch(r'-?\d+', path):
-        raise ValueError('a number stands where the path should be')
-    if re.search(r'[,;]\s*-?\d+$', path):
-        raise ValueError('columns must be separated by spaces')
-    if kind == 'video' and _VIDEO_AND_MORE.match(path) and os.path.splitext(path)[1].lower() not in VIDEO_SUFFIXES:
-        raise ValueError('the label after the path must be an integer')
+    labels = _ENDS_WITH_LABELS.search(line)
+    path = line[: labels.start()] if labels else line
+    if quoted := _QUOTED.fullmatch(line):
+        return quoted['single'] or quoted['double'].replace('""', '"')
+    if kind == 'video' and _has_suffix(path, VIDEO_SUFFIXES):
+        return path
+    headings = [word.strip('"\'').lower() for word in re.split(r'[\s,;]+', line)]
+    if 'youtube_id' in headings or _KINETICS.fullmatch(line):
+        raise ValueError(
+            "this is Kinetics' own table, which names no files; list the videos that you have with "
+            'tools/dataset_converters/make_list.py'
+        )
+    if _HEADER_WORDS.issuperset(headings) and (kind == 'video' or len(headings) > 1 or headings[0] in _FILE_WORDS):
+        raise ValueError(_HEADER)
+    if not path:
+        raise ValueError('there is no path')
+    if kind == 'video':
+        if re.fullmatch(r'-?\d+', path):
+            raise ValueError('a number stands where the path should be')
+        if _VIDEO_AND_MORE.match(path):
+            raise ValueError('the label after the path must be an integer')
+        if len(re.findall('[,;]', path)) > 1:
+            raise ValueError('none of the columns names a video')
     return path
 
 
@@ -73,27 +110,40 @@ def read_list(ann_file: str, kind: ClipKind) -> list[str]:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: For a line that is not ``path [label]``; names the file, the line and what it holds.
+        ValueError: For a line that is not ``path [label]``, such as the headings of columns: see :func:`parse_line`.
+            Names the file, the line and what it holds.
     """
     paths = []
     with open(ann_file, encoding='utf-8-sig', errors='surrogateescape') as file:
-        for number, line in enumerate(file, 1):
-            if not line.strip() or line.lstrip().startswith('#'):
+        lines = ((number, line.strip()) for number, line in enumerate(file, 1))
+        for number, line in lines:
+            if not line or line.startswith('#'):
                 continue
             try:
                 paths.append(parse_line(line, kind))
             except ValueError as error:
-                content = ascii(line.strip()[:200])
-                raise ValueError(f'{ann_file}:{number}: expected `path [label]`, got {content}: {error}') from None
+                raise _malformed(ann_file, number, line, error) from None
+            if len(paths) == 1:
+                first = number, line
+    is_video = [kind == 'video' and _has_suffix(path, VIDEO_SUFFIXES) for path in paths[:2]]
+    if is_video == [False, True] and paths[0] == first[1] and '/' not in paths[0]:  # headings in words unknown to us
+        raise _malformed(ann_file, *first, _HEADER)
     return paths
+
+
+def _malformed(ann_file: str, number: int, line: str, problem: object) -> ValueError:
+    return ValueError(f'{ann_file}:{number}: expected `path [label]`, got {line[:200]!a}: {problem}')
 
 
 def scan(root: str, kind: ClipKind) -> list[str]:
     """Finds the clips below a folder, at any depth, in natural order.
 
-    Hidden entries are left out, links are followed (never in circles). The result is remembered in a cache, which
-    holds as long as the modification times of all folders below ``root`` stay the same, that is, until a file or
-    folder is added, removed or renamed.
+    Hidden entries are left out, links are followed (never in circles). Folders that cannot be read and links to
+    nowhere are skipped; the log says how many and which.
+
+    The result is remembered in a cache, unless something was skipped. It holds as long as the modification times of all
+    folders below ``root`` stay the same, that is, until a file or folder is added, removed or renamed. The log names
+    the cache when it is used; delete it, or set ``MMVIDMAE_RESCAN=1``, to search again.
 
     Args:
         root: The folder.
@@ -105,20 +155,32 @@ def scan(root: str, kind: ClipKind) -> list[str]:
 
     Raises:
         NotADirectoryError: If ``root`` is no folder.
+        OSError: If it cannot be read.
     """
     if not os.path.isdir(root):
         raise NotADirectoryError(f'There is no folder {root} to look for clips in')
-    cache_file = (
-        cache_dir() / f'scan-{hashlib.sha256(f"{kind}:{os.path.realpath(root)}".encode()).hexdigest()[:32]}.json'
-    )
-    clips = _from_cache(cache_file, root)
-    if clips is None:
-        folders: dict[str, int] = {}
-        clips = sorted(_walk(root, '', kind, folders, set()), key=natural_key)
-        # A folder changed within the clock's grain could change again unnoticed: remember it only once it has come to
-        # rest.
-        if time.time_ns() - max(folders.values()) > 2_000_000_000:
-            _to_cache(cache_file, dict(root=root, kind=kind, folders=folders, clips=clips))
+    name = hashlib.sha256(kind.encode() + b':' + os.fsencode(os.path.realpath(root))).hexdigest()[:32]
+    cache_file = cache_dir() / f'scan-{name}.json'
+    rescan = os.environ.get('MMVIDMAE_RESCAN', '0') not in ('', '0')
+    clips = None if rescan else _from_cache(cache_file, root)
+    if clips is not None:
+        written = datetime.fromtimestamp(cache_file.stat().st_mtime)
+        _log(
+            f'{len(clips)} clips of {root} from the search of {written:%Y-%m-%d %H:%M}, which {cache_file} holds; '
+            'delete it or set MMVIDMAE_RESCAN=1 to search again'
+        )
+        return clips
+    with os.scandir(root):  # errors of the root itself are raised
+        pass
+    folders: dict[str, int] = {}
+    skipped: list[str] = []
+    clips = sorted(_walk(root, '', kind, folders, skipped, set()), key=natural_key)
+    if skipped:
+        listed = '; '.join(skipped[:5] + ['...'] * (len(skipped) > 5))
+        _log(f'{len(skipped)} entries below {root} are skipped: {listed}', logging.WARNING)
+    # A folder changed within the clock's grain could change again unnoticed: remember it only once it has come to rest.
+    elif time.time_ns() - max(folders.values()) > 2_000_000_000:
+        _to_cache(cache_file, dict(root=root, kind=kind, folders=folders, clips=clips))
     return clips
 
 
@@ -129,29 +191,46 @@ def cache_dir() -> Path:
     return Path(own) if own else Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'mmvidmae'
 
 
-def _has_suffix(name: str, suffixes: frozenset[str]) -> bool:
-    return not name.startswith('.') and os.path.splitext(name)[1].lower() in suffixes
+def _has_suffix(path: str, suffixes: frozenset[str]) -> bool:
+    return os.path.splitext(path)[1].lower() in suffixes
 
 
-def _walk(root: str, folder: str, kind: ClipKind, folders: dict[str, int], seen: set) -> Iterator[str]:
-    """Yields the clips of ``root/folder`` and notes in ``folders`` when each folder was last modified, in ns."""
+def _walk(
+    root: str, folder: str, kind: ClipKind, folders: dict[str, int], skipped: list[str], seen: set
+) -> Iterator[str]:
+    """Yields the clips of ``root/folder``; notes in ``folders`` when each folder was last modified, in ns, and in
+    ``skipped`` what cannot be read."""
     path = os.path.join(root, folder)
-    status = os.stat(path)
-    if (status.st_dev, status.st_ino) in seen:
+    try:
+        status = os.stat(path)
+        if (status.st_dev, status.st_ino) in seen:
+            return
+        with os.scandir(path) as scanned:
+            entries = [entry for entry in scanned if not entry.name.startswith('.')]
+    except OSError as error:
+        skipped.append(f'{folder}: {error.strerror}')
         return
     seen.add((status.st_dev, status.st_ino))
     folders[folder] = status.st_mtime_ns
     suffixes = VIDEO_SUFFIXES if kind == 'video' else IMAGE_SUFFIXES
-    with os.scandir(path) as scanned:
-        entries = [entry for entry in scanned if not entry.name.startswith('.')]
-    files = [entry.name for entry in entries if _has_suffix(entry.name, suffixes) and not entry.is_dir()]
+    files, below = [], []
+    for entry in entries:
+        try:
+            if entry.is_symlink():
+                entry.stat()
+            if entry.is_dir():
+                below.append(entry.name)
+            elif _has_suffix(entry.name, suffixes):
+                files.append(entry.name)
+        except OSError as error:
+            skipped.append(f'{os.path.join(folder, entry.name)}: {error.strerror}')
     if kind == 'video':
         yield from (os.path.join(folder, name) for name in files)
     elif files:
         yield folder or '.'
-    for entry in entries:
-        if entry.is_dir() and not (kind == 'frames' and entry.name in MASK_FOLDERS):
-            yield from _walk(root, os.path.join(folder, entry.name), kind, folders, seen)
+    for name in below:
+        if not (kind == 'frames' and name in MASK_FOLDERS):
+            yield from _walk(root, os.path.join(folder, name), kind, folders, skipped, seen)
 
 
 def _from_cache(cache_file: Path, root: str) -> list[str] | None:
@@ -159,13 +238,8 @@ def _from_cache(cache_file: Path, root: str) -> list[str] | None:
         cached = json.loads(cache_file.read_text())
         unchanged = all(os.stat(os.path.join(root, f)).st_mtime_ns == t for f, t in cached['folders'].items())
         return cached['clips'] if unchanged else None
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-    ):  # none, unreadable, damaged, or a folder is gone: scan
+    # none, unreadable, damaged, or a folder is gone: scan
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
@@ -177,4 +251,8 @@ def _to_cache(cache_file: Path, content: dict) -> None:
             json.dump(content, file)
         os.replace(file.name, cache_file)
     except OSError as error:
-        print_log(f'The scan of {content["root"]} is not remembered: {error}', logger='current')
+        _log(f'The scan of {content["root"]} is not remembered: {error}', logging.WARNING)
+
+
+def _log(message: str, level: int = logging.INFO) -> None:
+    print_log(message.encode(errors='backslashreplace').decode(), 'current', level)  # names need not be UTF-8

@@ -79,7 +79,8 @@ def to_objects(ids: np.ndarray, name: str, merge_objects: bool = False) -> np.nd
         ValueError: If the values are shades and not ids: those of soft edges or of JPEG's noise.
     """
     values, shades = _shades(ids)
-    if len(shades) >= 3 and 2 * len(shades) > len(values):
+    # Two objects may be hardly to be seen; but of few ids none is likely to be above 200, as the shades of 255 are.
+    if 2 * len(shades) > len(values) and len(shades) >= (2 if shades.max() > 200 else 3):
         raise ValueError(
             f'{name} holds shades and not ids: of its values, {len(values)} beside 0, {len(shades)} form no area, such '
             f'as {", ".join(map(str, shades[:3]))}. Soft edges and the noise of JPEG look like this. Give each object '
@@ -96,13 +97,19 @@ def nothing_given(masks: Mapping[str, np.ndarray]) -> ValueError:
     Args:
         masks: Id maps as read by :func:`read_id_map`, by their names.
     """
-    message = f'no object is given in {", ".join(masks)}'
-    if any((ids == VOID).any() for ids in masks.values()):
-        message += (
-            ': it holds 255, which is void. If that is the object, use merge_objects=True (in tools: --merge-objects; '
-            "of DAVISDataset: year='2016'): all that is not 0 is then one object"
-        )
-    return ValueError(message)
+    return ValueError(f'no object is given in {", ".join(masks)}{void_hint(masks)}')
+
+
+def void_hint(masks: Mapping[str, np.ndarray]) -> str:
+    """What to do about masks of 0 and 255 that show no object; empty if there are none such. As
+    :func:`nothing_given`."""
+    for name, ids in masks.items():
+        if (ids == VOID).any() and not np.isin(ids, (0, VOID), invert=True).any():
+            return (
+                f': {name} holds 255, which is void. If that is the object, use merge_objects=True (in tools: '
+                "--merge-objects; of DAVISDataset: year='2016'): all that is not 0 is then one object"
+            )
+    return ''
 
 
 def _shades(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -55,7 +55,7 @@ def rgb_of(image: Image.Image) -> np.ndarray:
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith('I;16'):  # Pillow would cut off what is above 255
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    return np.asarray(image.convert('RGB'))
+    return np.array(image.convert('RGB'))
 
 
 def decode_ids(path: str) -> tuple[np.ndarray, str]:

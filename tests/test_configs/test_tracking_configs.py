@@ -58,7 +58,7 @@ def test_config_builds(path):
     assert len(datasets) == (1 if parts['data'] == 'got10k' else 4)
     for dataset in datasets:
         assert DATASETS.get(dataset.type)
-        crop = dataset.pipeline[2]
+        crop = dataset.pipeline[3]
         assert tuple(crop.sizes) == (size // 2, size)
         factors = model.template_crop['factor'], model.search_crop['factor']
         assert tuple(crop.factors) == factors == (2.0, 5.0 if size == 384 else 4.0)

@@ -15,6 +15,8 @@ import av
 import imageio_ffmpeg
 import numpy as np
 import pytest
+from PIL import Image
+from samples import run_ffmpeg
 
 from mmvidmae.datasets import FrameFolderReader, FramePairDataset, VideoFileReader, VideoPairDataset
 from mmvidmae.datasets.sources import read_list
@@ -77,6 +79,27 @@ def run(monkeypatch, capsys):
     return run
 
 
+@pytest.fixture
+def changing_size(tmp_path, write_video):
+    """A folder with a clip whose frames are 64 x 48 and then 96 x 64."""
+    parts = [
+        write_video(tmp_path / f'{width}.ts', 10, height, width, options=('-output_ts_offset', offset))
+        for height, width, offset in ((48, 64, '0'), (64, 96, '0.4'))
+    ]
+    (tmp_path / 'changing').mkdir()
+    (tmp_path / 'changing/a.ts').write_bytes(b''.join(part.read_bytes() for part in parts))
+    return tmp_path / 'changing'
+
+
+def assert_same(path, frames):
+    """Checks that a video shows these frames (T, H, W, 3), up to its compression."""
+    reader = VideoFileReader(str(path))
+    assert len(reader) == len(frames)
+    read = reader.get_batch(range(len(frames)))
+    assert read.shape == frames.shape
+    assert np.abs(read - frames.astype(int)).mean() < 6
+
+
 class TestMakeList:
     @pytest.fixture
     def tree(self, tmp_path, video_dir):
@@ -108,7 +131,7 @@ class TestMakeList:
         with pytest.raises(ValueError, match='no readable clip among 2'):
             FramePairDataset(ann_file=str(tmp_path / 'list.txt'), data_prefix=dict(img=str(tmp_path / 'root')))
 
-    @pytest.mark.parametrize('name', ['seq 12/1.jpg', '#seq/1.jpg'])
+    @pytest.mark.parametrize('name', ['seq 12/1.jpg', '#seq/1.jpg', 'seq\r12/1.jpg', 'seq,12/1.jpg', '"seq"/1.jpg'])
     def test_name_that_a_list_cannot_hold(self, run, tmp_path, name):
         (tmp_path / 'root' / name).parent.mkdir(parents=True)
         (tmp_path / 'root' / name).touch()
@@ -151,6 +174,15 @@ class TestVerify:
         assert '9 of 9 clips can be read' in out
         assert run('verify_videos', clips, '--report', report)[0] == 0
 
+    def test_frames_that_change_size(self, run, changing_size, tmp_path):
+        code, out, _ = run('verify_videos', changing_size, '--report', tmp_path / 'report.jsonl')
+        assert code == 0
+        assert f'{changing_size}/a.ts: good, but its frames change size' in out
+        assert '1 of 1 clips can be read, 0 failed\n1 of them with a note' in out
+        entry = json.loads((tmp_path / 'report.jsonl').read_text())
+        assert entry['error'] is None
+        assert 'change size' in entry['note']
+
     def test_list(self, run, clips, tmp_path):
         (tmp_path / 'list.txt').write_text('f f.mp4 0\nmissing.mp4 1\n')
         report = tmp_path / 'report.jsonl'
@@ -160,7 +192,7 @@ class TestVerify:
         assert '1 of 2 clips can be read' in out
 
     def test_malformed_list(self, run, tmp_path):
-        (tmp_path / 'list.txt').write_text('a.mp4,0\n')
+        (tmp_path / 'list.txt').write_text('a.mp4,running\n')
         code, _, err = run('verify_videos', tmp_path / 'list.txt', '--report', tmp_path / 'report.jsonl')
         assert code == 2
         assert 'list.txt:1' in err
@@ -179,8 +211,8 @@ class TestVerify:
         decoder = Decoder(quick=True, timeout=60)
         path = str(clips / 'b.mp4')
         assert decoder(path) is None
-        decoder.processes[0].kill()
-        decoder.processes[0].join()
+        decoder.aside.processes[0].kill()
+        decoder.aside.processes[0].join()
         assert 'crashed' in decoder(path)
         assert decoder(path) is None, 'another process has taken over'
         decoder.stop()
@@ -195,9 +227,9 @@ class TestResize:
         write_video(root / 'small.mkv', 20, 48, 64, seed=2)
         return root
 
-    def test_results(self, originals, tmp_path):
+    def test_results(self, run, originals, tmp_path):
         target = tmp_path / 'small'
-        code, out, err = run_process('resize_videos', originals, target, '--short-side', '64')
+        code, out, err = run('resize_videos', originals, target, '--short-side', '64')
         assert (code, out) == (0, f'3 of 3 clips are in {target}, 0 failed\n')
         assert '3/3, 0 failed' in err
         assert sorted(str(file.relative_to(target)) for file in target.rglob('*.*')) == [
@@ -231,6 +263,68 @@ class TestResize:
         after = {file: file.stat().st_mtime_ns for file in target.rglob('*.mp4')}
         assert after.keys() == before.keys()
         assert {file for file in after if after[file] != before[file]} == {target / 'small.mp4'}
+
+    @pytest.mark.parametrize('flags', [(), ('-disposition:v:0', 'attached_pic')], ids=['plain', 'attached'])
+    def test_a_cover_is_not_the_video(self, run, tmp_path, write_video, flags):
+        """Larger than the video, and in front."""
+        video = write_video(tmp_path / 'video.mp4', 20)
+        Image.fromarray(np.full((96, 128, 3), 200, np.uint8)).save(tmp_path / 'cover.png')
+        (tmp_path / 'in').mkdir()
+        options = ('-map', '0', '-map', '1', '-c:v:0', 'mjpeg', '-c:v:1', 'copy', *flags)
+        run_ffmpeg('-i', str(tmp_path / 'cover.png'), '-i', str(video), *options, str(tmp_path / 'in/both.mkv'))
+        assert run('resize_videos', tmp_path / 'in', tmp_path / 'out')[0] == 0
+        assert_same(tmp_path / 'out/both.mp4', VideoFileReader(str(tmp_path / 'in/both.mkv')).get_batch(range(20)))
+
+    def test_names(self, run, tmp_path, video_dir, monkeypatch):
+        names = [b'12:30.mp4', b'-x.mp4', b'caf\xe9.mp4', b'100%.mp4', b"it's [1].mp4", b'a\nb.mp4']
+        (tmp_path / 'in').mkdir()
+        for name in names:
+            shutil.copy(video_dir / 'a.mp4', os.fsencode(tmp_path / 'in') + b'/' + name)
+        monkeypatch.chdir(tmp_path / 'in')
+        code, out, _ = run('resize_videos', '.', '../out')
+        assert (code, out) == (0, '6 of 6 clips are in ../out, 0 failed\n')
+        assert sorted(os.listdir(b'../out')) == sorted(names)
+
+    def test_tags_in_another_encoding(self, run, tmp_path, write_video):
+        for suffix in ('avi', 'mp4', 'mkv'):
+            path = write_video(tmp_path / f'in/{suffix}/a.{suffix}', 8, options=('-metadata', 'title=Stra~e'))
+            path.write_bytes(path.read_bytes().replace(b'Stra~e', b'Stra\xdfe'))
+        assert run('resize_videos', tmp_path / 'in', tmp_path / 'out')[:2] == (
+            0,
+            f'3 of 3 clips are in {tmp_path / "out"}, 0 failed\n',
+        )
+        code, out, _ = run('verify_videos', tmp_path / 'in', '--report', tmp_path / 'report.jsonl')
+        assert (code, out) == (0, '3 of 3 clips can be read, 0 failed\n')
+
+    def test_upright(self, run, tmp_path, write_video):
+        video = write_video(tmp_path / 'video.mp4', 8)
+        (tmp_path / 'in').mkdir()
+        run_ffmpeg('-display_rotation', '-90', '-i', str(video), '-c', 'copy', str(tmp_path / 'in/a.mp4'))
+        assert run('resize_videos', tmp_path / 'in', tmp_path / 'out')[0] == 0
+        assert_same(tmp_path / 'out/a.mp4', np.rot90(VideoFileReader(str(video)).get_batch(range(8)), -1, (1, 2)))
+
+    def test_palette(self, run, tmp_path, write_video):
+        video = write_video(tmp_path / 'video.mp4', 8)
+        (tmp_path / 'in').mkdir()
+        run_ffmpeg('-i', str(video), '-pix_fmt', 'pal8', '-c:v', 'rawvideo', str(tmp_path / 'in/a.avi'))
+        assert run('resize_videos', tmp_path / 'in', tmp_path / 'out')[0] == 0
+        result = VideoFileReader(str(tmp_path / 'out/a.mp4')).get_batch([0, 7])
+        assert np.abs(result - VideoFileReader(str(video)).get_batch([0, 7]).astype(int)).mean() < 20
+
+    def test_frames_that_change_size(self, run, changing_size, tmp_path):
+        assert run('resize_videos', changing_size, tmp_path / 'out', '--short-side', '32')[0] == 0
+        reader, original = (VideoFileReader(str(path)) for path in (tmp_path / 'out/a.mp4', changing_size / 'a.ts'))
+        assert len(reader) == len(original) > 15
+        assert reader.get_batch([0, len(reader) - 1]).shape == (2, 32, 42, 3)
+
+    def test_no_frame_is_left_out(self, run, tmp_path, write_video):
+        """Though the times say that some are shown at once."""
+        video = write_video(tmp_path / 'video.mp4', 20, options=('-bf', '0'))
+        (tmp_path / 'in').mkdir()
+        setts = ('-bsf:v', 'setts=ts=if(gt(N\\,10)\\,TS-5*512\\,TS)')
+        run_ffmpeg('-i', str(video), '-c', 'copy', *setts, str(tmp_path / 'in/a.mkv'))
+        assert run('resize_videos', tmp_path / 'in', tmp_path / 'out')[0] == 0
+        assert_same(tmp_path / 'out/a.mp4', VideoFileReader(str(video)).get_batch(range(20)))
 
     def test_odd_size_and_sound(self, run, tmp_path, write_video, bad_clips):
         video = write_video(tmp_path / 'silent.mkv', 10, 48, 64)
@@ -270,7 +364,10 @@ class TestResize:
         """A PATH with an ffmpeg that writes the beginning of its output and then hangs."""
         program = tmp_path / 'bin/ffmpeg'
         program.parent.mkdir()
-        program.write_text('#!/bin/sh\nfor last; do :; done\necho half a file > "${last#file:}"\nexec sleep 100\n')
+        program.write_text(
+            '#!/bin/sh\nfor last; do :; done\n[ "$last" = long ] && exit\n'
+            'echo half a file > "${last#file:}"\nexec sleep 100\n'
+        )
         program.chmod(0o755)
         return f'{program.parent}:{os.environ["PATH"]}'
 
@@ -279,9 +376,9 @@ class TestResize:
 
     def test_ffmpeg_that_hangs(self, run, originals, tmp_path, stuck_ffmpeg, monkeypatch):
         monkeypatch.setenv('PATH', stuck_ffmpeg)
-        code, out, _ = run('resize_videos', originals, tmp_path / 'small', '--timeout', '0.5')
+        code, out, _ = run('resize_videos', originals, tmp_path / 'small', '--timeout', '3', '--workers', '3')
         assert code == 1
-        assert out.count('not finished after 0.5 s') == 3
+        assert out.count('not finished after 3 s') == 3
         assert self.files(tmp_path / 'small') == []
 
     @pytest.mark.parametrize('how', [signal.SIGINT, signal.SIGKILL])

@@ -1,6 +1,8 @@
 """Labelled videos: official layouts, what is given, what is checked, sizes."""
 
 import json
+import struct
+from io import BytesIO
 from pathlib import Path
 
 import cv2
@@ -200,6 +202,49 @@ def test_damaged_frames_are_named(davis):
     write_frames(path.parent, 1, (30, 90), first=1)
     with pytest.raises(UnreadableClip, match=r'00001\.jpg is 90x30, the frames before 90x60'):
         DAVISDataset(str(davis), pipeline=PIPELINE)[0]
+
+
+def test_frames_that_are_turned(davis):
+    """Masks are as large as the frames are upright."""
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    paths = sorted((davis / 'JPEGImages/480p/bear').iterdir())
+    for path in paths:
+        image = np.full((90, 60, 3), 40, np.uint8)
+        image[:20] = 200  # the left side when it is upright
+        Image.fromarray(image).save(path, exif=exif, quality=95)
+    data = DAVISDataset(str(davis), sequences=['bear'], pipeline=[LoadVideoFrames(divisor=30), PackLabelledVideo()])
+    frame = data[0]['inputs'][0].float().mean(0)
+    assert frame.shape == (60, 90)
+    assert frame[:, :15].min() > 150 > 60 > frame[:, 30:].max()
+    Image.fromarray(np.zeros((60, 90, 3), np.uint8)).save(paths[0], exif=exif)
+    with pytest.raises(ValueError, match=r'00000\.png: 90 x 60 pixels, but its frame has 60 x 90'):
+        DAVISDataset(str(davis))
+
+
+def test_masks_of_shades_and_of_0_and_255(davis):
+    first = davis / 'Annotations/480p/bear/00000.png'
+    mask = cv2.ellipse(np.zeros((60, 90), np.uint8), (45, 30), (25, 15), 20, 0, 360, 255, -1)
+    Image.fromarray(cv2.GaussianBlur(mask, (0, 0), 1)).save(first)
+    with pytest.raises(ValueError, match=r'bear/00000\.png holds shades and not ids'):
+        DAVISDataset(str(davis), pipeline=PIPELINE)[0]
+    Image.fromarray(mask).save(first)
+    with pytest.raises(ValueError, match=r"video bear: no object is given in .* holds 255, which is void.*year='2016'"):
+        DAVISDataset(str(davis), pipeline=PIPELINE)[0]
+    merged = DAVISDataset(str(davis), year='2016', pipeline=PIPELINE)[0]['data_samples']
+    assert np.array_equal(merged.given_masks[0], mask > 0)
+
+
+@pytest.mark.parametrize('content', ['huge', 'text'])
+def test_bad_pictures_are_found_by_their_headers(davis, content):
+    path = davis / 'JPEGImages/480p/bear/00000.jpg'
+    file = BytesIO()
+    Image.new('RGB', (90, 60)).save(file, 'BMP')
+    data = bytearray(file.getvalue())
+    data[18:26] = struct.pack('<ii', 40000, 40000)
+    path.write_bytes(data if content == 'huge' else b'text')
+    with pytest.raises(ValueError, match=r'bear/00000\.jpg: no readable image'):
+        DAVISDataset(str(davis))
 
 
 @pytest.fixture

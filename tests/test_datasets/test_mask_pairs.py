@@ -1,6 +1,7 @@
 """Pairs of frames with masks: which frames, augmentation, chosen objects."""
 
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -53,6 +54,25 @@ class TestPairs:
             gaps.append(second - first)
         assert set(gaps) == set(range(-7, 8)) - {0}
         assert 0.4 < np.mean(np.array(gaps) > 0) < 0.6
+
+    def test_what_cannot_be_read_is_replaced(self, long_davis):
+        root = Path(long_davis['data_root'])
+        for number in range(0, 40, 2):
+            folder, suffix = ('JPEGImages', 'jpg') if number % 4 else ('Annotations', 'png')
+            path = root / f'{folder}/480p/v/{number:05d}.{suffix}'
+            path.write_bytes(path.read_bytes()[: 2 * path.stat().st_size // 3])
+        data = MaskPairDataset(long_davis, max_gap=7)
+        for _ in range(20):
+            assert all(number % 2 for number in numbers(data[0]))
+
+    def test_masks_of_0_and_255_get_a_hint(self, long_davis):
+        for path in Path(long_davis['data_root'], 'Annotations/480p/v').iterdir():
+            Image.fromarray(np.where(np.asarray(Image.open(path)) == 2, 255, 0).astype(np.uint8)).save(path)
+        data = MaskPairDataset(long_davis, pipeline=[dict(type='mmvidmae.MaskPairAugment', size=32), PackMaskPair()])
+        with pytest.raises(ValueError, match=r"00000\.png holds 255, which is void.*of DAVISDataset: year='2016'"):
+            data[0]
+        merged = MaskPairDataset(dict(long_davis, year='2016', ann_file='ImageSets/2017/train.txt'))
+        assert merged[0]['masks'][0].max() == 1
 
     def test_all_gaps_are_equally_likely(self, long_davis):
         """The earlier frame is drawn first, uniformly; far from the end of the video the gap is uniform, too."""

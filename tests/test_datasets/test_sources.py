@@ -1,8 +1,12 @@
+import errno
+import io
 import json
+import logging
 import os
 import time
 
 import pytest
+from mmengine.logging import MMLogger
 
 from mmvidmae.datasets.sources import natural_key, read_list, scan
 
@@ -11,6 +15,17 @@ from mmvidmae.datasets.sources import natural_key, read_list, scan
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv('MMVIDMAE_CACHE', str(tmp_path / 'cache'))
     return tmp_path / 'cache'
+
+
+@pytest.fixture
+def log():
+    """What is logged, a text buffer."""
+    text = io.StringIO()
+    handler = logging.StreamHandler(text)
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(handler)
+    yield text
+    logger.removeHandler(handler)
 
 
 def touch(root, *names):
@@ -47,6 +62,19 @@ class TestReadList:
             ('sequence/img 120 4', 'sequence/img'),  # MMAction2's list of frame folders
             ('2024/3.MP4 5', '2024/3.MP4'),
             ('klärchen/日本.mkv 1', 'klärchen/日本.mkv'),
+            ('a.mp4,3', 'a.mp4'),
+            ('a.mp4, 3', 'a.mp4'),
+            ('a.mp4;3', 'a.mp4'),
+            ('a.mp4 , 3, 4', 'a.mp4'),
+            ('"my clip.mp4" 3', 'my clip.mp4'),
+            ("'my clip.mp4',3", 'my clip.mp4'),
+            ('"a, 3.mp4"', 'a, 3.mp4'),
+            ('"a ""b"".mp4",3', 'a "b".mp4'),
+            ("it's.mp4 3", "it's.mp4"),
+            ('"a".mp4 3', '"a".mp4'),
+            ('my, clip.mp4', 'my, clip.mp4'),
+            ('1,2, three.mp4 5', '1,2, three.mp4'),
+            ('path label.mp4 5', 'path label.mp4'),
         ],
     )
     def test_line(self, tmp_path, line, path):
@@ -60,9 +88,19 @@ class TestReadList:
         [
             ('17', 'a number stands where the path should be'),
             ('17 3', 'a number stands where the path should be'),
-            ('a.mp4,3', 'columns must be separated by spaces'),
             ('a.mp4 running', 'the label after the path must be an integer'),
             ('a.mp4 0.5', 'the label after the path must be an integer'),
+            ('a.mp4,running', 'the label after the path must be an integer'),
+            ('"a.mp4",running', 'the label after the path must be an integer'),
+            (', 3', 'there is no path'),
+            ('-5KQ66BBWC4,0902,0.077,0.151,0.283,0.811,80,1', 'none of the columns names a video'),
+            ('label,youtube_id,time_start,time_end,split', "this is Kinetics' own table"),
+            ('testifying,---QUuC4vJs,84,94,validate', "this is Kinetics' own table"),
+            ('"abseiling","3DB-UMnAYGg",83,93,"train"', "this is Kinetics' own table"),
+            ('---QUuC4vJs,84,94,test', "this is Kinetics' own table"),
+            ('path,label', 'these are headings of columns'),
+            ('"Path";"Class"', 'these are headings of columns'),
+            ('filename', 'these are headings of columns'),
             ('a\0b.mp4', 'this is not text'),
         ],
     )
@@ -71,8 +109,17 @@ class TestReadList:
             self.read(tmp_path, f'a.mp4 0\n# note\n{line}\n')
         assert ascii(line) in str(caught.value)
 
+    def test_headings_in_other_words(self, tmp_path):
+        with pytest.raises(ValueError, match=r'list\.txt:2: .*these are headings of columns'):
+            self.read(tmp_path, '\nDatei;Klasse\na.mp4;0\n')
+        assert self.read(tmp_path, 'no_suffix 3\na.mp4 0\n') == ['no_suffix', 'a.mp4']
+        assert self.read(tmp_path, 'clips/no_suffix\na.mp4\n') == ['clips/no_suffix', 'a.mp4']
+
     def test_sequences_may_be_numbered(self, tmp_path):
         assert self.read(tmp_path, '0001\n0002 120 4\n', 'frames') == ['0001', '0002']
+        assert self.read(tmp_path, 'video\na,120,4\n"b 7" 120\n', 'frames') == ['video', 'a', 'b 7']
+        with pytest.raises(ValueError, match='headings'):
+            self.read(tmp_path, 'frame_dir,total_frames,label\na,120,4\n', 'frames')
 
     def test_file_name_that_is_not_utf8(self, tmp_path):
         assert [os.fsencode(path) for path in self.read(tmp_path, b'caf\xe9.mp4 1\n')] == [b'caf\xe9.mp4']
@@ -117,8 +164,39 @@ class TestScan:
         elsewhere = touch(tmp_path / 'elsewhere', '2.mp4')
         (root / 'b').symlink_to(elsewhere)
         (root / 'a/up').symlink_to(root)
-        (root / 'gone.mp4').symlink_to(tmp_path / 'nowhere.mp4')
-        assert scan(str(root), 'video') == ['a/1.mp4', 'b/2.mp4', 'gone.mp4']
+        assert scan(str(root), 'video') == ['a/1.mp4', 'b/2.mp4']
+
+    @pytest.mark.parametrize('kind', ['video', 'frames'])
+    def test_what_cannot_be_read_is_skipped_and_told(self, tmp_path, monkeypatch, log, cache, kind):
+        root = touch(tmp_path / 'root', *(f'{name}/1.{end}' for name in ('a', 'b', 'c') for end in ('mp4', 'jpg')))
+        for name in ('gone.mp4', 'gone_folder', 'a/gone.jpg'):
+            (root / name).symlink_to(tmp_path / 'nowhere')
+        (root / 'circle').symlink_to('circle')
+        come_to_rest(root)
+        open_folder = os.scandir
+
+        def refuse(path):
+            if path == str(root / 'b'):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+            return open_folder(path)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, 'scandir', refuse)  # the modes of files do not bind root, whom tests may run as
+            assert scan(str(root), kind) == (['a/1.mp4', 'c/1.mp4'] if kind == 'video' else ['a', 'c'])
+        said = log.getvalue()
+        assert f'5 entries below {root} are skipped: ' in said
+        for part in ('gone.mp4: No such file', 'gone_folder: No such', 'circle: Too many', 'b: Permission denied'):
+            assert part in said
+        assert not cache.exists(), 'what was missing may come back'
+        assert len(scan(str(root), kind)) == 3
+
+    def test_root_that_cannot_be_read(self, tmp_path, monkeypatch):
+        def refuse(path):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+
+        monkeypatch.setattr(os, 'scandir', refuse)
+        with pytest.raises(PermissionError, match=str(tmp_path)):
+            scan(str(tmp_path), 'video')
 
     def test_missing_folder(self, tmp_path):
         with pytest.raises(NotADirectoryError, match='nowhere'):
@@ -139,6 +217,30 @@ class TestScanCache:
         file.write_text(json.dumps(dict(content, clips=['from the cache'])))
         assert scan(str(root), 'video') == ['from the cache']
         assert scan(str(root), 'frames') == [], 'another kind of clip, another scan'
+
+    def test_says_how_to_search_again(self, root, cache, log, monkeypatch):
+        clips = scan(str(root), 'video')
+        (file,) = cache.iterdir()
+        file.write_text(json.dumps(dict(json.loads(file.read_text()), clips=['old'])))
+        assert 'from the search of' not in log.getvalue()
+        assert scan(str(root), 'video') == ['old']
+        said = log.getvalue()
+        assert f'1 clips of {root} from the search of' in said
+        assert f'which {file} holds; delete it or set MMVIDMAE_RESCAN=1 to search again' in said
+        monkeypatch.setenv('MMVIDMAE_RESCAN', '1')
+        assert scan(str(root), 'video') == clips
+        monkeypatch.delenv('MMVIDMAE_RESCAN')
+        assert scan(str(root), 'video') == clips, 'and the new search is remembered'
+
+    def test_names_that_are_not_utf8(self, tmp_path, cache, log):
+        root = tmp_path / os.fsdecode(b'caf\xe9')
+        touch(root, os.fsdecode(b'\xff/\xe9.mp4'), 'b/日本.mp4')
+        come_to_rest(root)
+        clips = scan(str(root), 'video')
+        assert [os.fsencode(clip) for clip in clips] == ['b/日本.mp4'.encode(), b'\xff/\xe9.mp4']
+        assert len(list(cache.iterdir())) == 1
+        assert scan(str(root), 'video') == clips
+        assert 'caf\\udce9' in log.getvalue()
 
     @pytest.mark.parametrize('change', ['add', 'remove', 'new folder', 'remove folder'])
     def test_notices_changes(self, root, change):

@@ -2,11 +2,15 @@
 
 import random
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
+from mmcv.transforms import LoadImageFromFile
+from mmengine.config import Config
 from PIL import Image
 
+from mmvidmae.datasets import LoadPicture, UnreadableClip
 from mmvidmae.datasets.tracking import CausalPairSampling, OSTrackCrop, read_boxes, read_flags
 from mmvidmae.registry import DATA_SAMPLERS, DATASETS
 
@@ -263,6 +267,33 @@ class TestSequences:
         data.pipeline.transforms = [another]
         with pytest.raises(ValueError, match=r'sequences.*: 4 sequences in a row gave no pair'):
             data[0]
+
+    def test_pictures_that_cannot_be_read_are_replaced_in_training(self, sequences, tmp_path):
+        shutil.copytree(sequences, tmp_path / 'sequences')
+        for path in (tmp_path / 'sequences/a/img').iterdir():
+            path.write_bytes(path.read_bytes()[:200])
+        cfg = Config.fromfile(Path(__file__).parents[2] / 'configs/small/droptrack.py')
+        data = DATASETS.build(
+            dict(
+                type='mmvidmae.SequenceFolderDataset',
+                data_root=str(tmp_path / 'sequences'),
+                pipeline=cfg.train_pipeline,
+                _scope_='mmtrack',
+            )
+        )
+        assert data[0]['inputs']['img'].shape == (1, 3, 48, 48)
+        data.test_mode, data.pipeline.transforms = True, [LoadPicture()]
+        with pytest.raises(UnreadableClip, match=r'a/img: 0000\.jpg is no readable image'):
+            data.pipeline(dict(img_path=str(tmp_path / 'sequences/a/img/0000.jpg')))
+
+    def test_pictures_are_as_those_of_the_toolboxes(self, sequences):
+        paths = [str(path) for path in sorted((sequences / 'b/img').iterdir())[:2]]
+        expected = [LoadImageFromFile()(dict(img_path=path)) for path in paths]
+        single, both = LoadPicture()(dict(img_path=paths[0], frame_id=7)), LoadPicture()(dict(img_path=paths))
+        assert single.keys() == {'frame_id', *expected[0]}
+        for key in ('img', 'img_shape', 'ori_shape'):
+            assert np.array_equal(single[key], expected[0][key])
+            assert np.array_equal(both[key], [results[key] for results in expected])
 
     def test_a_first_box_alone_is_enough_to_test_on(self, sequences, tmp_path):
         shutil.copytree(sequences / 'a', tmp_path / 'a')

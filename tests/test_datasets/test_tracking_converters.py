@@ -1,11 +1,15 @@
 """Lists of LaSOT, OTB100 and UAV123, and sequences from masks, as mmtrack's and our data sets then read them."""
 
+import re
+import shutil
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.io import savemat
 
 from mmvidmae.registry import DATASETS
 
@@ -141,3 +145,67 @@ def test_sequences_from_masks(tool, davis, tmp_path):
     assert data.get_bboxes_from_video(1).tolist() == [[8 + 8 * index, 16, 24, 24] for index in range(4)]
     image = np.asarray(Image.open(data.get_img_infos_from_video(1)['img_paths'][2]))
     assert image[16:40, 24:48].mean() > 120 > 60 > image[:, :20].mean()
+
+
+def test_masks_that_cannot_be_used_are_lines_of_the_report(tool, davis, tmp_path, capsys):
+    root = tmp_path / 'davis'
+    shutil.copytree(davis, root)
+    for name in 'def':
+        for kind in ('JPEGImages', 'Annotations'):
+            shutil.copytree(root / kind / '480p/c', root / kind / '480p' / name)
+    masks = root / 'Annotations/480p'
+    (masks / 'b/00002.png').write_bytes((masks / 'b/00002.png').read_bytes()[:50])
+    for name, change in (
+        ('c', lambda mask: cv2.GaussianBlur(255 * mask, (5, 5), 2)),
+        ('d', lambda mask: 255 * mask),
+        ('e', lambda mask: cv2.imdecode(cv2.imencode('.jpg', np.roll(255 * mask, 3, 1))[1], cv2.IMREAD_GRAYSCALE)),
+    ):
+        for path in (masks / name).iterdir():
+            Image.fromarray(change(np.asarray(Image.open(path)))).save(path)
+    (masks / 'f/00004.png').unlink()
+    assert tool('masks_to_sequences', 'davis', root, tmp_path / 'out') == 1
+    out = capsys.readouterr().out
+    for line in (
+        r'480p/b: .*b/00002\.png cannot be read as a mask: no readable image',
+        r'480p/c: .*c/00000\.png holds shades and not ids',
+        r'480p/d: no object is given in .*d/00000\.png: .* holds 255, which is void.*--merge-objects',
+        r'480p/e: .*e/00000\.png holds shades and not ids',
+        r'480p/f: 4 masks in .*, but 5 frames in',
+        r'1 of 6 clips are in .*, 5 failed',
+    ):
+        assert re.search(line, out), line
+    assert [path.name for path in (tmp_path / 'out').iterdir()] == ['a_1']
+    assert tool('masks_to_sequences', 'davis', root, tmp_path / 'merged', '--merge-objects') == 1
+    assert {path.name for path in (tmp_path / 'merged').iterdir()} == {'a_1', 'd_1'}
+    boxes = [(tmp_path / 'merged' / name / 'groundtruth_rect.txt').read_text() for name in ('a_1', 'd_1')]
+    assert boxes[1].startswith(boxes[0])
+
+
+def test_jhmdb_clips_that_cannot_be_read(tool, tmp_path, capsys, write_video):
+    masks = tmp_path / 'jhmdb/puppet_mask/clap'
+    for name in ('good', 'no_video', 'no_text', 'no_mat'):
+        (masks / name).mkdir(parents=True)
+        savemat(masks / name / f'{name}.mat', dict(part_mask=np.ones((48, 64, 5), np.uint8)))
+        write_video(tmp_path / f'videos/{name}/{name}.avi', 6)
+    (masks / 'no_mat/no_mat.mat').write_bytes(b'x' * 200)
+    (tmp_path / 'videos/no_video/no_video.avi').unlink()
+    (tmp_path / 'videos/no_text/no_text.avi').write_text('not a video')
+    out = tmp_path / 'out'
+    assert tool('masks_to_sequences', 'jhmdb', tmp_path / 'jhmdb', out, '--videos', tmp_path / 'videos') == 1
+    said = capsys.readouterr().out
+    assert 'no_mat.mat: ' in said
+    assert 'not a readable file of part_mask' in said
+    assert 'no_video.mat: ' in said
+    assert 'No such file' in said
+    assert '1 of 4 clips are in' in said
+    assert (out / 'good/groundtruth_rect.txt').read_text() == '0,0,64,48\n' * 5
+
+
+def test_images_whose_names_are_no_numbers(tool, tmp_path, capsys):
+    root = tmp_path / 'OTB100'
+    images(root / 'data/Board/img', [1, 2], 5)
+    boxes(root / 'data/Board/groundtruth_rect.txt', 2)
+    (root / 'data/Board/img/cover.jpg').write_bytes(b'')
+    with pytest.raises(SystemExit):
+        tool('tracking_lists', 'otb100', root)
+    assert 'cover.jpg: the name is no number of a frame' in capsys.readouterr().err

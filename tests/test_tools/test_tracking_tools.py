@@ -29,7 +29,7 @@ def tracking_config(sequences: Path, folder: Path, **changes) -> Path:
     cfg.model.head.channels = 16
     cfg.train_dataloader.update(num_workers=0, persistent_workers=False, batch_size=2)
     cfg.train_dataloader.sampler.samples_per_epoch = 12
-    cfg.train_dataloader.dataset.pipeline[2].sizes = (32, 64)
+    cfg.train_dataloader.dataset.pipeline[3].sizes = (32, 64)
     cfg.test_dataloader.update(num_workers=0, persistent_workers=False)
     for loader in (cfg.train_dataloader, cfg.test_dataloader):
         loader.dataset.data_root = str(sequences)

@@ -1,16 +1,21 @@
 """What the converters share: which clips, running many jobs at once, progress, and files that are whole or absent."""
 
 import argparse
+import multiprocessing
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from datetime import timedelta
 from itertools import islice
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Any, Protocol
+
+from mmvidmae.datasets import UnreadableClip
 
 
 def add_job_arguments(parser: argparse.ArgumentParser, timeout: float | None = None) -> None:
@@ -37,10 +42,92 @@ class Job(Protocol):
         a process may just be starting."""
 
 
+class ClipFailed(Exception):
+    """What could not be done with a clip, in a few words."""
+
+
+class Isolated:
+    """Calls functions in processes of their own, one for each calling thread. A clip that makes the process hang or die
+    costs itself alone: another process takes over.
+
+    Args:
+        timeout: Seconds that a call may take.
+    """
+
+    def __init__(self, timeout: float) -> None:
+        self.timeout = timeout
+        # Forked from a server that has imported everything, and not from this process with its threads.
+        self.context = multiprocessing.get_context('forkserver')
+        self.context.set_forkserver_preload(['mmvidmae.datasets'])
+        self.local = threading.local()
+        self.processes: list[multiprocessing.Process] = []
+
+    def __call__(self, function: Callable, *arguments: Any) -> Any:
+        """Calls a function of a module.
+
+        Raises:
+            ClipFailed: If it raises anything, takes too long, or dies.
+        """
+        if not hasattr(self.local, 'process'):
+            self._start()
+        try:
+            self.local.connection.send((function, arguments))
+            if self.local.connection.poll(self.timeout):
+                problem, result = self.local.connection.recv()
+                if problem is None:
+                    return result
+                raise ClipFailed(problem)
+            problem = f'no result after {self.timeout:g} s'
+        except (EOFError, OSError):
+            self.local.process.join(1)
+            problem = f'the decoder crashed (exit code {self.local.process.exitcode})'
+        self.local.process.kill()
+        del self.local.process
+        raise ClipFailed(problem)
+
+    def stop(self) -> None:
+        """Ends the processes."""
+        for process in self.processes:
+            process.kill()
+
+    def _start(self) -> None:
+        self.local.connection, theirs = self.context.Pipe()
+        self.local.process = self.context.Process(target=_serve, args=(theirs,), daemon=True)
+        self.local.process.start()
+        theirs.close()
+        self.processes.append(self.local.process)
+        self.local.connection.recv()  # it is ready: the start is not part of the first clip's time
+
+
+def _serve(connection: Connection) -> None:
+    """The life of a process: takes calls, gives (problem or None, result)."""
+    try:
+        connection.send('ready')
+        while True:
+            function, arguments = connection.recv()
+            try:
+                answer = None, function(*arguments)
+            except Exception as error:
+                answer = describe(error), None
+            connection.send(answer)
+    except (EOFError, KeyboardInterrupt):
+        pass
+
+
+def describe(error: Exception) -> str:
+    """What is wrong, in a few words, for errors of any origin."""
+    if isinstance(error, UnreadableClip):
+        return error.reason
+    if isinstance(error, ClipFailed | OSError | ValueError):
+        return (isinstance(error, OSError) and error.strerror) or str(error)
+    return f'{type(error).__name__}: {error}'
+
+
 def run_all(job: Job, paths: list[str], workers: int) -> Iterator[tuple[str, str | None]]:
     """Runs a job on many clips in parallel and shows the progress on stderr.
 
-    When the caller is interrupted, as by Ctrl-C, no other clip is begun and those at work are given up.
+    When the caller is interrupted, as by Ctrl-C, no other clip is begun and those at work are given up. Whatever the
+    job raises is the outcome of its clip alone.
 
     Args:
         job: The work.
@@ -57,7 +144,8 @@ def run_all(job: Job, paths: list[str], workers: int) -> Iterator[tuple[str, str
             running |= {executor.submit(job, path): path for path in islice(waiting, workers)}
             while running:
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    path, outcome = running.pop(future), future.result()
+                    path, error = running.pop(future), future.exception()
+                    outcome = future.result() if error is None else describe(error)
                     running.update((executor.submit(job, following), following) for following in islice(waiting, 1))
                     progress.step(failed=outcome is not None)
                     yield path, outcome
@@ -105,12 +193,17 @@ def whole_file(path: Path) -> Iterator[IO[str]]:
         part.unlink(missing_ok=True)
 
 
+def say(text: str) -> None:
+    """Prints a line; file names in it need not be UTF-8."""
+    print(text.encode(errors='backslashreplace').decode())
+
+
 def finish(failures: Iterable[tuple[str, str]], total: int, verb: str) -> int:
     """Prints the failures and a summary; gives the exit code, 1 if there were any."""
     failures = list(failures)
     for job, reason in failures:
-        print(f'{job}: {reason}'.encode(errors='backslashreplace').decode())  # file names need not be UTF-8
-    print(f'{total - len(failures)} of {total} clips {verb}, {len(failures)} failed')
+        say(f'{job}: {reason}')
+    say(f'{total - len(failures)} of {total} clips {verb}, {len(failures)} failed')
     return 1 if failures else 0
 
 

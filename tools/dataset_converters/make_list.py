@@ -11,7 +11,7 @@ import argparse
 import os
 from pathlib import Path
 
-from common import run_tool, whole_file
+from common import run_tool, say, whole_file
 
 from mmvidmae.datasets.sources import natural_key, parse_line, scan
 
@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     kind = 'frames' if args.frames else 'video'
     try:
         clips = scan(args.root, kind)
-    except NotADirectoryError as error:
+    except OSError as error:
         parser.error(str(error))
     if not clips:
         parser.error(f'no clips below {args.root}')
@@ -39,10 +39,10 @@ def main(arguments: list[str] | None = None) -> int:
         for clip in clips:
             path = clip if args.relative else os.path.join(os.path.abspath(args.root), clip)
             line = f'{path} {labels[Path(clip).parts[0]]}' if len(Path(clip).parts) > 1 else path
-            if '\n' in path or path.startswith('#') or parse_line(line, kind) != path:
+            if len(path.splitlines()) > 1 or path.startswith('#') or parse_line(line, kind) != path:
                 parser.error(f'{path!r} would not be understood in a list; rename it')
             file.write(line + '\n')
-    print(f'{len(clips)} clips in {len(classes)} classes: {args.output}')
+    say(f'{len(clips)} clips in {len(classes)} classes: {args.output}')
     return 0
 
 

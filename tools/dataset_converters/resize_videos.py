@@ -1,10 +1,10 @@
 """Re-encodes videos to a short side of 256 pixels with a keyframe every 8 frames: the form that pairs are read from
 fastest.
 
-Writes H.264 mp4 files without sound, in the same folders with the same names (and the suffix .mp4), never upscaled.
-Every clip is written aside and then renamed, so a file under its final name is complete. Run again, the tool goes on
-where it stopped: clips that are there already are skipped. Uses ffmpeg from PATH, else the one in the imageio-ffmpeg
-wheel. Exit code: 1 if some clips failed.
+Writes H.264 mp4 files without sound and tags, in the same folders with the same names (and the suffix .mp4), upright,
+all frames in the size of the first, never upscaled. Every clip is written aside and then renamed, so a file under its
+final name is complete. Run again, the tool goes on where it stopped: clips that are there already are skipped. Uses
+ffmpeg from PATH, else the one in the imageio-ffmpeg wheel. Exit code: 1 if some clips failed.
 
     python tools/dataset_converters/resize_videos.py data/kinetics400/train data/kinetics400_256/train
 """
@@ -17,9 +17,10 @@ import subprocess
 from collections import Counter
 from pathlib import Path
 
-from common import add_job_arguments, finish, run_all, run_tool
+import av
+from common import ClipFailed, Isolated, add_job_arguments, finish, run_all, run_tool, say
 
-from mmvidmae.datasets import UnreadableClip, VideoFileReader
+from mmvidmae.datasets import VideoFileReader
 from mmvidmae.datasets.sources import scan
 
 
@@ -39,6 +40,28 @@ def find_ffmpeg() -> str:
         raise FileNotFoundError('There is no ffmpeg: install it, or run `pip install imageio-ffmpeg`') from error
 
 
+def find_video(path: str) -> int:
+    """Number of the stream in a file that ``VideoFileReader`` takes: a cover picture may come before it.
+
+    Raises:
+        ClipFailed: If there is none.
+    """
+    with av.open(f'file:{path}', metadata_errors='replace') as container:
+        stream = container.streams.best('video')
+        if stream is None:
+            raise ClipFailed('it has no pictures')
+        return stream.index
+
+
+def check_result(path: str) -> None:
+    """Reads the first frame.
+
+    Raises:
+        UnreadableClip: If it cannot be read.
+    """
+    VideoFileReader(path).get_batch([0])
+
+
 class Encoder:
     """Encodes one clip in an ffmpeg process.
 
@@ -54,16 +77,20 @@ class Encoder:
     def __init__(self, source: Path, target: Path, short_side: int, gop: int, crf: int, timeout: float) -> None:
         self.source, self.target, self.timeout = source, target, timeout
         self.running: set[subprocess.Popen] = set()
+        self.aside = Isolated(timeout)
         self.ffmpeg = find_ffmpeg()
         width = f'if(lt(iw,ih),trunc(min({short_side},iw)/2)*2,-2)'
         height = f'if(lt(iw,ih),-2,trunc(min({short_side},ih)/2)*2)'
         self.options = [
-            *('-map', '0:v:0', '-vf', f"scale='{width}':'{height}':flags=bicubic", '-pix_fmt', 'yuv420p'),
+            *('-map_metadata', '-1', '-map_chapters', '-1'),
+            *('-vf', f"scale='{width}':'{height}':flags=bicubic", '-pix_fmt', 'yuv420p'),
             *('-c:v', 'libx264', '-preset', 'medium', '-crf', str(crf), '-g', str(gop), '-keyint_min', str(gop)),
             # Made to be read at random: no frame waits for later ones (which opening would have to find out too), and
             # decoding is cheap. The index is in front, so that opening reads one place.
             *('-bf', '0', '-tune', 'fastdecode'),
             *('-sc_threshold', '0', '-threads', '1', '-movflags', '+faststart', '-f', 'mp4'),
+            # Every decoded frame, also where times are damaged. The option's name has changed in ffmpeg 5.1.
+            *('-fps_mode' if '-fps_mode' in self._all_options() else '-vsync', 'passthrough'),
         ]
 
     def result_of(self, clip: str) -> Path:
@@ -85,9 +112,18 @@ class Encoder:
     def stop(self) -> None:
         for process in tuple(self.running):
             process.kill()
+        self.aside.stop()
+
+    def _all_options(self) -> str:
+        return subprocess.run([self.ffmpeg, '-h', 'long'], capture_output=True, text=True, errors='replace').stdout
 
     def _encode(self, clip: Path, part: Path) -> str | None:
-        command = [self.ffmpeg, '-nostdin', '-v', 'error', '-y', '-i', f'file:{clip}', *self.options, f'file:{part}']
+        try:
+            stream = self.aside(find_video, str(clip))
+        except ClipFailed as failure:
+            return f'not a readable video ({failure})'
+        source = ('-i', f'file:{clip}', '-map', f'0:{stream}')
+        command = [self.ffmpeg, '-nostdin', '-v', 'error', '-y', *source, *self.options, f'file:{part}']
         process = subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors='replace'
         )
@@ -103,9 +139,9 @@ class Encoder:
         if process.returncode:
             return messages.rpartition('\n')[2] or f'ffmpeg ended with code {process.returncode}'
         try:
-            VideoFileReader(str(part)).get_batch([0])
-        except UnreadableClip as failure:
-            return f'the result is {failure.reason}'
+            self.aside(check_result, str(part))
+        except ClipFailed as failure:
+            return f'the result is {failure}'
         return None
 
 
@@ -134,7 +170,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     missing = [clip for clip in clips if not encoder.result_of(clip).exists()]
     if len(missing) < len(clips):
-        print(f'{len(clips) - len(missing)} clips are there already')
+        say(f'{len(clips) - len(missing)} clips are there already')
     outcomes = run_all(encoder, missing, args.workers)
     return finish(((clip, reason) for clip, reason in outcomes if reason), len(clips), f'are in {args.target}')
 

@@ -15,7 +15,7 @@ import argparse
 import re
 from pathlib import Path
 
-from common import run_tool, whole_file
+from common import run_tool, say, whole_file
 
 from mmvidmae.datasets.sources import image_names, natural_key
 from mmvidmae.datasets.tracking import read_boxes
@@ -24,15 +24,30 @@ OTB_STARTS = {'David': 300, 'Tiger1': 6}
 """First frames, from 1, of videos whose annotation begins later (Tiger1: the benchmark leaves the first 5 out)."""
 
 
+def frame_numbers(folder: Path) -> list[int]:
+    """Numbers that the images of a folder have as names, in order.
+
+    Raises:
+        ValueError: If there are none, or a name is no number.
+    """
+    names = image_names(str(folder))
+    for name in names:
+        if not Path(name).stem.isdecimal():
+            raise ValueError(f'{folder / name}: the name is no number of a frame')
+    if not names:
+        raise ValueError(f'{folder}: no images')
+    return [int(Path(name).stem) for name in names]
+
+
 def lasot(root: Path) -> dict[str, list[str]]:
     """Lines of LaSOT: ``testing_set.txt`` names the videos of the test, the others are for training."""
     videos, lines = root / 'LaSOTBenchmark', dict(train=[], test=[])
-    tests = set((root / 'testing_set.txt').read_text().split())
+    tests = set((root / 'testing_set.txt').read_text(encoding='utf-8-sig', errors='replace').split())
     if missing := sorted(name for name in tests if not (videos / name.rpartition('-')[0] / name / 'img').is_dir()):
         raise ValueError(f'{root / "testing_set.txt"}: {", ".join(missing[:5])}: {len(missing)} not in {videos}')
     for video in sorted(videos.glob('*/*-*'), key=lambda path: natural_key(path.name)):
         name = f'{video.parent.name}/{video.name}'
-        last = int(Path(image_names(str(video / 'img'))[-1]).stem)
+        last = frame_numbers(video / 'img')[-1]
         lines['test' if video.name in tests else 'train'].append(f'{name}/img,{name}/groundtruth.txt,1,{last}')
     return {f'lasot_{split}': lines[split] for split in lines}
 
@@ -42,14 +57,14 @@ def otb100(root: Path) -> dict[str, list[str]]:
     lines = []
     for video in sorted((root / 'data').iterdir(), key=lambda path: natural_key(path.name)):
         for annotation in sorted(video.glob('groundtruth_rect*.txt')):
-            if not annotation.read_text().strip():
+            if not annotation.read_bytes().strip():
                 continue
-            names = image_names(str(video / 'img'))
-            first = OTB_STARTS.get(video.name, int(Path(names[0]).stem))
+            numbers = frame_numbers(video / 'img')
+            first = OTB_STARTS.get(video.name, numbers[0])
             number = len(read_boxes(annotation)) - (5 if video.name == 'Tiger1' else 0)
             last = first + number - 1
-            if last > int(Path(names[-1]).stem):
-                raise ValueError(f'{annotation}: boxes to frame {last}, but the last image is {names[-1]}')
+            if last > numbers[-1]:
+                raise ValueError(f'{annotation}: boxes to frame {last}, but the last image is {numbers[-1]}')
             lines.append(f'data/{video.name}/img,data/{video.name}/{annotation.name},{first},{last}')
     return dict(otb100=lines)
 
@@ -90,7 +105,7 @@ def main(arguments: list[str] | None = None) -> int:
         output = args.root / 'annotations' / f'{name}_infos.txt'
         with whole_file(output) as file:
             file.write('\n'.join(['(video_path,annotation_path,start_frame_id,end_frame_id)', *lines]))
-        print(f'{len(lines)} sequences: {output}')
+        say(f'{len(lines)} sequences: {output}')
     return 0
 
 

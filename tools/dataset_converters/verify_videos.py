@@ -1,8 +1,10 @@
 """Decodes videos as training does and reports those that cannot be read.
 
-The report has one JSON object a line, {"path": ..., "error": null or the reason}, written as results come in. Run
-again with the same report, the tool goes on where it stopped: good clips are not read again, bad ones are (they may
-have been repaired). Exit code: 0 if all clips are good, 1 if some are bad.
+The report has one JSON object a line, {"path": ..., "error": null or the reason, "note": null or a warning}, written as
+results come in. A note says what training puts up with, such as frames that change size in mid-stream: they are scaled
+to the size of the first, and the clip counts as good. Run again with the same report, the tool goes on where it
+stopped: good clips are not read again, bad ones are (they may have been repaired). Exit code: 0 if all clips are good,
+1 if some are bad.
 
     python tools/dataset_converters/verify_videos.py data/kinetics400/train --report work_dirs/verify.jsonl
     python tools/dataset_converters/verify_videos.py train.txt --data-root data/kinetics400/train
@@ -10,80 +12,63 @@ have been repaired). Exit code: 0 if all clips are good, 1 if some are bad.
 
 import argparse
 import json
-import multiprocessing
+import logging
 import os
-import threading
 from collections import deque
-from multiprocessing.connection import Connection
 from pathlib import Path
 
-from common import add_job_arguments, finish, run_all, run_tool
+from common import ClipFailed, Isolated, add_job_arguments, finish, run_all, run_tool, say
+from mmengine.logging import MMLogger
 
-from mmvidmae.datasets import UnreadableClip, VideoFileReader
+from mmvidmae.datasets import VideoFileReader
 from mmvidmae.datasets.sources import read_list, scan
 
 
+class Notes(logging.Handler):
+    """Keeps warnings, each once, instead of printing them."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.texts: dict[str, None] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.texts[record.getMessage()] = None
+
+
 def decode(path: str, quick: bool) -> str | None:
-    """Reads a video; gives None or what is wrong with it."""
-    try:
-        reader = VideoFileReader(path)
-        last = len(reader) - 1
-        if quick:
-            reader.get_batch(sorted({0, last // 2, last}))
-        else:
-            deque(reader, maxlen=0)
-    except UnreadableClip as failure:
-        return failure.reason
-    return None
+    """Reads a video; gives the warnings that this makes the reader log, or None.
 
-
-def serve(connection: Connection, quick: bool) -> None:
-    """The life of a decoding process: takes paths, gives outcomes."""
-    try:
-        connection.send('ready')
-        while True:
-            connection.send(decode(connection.recv(), quick))
-    except (EOFError, KeyboardInterrupt):
-        pass
+    Raises:
+        UnreadableClip: If it cannot be read.
+    """
+    notes = Notes()
+    MMLogger.get_current_instance().handlers = [notes]
+    reader = VideoFileReader(path)
+    last = len(reader) - 1
+    if quick:
+        reader.get_batch(sorted({0, last // 2, last}))
+    else:
+        deque(reader, maxlen=0)
+    shown = path.encode(errors='backslashreplace').decode()
+    return '; '.join(text.removeprefix(f'{shown}: ') for text in notes.texts) or None
 
 
 class Decoder:
-    """Decodes in one process for each thread; a process that hangs or dies costs its clip alone and is replaced."""
+    """Decodes clips in processes of their own and keeps the notes on them."""
 
     def __init__(self, quick: bool, timeout: float) -> None:
-        self.quick, self.timeout = quick, timeout
-        # Forked from a server that has imported everything, and not from this process with its threads.
-        self.context = multiprocessing.get_context('forkserver')
-        self.context.set_forkserver_preload(['mmvidmae.datasets'])
-        self.local = threading.local()
-        self.processes: list[multiprocessing.Process] = []
+        self.quick, self.aside = quick, Isolated(timeout)
+        self.notes: dict[str, str | None] = {}
 
     def __call__(self, path: str) -> str | None:
-        if not hasattr(self.local, 'process'):
-            self._start()
         try:
-            self.local.connection.send(path)
-            if self.local.connection.poll(self.timeout):
-                return self.local.connection.recv()
-            problem = f'no result after {self.timeout:g} s'
-        except (EOFError, OSError):
-            self.local.process.join(1)
-            problem = f'the decoder crashed (exit code {self.local.process.exitcode})'
-        self.local.process.kill()
-        del self.local.process
-        return problem
+            self.notes[path] = self.aside(decode, path, self.quick)
+        except ClipFailed as failure:
+            return str(failure)
+        return None
 
     def stop(self) -> None:
-        for process in self.processes:
-            process.kill()
-
-    def _start(self) -> None:
-        self.local.connection, theirs = self.context.Pipe()
-        self.local.process = self.context.Process(target=serve, args=(theirs, self.quick), daemon=True)
-        self.local.process.start()
-        theirs.close()
-        self.processes.append(self.local.process)
-        self.local.connection.recv()  # it is ready: the start is not part of the first clip's time
+        self.aside.stop()
 
 
 def read_report(path: Path) -> set[str]:
@@ -119,19 +104,27 @@ def main(arguments: list[str] | None = None) -> int:
     good = read_report(args.report)
     to_read = [path for path in paths if path not in good]
     if len(to_read) < len(paths):
-        print(f'{len(paths) - len(to_read)} clips are good according to {args.report}')
+        say(f'{len(paths) - len(to_read)} clips are good according to {args.report}')
 
-    failures = []
+    failures, num_noted = [], 0
+    decoder = Decoder(args.quick, args.timeout)
     args.report.parent.mkdir(parents=True, exist_ok=True)
     with open(args.report, 'a', encoding='utf-8') as report:
         if report.tell():
             report.write('\n')  # sets the new lines apart from one that was cut off
-        for path, error in run_all(Decoder(args.quick, args.timeout), to_read, args.workers):
-            report.write(json.dumps(dict(path=path, error=error)) + '\n')
+        for path, error in run_all(decoder, to_read, args.workers):
+            note = decoder.notes.pop(path, None)
+            report.write(json.dumps(dict(path=path, error=error, note=note)) + '\n')
             report.flush()
             if error:
                 failures.append((path, error))
-    return finish(failures, len(paths), 'can be read')
+            elif note:
+                num_noted += 1
+                say(f'{path}: good, but {note}')
+    code = finish(failures, len(paths), 'can be read')
+    if num_noted:
+        say(f'{num_noted} of them with a note, see {args.report}')
+    return code
 
 
 if __name__ == '__main__':

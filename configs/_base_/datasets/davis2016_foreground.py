@@ -1,7 +1,7 @@
 # DAVIS-2016, every frame by itself, background and foreground: data/DAVIS/{JPEGImages,Annotations}/480p and ImageSets.
 crop_size = (480, 480)
 train_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='mmvidmae.LoadPicture', skip_unreadable=True),
     dict(type='LoadAnnotations'),
     dict(type='RandomResize', scale=(854, 480), ratio_range=(0.5, 2.0), keep_ratio=True),
     dict(type='RandomCrop', crop_size=crop_size),
@@ -10,7 +10,7 @@ train_pipeline = [
     dict(type='PackSegInputs'),
 ]
 test_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='mmvidmae.LoadPicture'),
     dict(type='LoadAnnotations'),
     dict(type='PackSegInputs'),
 ]

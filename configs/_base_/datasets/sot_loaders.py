@@ -1,7 +1,7 @@
 # How all tracking data sets are tested: videos whole and in order, frame by frame. A data set file adds where its
 # videos are, in the layout of mmtrack (docs/tracking_data.md).
 test_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='mmvidmae.LoadPicture'),
     dict(type='LoadTrackAnnotations'),
     dict(type='PackTrackInputs', pack_single_img=True),
 ]

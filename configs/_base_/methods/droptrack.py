@@ -25,11 +25,11 @@ model = dict(
 
 train_pipeline = [
     dict(type='mmvidmae.CausalPairSampling', max_gap=200),
+    dict(type='mmvidmae.LoadPicture', skip_unreadable=True),
     dict(
         type='TransformBroadcaster',
         share_random_params=True,
         transforms=[
-            dict(type='LoadImageFromFile'),
             dict(type='LoadTrackAnnotations'),
             dict(type='GrayAug', prob=0.05),
             dict(type='mmdet.RandomFlip', prob=0.5, direction='horizontal'),

@@ -151,9 +151,8 @@ class MaskVideoDataset(LabelledVideoDataset):
             mask = self.read_mask(path)
             given[frame] = mask if ids is None else np.where(np.isin(mask, ids), mask, 0).astype(np.uint8)
         if not any(mask.any() for mask in given.values()):
-            raise ValueError(
-                f'video {info["video_name"]}: {nothing_given({path: read_id_map(path) for path, _ in sources.values()})}'
-            )
+            problem = nothing_given({path: read_id_map(path) for path, _ in sources.values()})
+            raise ValueError(f'video {info["video_name"]}: {problem}')
         return self.pipeline(dict(info, given_masks=given))
 
 

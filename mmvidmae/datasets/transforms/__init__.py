@@ -3,10 +3,11 @@
 from .formatting import PackPairs
 from .geometry import PairCenterCrop, PairRandomFlip, PairRandomResizedCrop, PairResize
 from .labelled_video import LoadVideoFrames, PackLabelledVideo
-from .loading import LoadFramePairs, SampleFramePairs
+from .loading import LoadFramePairs, LoadPicture, SampleFramePairs
 
 __all__ = [
     'LoadFramePairs',
+    'LoadPicture',
     'LoadVideoFrames',
     'PackLabelledVideo',
     'PackPairs',

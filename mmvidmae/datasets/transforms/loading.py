@@ -1,12 +1,18 @@
 """Which frames make a pair, and how they are read."""
 
+import logging
+import os
 from typing import Literal
 
+import cv2
 import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
+from mmengine.logging import print_log
 
 from mmvidmae.registry import TRANSFORMS
+
+from ..readers import UnreadableClip, read_image
 
 
 @TRANSFORMS.register_module()
@@ -103,3 +109,48 @@ class LoadFramePairs(BaseTransform):
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}()'
+
+
+@TRANSFORMS.register_module()
+class LoadPicture(BaseTransform):
+    """Reads pictures as everything else here does, for the transforms of OpenMMLab's toolboxes: upright, 8 bits, BGR.
+
+    **Required Keys:**
+
+    - img_path (str, or a list of several)
+
+    **Added Keys** (lists if that is one):
+
+    - img (np.ndarray): uint8 BGR ``(H, W, 3)``.
+    - img_shape, ori_shape (tuple): ``(H, W)``.
+
+    Args:
+        skip_unreadable: For training: the result is None where a picture cannot be read, so that the data set takes
+            another item, and the log tells it.
+
+    Raises:
+        UnreadableClip: If a picture cannot be read, unless it is skipped.
+    """
+
+    def __init__(self, skip_unreadable: bool = False) -> None:
+        self.skip_unreadable = skip_unreadable
+
+    def transform(self, results: dict) -> dict | None:
+        """Read."""
+        paths = results['img_path']
+        try:
+            images = [self._read(path) for path in ([paths] if isinstance(paths, str) else paths)]
+        except UnreadableClip as failure:
+            if not self.skip_unreadable:
+                raise
+            print_log(f'Replaced by another item: {failure}', 'current', logging.WARNING)
+            return None
+        shapes = [image.shape[:2] for image in images]
+        loaded = dict(img=images, img_shape=shapes, ori_shape=shapes)
+        return {**results, **({key: value[0] for key, value in loaded.items()} if isinstance(paths, str) else loaded)}
+
+    def _read(self, path: str) -> np.ndarray:
+        return cv2.cvtColor(read_image(*os.path.split(path)), cv2.COLOR_RGB2BGR)
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(skip_unreadable={self.skip_unreadable})'
