@@ -1,5 +1,6 @@
 # A small DropSeg that trains in minutes on two cores, from an encoder of 6 layers, 192 wide, patches of 8 pixels
 # (./dropmae.py), on DAVIS's training sequences; sequences can be named in train_dataloader.dataset.videos.sequences.
+# Its encoder starts from: model.backbone.init_cfg=dict(type='Pretrained', checkpoint=..., prefix='backbone.')
 _base_ = [
     '../_base_/methods/dropseg.py',
     '../_base_/datasets/davis2017_propagation.py',

@@ -1,5 +1,6 @@
 # A small tracker that trains in minutes on two cores, from an encoder of 6 layers, 192 wide, patches of 8 pixels
 # (./dropmae.py); on any folder of sequences (docs/tracking.md): --cfg-options train_dataloader.dataset.data_root=DIR
+# Its encoder starts from: model.backbone.init_cfg=dict(type='Pretrained', checkpoint=..., prefix='backbone.')
 _base_ = [
     '../_base_/methods/droptrack.py',
     '../_base_/datasets/sot_loaders.py',

@@ -1,4 +1,4 @@
-"""Resuming on torch >= 2.6, with ``weights_only`` on.
+"""Checkpoints on torch >= 2.6, with ``weights_only`` on: we read what MMEngine writes, and anybody what we write.
 
 What: ``Runner.resume``, ``load_from`` and ``init_cfg=dict(type='Pretrained')`` refuse the checkpoints that MMEngine
 itself has written.
@@ -12,6 +12,8 @@ Until: an MMEngine release stores plain data or allow-lists its own types. (Its 
 """
 
 import pickle
+from collections import OrderedDict
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +22,9 @@ from mmengine.utils import digit_version
 
 _STATISTICS = ('min', 'max', 'mean', 'current')
 """The methods that every ``HistoryBuffer`` carries, pickled as ``getattr(HistoryBuffer, name)``."""
+
+
+_HISTORY = ('log_history', 'count_history', 'max_length')
 
 
 def _statistic(owner: type, name: str):
@@ -33,6 +38,34 @@ def _statistic(owner: type, name: str):
     if owner is HistoryBuffer and isinstance(name, str) and name in _STATISTICS:
         return vars(HistoryBuffer)[name]
     raise pickle.UnpicklingError(f'refused: a checkpoint must not access attribute {name!r} of {owner!r}')
+
+
+def to_plain(value: Any) -> Any:
+    """A copy of what a checkpoint holds that ``torch.load(weights_only=True)`` rebuilds without any allow-list.
+
+    Log histories become dicts of tensors (see :func:`restore_histories`), NumPy's arrays tensors, its scalars numbers.
+    Containers are copied, tensors are not.
+    """
+    if isinstance(value, HistoryBuffer):
+        logs, counts = (torch.from_numpy(np.asarray(part, np.float64)) for part in value.data)
+        return dict(zip(_HISTORY, (logs, counts, value.max_length)))
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return torch.from_numpy(value) if value.dtype.kind in 'biuf' else to_plain(value.tolist())
+    if type(value) in (dict, OrderedDict):
+        return type(value)((key, to_plain(item)) for key, item in value.items())
+    if type(value) in (list, tuple):
+        return type(value)(map(to_plain, value))
+    return value
+
+
+def restore_histories(message_hub: dict) -> None:
+    """Make the log histories of a message hub's state :class:`HistoryBuffer` objects again, in place."""
+    for name, value in message_hub['log_scalars'].items():
+        if isinstance(value, dict) and value.keys() == set(_HISTORY):
+            logs, counts, max_length = (value[key] for key in _HISTORY)
+            message_hub['log_scalars'][name] = HistoryBuffer(logs.cpu().numpy(), counts.cpu().numpy(), max_length)
 
 
 def allow_checkpoint_globals() -> None:

@@ -1,10 +1,10 @@
 """Weights in ``.safetensors`` wherever MMEngine loads a checkpoint.
 
-What: ``load_from``, ``init_cfg=dict(type='Pretrained')`` and the tools of all toolboxes fail at a ``.safetensors`` file.
+What: ``load_from``, ``init_cfg=dict(type='Pretrained')`` and the tools of all toolboxes fail at such a file.
 
-Why: MMEngine (0.10.7, ``runner/checkpoint.py``) hands every local file to ``torch.load``. What loads a file is registered
-by the beginning of its name, and a local file has none to register a loader for, so the loader of all local files is
-replaced by one that knows this format and hands the others on.
+Why: MMEngine (0.10.7, ``runner/checkpoint.py``) hands every local file to ``torch.load``. It chooses a loader by the
+beginning of a name and not by its suffix, so the loader of all local files is replaced by one that knows this format
+and hands the others on.
 
 Until: MMEngine reads the format.
 """
@@ -34,7 +34,8 @@ def read_safetensors(path: str | os.PathLike, device: str | torch.device = 'cpu'
         raise FileNotFoundError(f'{path} can not be found.')
     try:
         with safe_open(path, 'pt', device=str(device)) as file:
-            return dict(state_dict={name: file.get_tensor(name) for name in file.keys()}, meta=file.metadata() or {})
+            names = file.keys()
+            return dict(state_dict={name: file.get_tensor(name) for name in names}, meta=file.metadata() or {})
     except SafetensorError as error:
         raise ValueError(f'{path} cannot be read as {SUFFIX}: {error}') from error
 

@@ -22,6 +22,7 @@ class Architecture:
         num_layers: Its layers.
         feedforward_channels: Hidden width of its feed-forward layers.
         patch_size: Patch side in pixels.
+        in_channels: Channels of a frame.
         num_patches: Patches that the position embedding is made for.
         cls_token: Whether there is a class token.
         frame_embed: Whether there are frame identity embeddings.
@@ -36,6 +37,7 @@ class Architecture:
     num_layers: int
     feedforward_channels: int
     patch_size: int
+    in_channels: int
     num_patches: int
     cls_token: bool
     frame_embed: bool
@@ -63,55 +65,66 @@ def infer_architecture(state: Mapping[str, Tensor]) -> Architecture:
     Raises:
         ValueError: If a parameter without which nothing can be said is missing or has no sensible shape.
     """
-    dims, channels, patch_size, _ = _shape(state, 'backbone.patch_embed.projection.weight', 4)
+    dims, channels, patch_size, patch_width = _shape(state, 'backbone.patch_embed.projection.weight', 4)
     hidden, _ = _shape(state, 'backbone.layers.0.ffn.layers.0.0.weight', 2)
     num_layers = _count(state, 'backbone.layers')
     tracker = 'backbone.pos_embed_x' in state
     cls_token = 'backbone.cls_token' in state
     frame_embed = 'backbone.frame_embed' in state
     num_patches = _shape(state, f'backbone.pos_embed{"_x" if tracker else ""}', 3)[1] - int(cls_token)
-    if dims % 4 or num_patches < 1 or channels != 3:
+    if dims % 4 or num_patches < 1 or patch_size != patch_width:
         raise ValueError(
-            f'an encoder of width {dims} for {num_patches} patches of {channels} channels: the width must be divisible '
-            'by 4, and there must be patches and 3 channels'
+            f'an encoder of width {dims} for {num_patches} patches of {patch_size} x {patch_width} pixels: the width '
+            'must be divisible by 4, and there must be square patches'
         )
     # The shapes are the same for one row of patches and one head as for the true ones.
     arch = dict(embed_dims=dims, num_layers=num_layers, num_heads=1, feedforward_channels=hidden)
     size = (patch_size, patch_size * num_patches)
+    options = dict(in_channels=channels, qkv_bias='backbone.layers.0.attn.qkv.bias' in state)
     with torch.device('meta'):
         if tracker:
-            modules, kind = _tracker(state, arch, size, patch_size, frame_embed), 'tracking'
+            modules, kind = _tracker(state, arch, size, patch_size, frame_embed, options), 'tracking'
         elif 'backbone.mask_embed.weight' in state:
-            modules, kind = _segmentor(state, arch, size, patch_size, frame_embed), 'segmentation'
+            modules, kind = _segmentor(state, arch, size, patch_size, frame_embed, options), 'segmentation'
         else:
-            encoder = PairMAEViT(arch, size, patch_size, frame_embed=frame_embed, with_cls_token=cls_token)
+            kinds = dict(frame_embed=frame_embed, with_cls_token=cls_token)
+            encoder = PairMAEViT(arch, size, patch_size, **kinds, **options)
             decoder, kind = _decoder(state, encoder)
+            if decoder and channels != 3:
+                raise ValueError(f'an encoder of frames of {channels} channels, and decoders predict 3')
             modules = {'backbone': encoder, 'neck': decoder} if decoder else {'backbone': encoder}
     shapes = {
         f'{prefix}.{name}': tuple(value.shape)
         for prefix, module in modules.items()
         for name, value in module.state_dict().items()
     }
-    return Architecture(dims, num_layers, hidden, patch_size, num_patches, cls_token, frame_embed, kind, shapes)
+    return Architecture(
+        dims, num_layers, hidden, patch_size, channels, num_patches, cls_token, frame_embed, kind, shapes
+    )
 
 
 def _tracker(
-    state: Mapping[str, Tensor], arch: dict, search_size: tuple[int, int], patch_size: int, frame_embed: bool
+    state: Mapping[str, Tensor],
+    arch: dict,
+    search_size: tuple[int, int],
+    patch_size: int,
+    frame_embed: bool,
+    options: dict,
 ) -> dict[str, nn.Module]:
     template_size = (patch_size, patch_size * _shape(state, 'backbone.pos_embed_z', 3)[1])
     channels = _shape(state, 'head.score.0.conv.weight', 4)[0]
     return {
-        'backbone': OneStreamViT(arch, template_size, search_size, patch_size, frame_embed, (), ()),
+        'backbone': OneStreamViT(arch, template_size, search_size, patch_size, frame_embed, (), (), **options),
         'head': CenterHead(arch['embed_dims'], channels),
     }
 
 
 def _segmentor(
-    state: Mapping[str, Tensor], arch: dict, size: tuple[int, int], patch_size: int, frame_embed: bool
+    state: Mapping[str, Tensor], arch: dict, size: tuple[int, int], patch_size: int, frame_embed: bool, options: dict
 ) -> dict[str, nn.Module]:
     channels = [_shape(state, f'decode_head.skips.{i}.weight', 4)[0] for i in range(2)]
     return {
-        'backbone': MemoryMAEViT(arch, size, patch_size, frame_embed),
+        'backbone': MemoryMAEViT(arch, size, patch_size, frame_embed, **options),
         'neck': DeconvPyramid(arch['embed_dims'], channels),
         'decode_head': MaskDecoder(arch['embed_dims'], channels),
     }

@@ -27,8 +27,8 @@ from mmvidmae.compat.safetensors import read_safetensors
 from .key_maps import StateDict
 
 CONTAINERS = ('state_dict', 'model', 'net', 'network', 'teacher')
-"""Where checkpoints keep their parameters: OpenMMLab, MAE and descendants, DropTrack, DropSeg, DINO (whose teacher is the model
-to use)."""
+"""Where checkpoints keep their parameters: OpenMMLab, MAE and descendants, DropTrack, DropSeg, DINO (whose teacher is
+the model to use)."""
 
 _INNER_WRAPPERS = re.compile(r'(?:(?<=\.)|^)(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.')
 _OUTER_WRAPPERS = {'module', 'model', 'encoder'}
@@ -103,7 +103,7 @@ def read_state_dict(path: str | Path) -> StateDict:
 
     Args:
         path: A ``.safetensors`` file, or one of ``torch.save`` in the zip or the older format. The parameters may lie
-            directly in the file or in one of :data:`CONTAINERS`, with what :func:`strip_wrappers` takes off their names.
+            directly in the file or in one of :data:`CONTAINERS`; :func:`strip_wrappers` cleans their names.
 
     Returns:
         Tensors on the CPU by name.
@@ -132,8 +132,9 @@ def strip_wrappers(state: Mapping[str, Tensor]) -> StateDict:
         ValueError: If two parameters would get one name.
     """
     names = {name: _INNER_WRAPPERS.sub('', name) for name in state}
-    while (first := {name.partition('.')[0] for name in names.values()}) and len(first) == 1 and first <= _OUTER_WRAPPERS:
-        if any('.' not in name for name in names.values()):
+    while all('.' in name for name in names.values()):
+        outer = {name.partition('.')[0] for name in names.values()}
+        if len(outer) != 1 or not outer <= _OUTER_WRAPPERS:
             break
         names = {name: stripped.partition('.')[2] for name, stripped in names.items()}
     if len(set(names.values())) < len(names):

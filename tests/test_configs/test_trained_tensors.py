@@ -111,6 +111,18 @@ def test_each_tensor_trains_at_its_rate(path):
     assert all(re.match(r'backbone\.(layers\.|ln[12]\.)', name) for name in others), 'a new tensor of the stem'
 
 
+@pytest.mark.parametrize('name', ['dropmae', 'siammae', 'mae', 'fcn', 'droptrack', 'dropseg'])
+def test_init_cfg_of_small_configs_can_be_set(name, tmp_path):
+    """In a config that inherits and on the command line, without ``_delete_``."""
+    init_cfg = dict(type='Pretrained', checkpoint='x.pth', prefix='backbone.')
+    path = CONFIGS / 'small' / f'{name}.py'
+    (tmp_path / 'mine.py').write_text(f"_base_ = '{path}'\nmodel = dict(backbone=dict(init_cfg={init_cfg}))\n")
+    assert Config.fromfile(tmp_path / 'mine.py').model.backbone.init_cfg == init_cfg
+    config = Config.fromfile(path)
+    config.merge_from_dict({f'model.backbone.init_cfg.{key}': value for key, value in init_cfg.items()})
+    assert config.model.backbone.init_cfg == init_cfg
+
+
 ENCODER = dict(
     arch=dict(embed_dims=24, num_layers=3, num_heads=2, feedforward_channels=48), patch_size=8, drop_path_rate=0.5
 )

@@ -22,7 +22,9 @@ from mmvidmae.converters import (
     mmvidmae_to_droptrack,
     read_state_dict,
     recognise,
+    strip_wrappers,
 )
+from mmvidmae.models.backbones import PairMAEViT
 from mmvidmae.models.selfsup import PairMAE
 from mmvidmae.models.trackers import CenterHead, OneStreamViT
 
@@ -360,3 +362,93 @@ def test_command_runs_from_anywhere(tmp_path, foreign_state):
     refused = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert refused.returncode == 1
     assert 'classification head' in refused.stderr
+
+
+class TestSizesAreRead:
+    """Every size comes from the shapes: none is what the published models have."""
+
+    def model(self, kind: str, **neck):
+        backbone = dict(
+            arch=dict(embed_dims=24, num_layers=2, num_heads=3, feedforward_channels=40),
+            img_size=(12, 20),
+            patch_size=4,
+        )
+        neck = dict(decoder_dims=20, depth=3, num_heads=5) | neck
+        with DefaultScope.overwrite_default_scope('mmpretrain'):
+            return MODELS.build(dict(type=f'mmvidmae.{kind}', backbone=backbone, neck=neck))
+
+    @pytest.mark.parametrize(
+        ('kind', 'neck', 'targets'),
+        [
+            ('DropMAE', dict(mlp_ratio=2.35), ('mmvidmae', 'dropmae')),
+            ('PairMAE', dict(mlp_ratio=0.8, frame_embed=False), ('mmvidmae', 'mae', 'mmpretrain')),
+            ('SiamMAE', dict(feedforward_channels=33), ('mmvidmae',)),
+            ('SiamMAE', dict(preset='cropmae', feedforward_channels=33), ('mmvidmae', 'cropmae')),
+            ('SiamMAE', dict(variant='joint', feedforward_channels=33), ('mmvidmae',)),
+            ('SiamMAE', dict(variant='cross', preset='cropmae', feedforward_channels=33), ('mmvidmae',)),
+        ],
+    )
+    def test_of_decoders(self, kind, neck, targets):
+        state = self.model(kind, **neck).state_dict()
+        for target in targets:
+            there = convert_state_dict(state, target=target)
+            back = convert_state_dict(there.state_dict)
+            assert back.state_dict.keys() == state.keys()
+            assert all(torch.equal(value, state[name]) for name, value in back.state_dict.items())
+            read = back.architecture
+            assert (read.embed_dims, read.num_layers, read.feedforward_channels) == (24, 2, 40)
+            assert (read.patch_size, read.num_patches, read.in_channels) == (4, 15, 3)
+
+    def test_of_encoders_for_other_channels_and_without_biases(self):
+        arch = dict(embed_dims=24, num_layers=2, num_heads=3, feedforward_channels=40)
+        encoder = PairMAEViT(arch, 32, 8, in_channels=1, qkv_bias=False)
+        state = {f'backbone.{name}': value for name, value in encoder.state_dict().items()}
+        conversion = convert_state_dict(state, target='timm')
+        assert conversion.architecture.in_channels == 1
+        back = convert_state_dict(conversion.state_dict).state_dict
+        assert back.keys() == state.keys()
+
+    def test_of_patches_that_are_no_squares(self, our_state):
+        state = dict(our_state('mae'))
+        state['backbone.patch_embed.projection.weight'] = torch.zeros(32, 3, 8, 4)
+        with pytest.raises(ConversionError, match=r'patches of 8 x 4 pixels: .* square patches'):
+            convert_state_dict(state)
+
+
+WRAPPED = {
+    'compiled': '_orig_mod.{}',
+    'compiled, then parallel': 'module._orig_mod.{}',
+    'parallel, then compiled': '_orig_mod.module.{}',
+    'in a module': 'model.{}',
+    'in modules': 'model.module.encoder._orig_mod.{}',
+    'twice': 'module.module.{}',
+}
+
+
+@pytest.mark.parametrize('kind', ['dropmae', 'cropmae', 'mae', 'timm', 'mmvidmae', 'mmpretrain'])
+@pytest.mark.parametrize('name', WRAPPED.values(), ids=WRAPPED)
+def test_what_wrappers_leave_comes_off(foreign_state, tmp_path, kind, name):
+    state = foreign_state(kind)
+    wrapped = {name.format(key): value for key, value in state.items()}
+    torch.save(dict(state_dict=wrapped), tmp_path / 'wrapped.pth')
+    assert read_state_dict(tmp_path / 'wrapped.pth').keys() == state.keys()
+    encoder_only = kind == 'timm'
+    expected = convert_state_dict(state, encoder_only=encoder_only)
+    assert convert_state_dict(wrapped, encoder_only=encoder_only).state_dict.keys() == expected.state_dict.keys()
+
+
+def test_wrappers_inside_of_a_model_come_off():
+    one, two = torch.zeros(1), torch.zeros(1)
+    state = {'backbone._orig_mod.layers.0._checkpoint_wrapped_module.ln1.weight': one, 'backbone.pos_embed': two}
+    assert strip_wrappers(state) == {'backbone.layers.0.ln1.weight': one, 'backbone.pos_embed': two}
+
+
+def test_names_that_tell_parts_apart_stay():
+    for state in (
+        {'encoder.blocks.0.norm1.weight': torch.zeros(1), 'decoder.weight': torch.zeros(1)},
+        {'model.blocks.0.norm1.weight': torch.zeros(1), 'model_ema.blocks.0.norm1.weight': torch.zeros(1)},
+        {'model': torch.zeros(1)},
+    ):
+        assert strip_wrappers(state) == state
+    with pytest.raises(ConversionError, match='there twice'):
+        convert_state_dict({'_orig_mod.norm.weight': torch.zeros(1), 'norm.weight': torch.zeros(1)})

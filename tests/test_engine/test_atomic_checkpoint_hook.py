@@ -1,7 +1,10 @@
 import os
+import subprocess
+import sys
 from itertools import count
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from mmengine.fileio import LocalBackend
@@ -128,3 +131,52 @@ def test_keeps_all_by_default_and_elsewhere(runner, tmp_path):
     folder = tmp_path / 'elsewhere' / 'run'
     assert sorted(path.name for path in folder.iterdir()) == ['epoch_1.pth', 'epoch_2.pth', 'epoch_3.pth']
     assert find_latest_checkpoint(runner.work_dir) == str(folder / 'epoch_3.pth')
+
+
+def _train(folder, epochs, **options) -> Runner:
+    hooks = dict(
+        checkpoint=dict(type='mmvidmae.AtomicCheckpointHook', interval=1), logger=dict(type='LoggerHook', interval=1)
+    )
+    runner = Runner(
+        Model(),
+        str(folder),
+        train_dataloader=torch.utils.data.DataLoader([dict(inputs=torch.ones(2))] * 3),
+        train_cfg=dict(by_epoch=True, max_epochs=epochs),
+        optim_wrapper=dict(optimizer=dict(type='AdamW', lr=0.1)),
+        param_scheduler=dict(type='LinearLR', end=4),
+        default_hooks=hooks,
+        experiment_name=f'{Path(folder).name}_{epochs}_{len(options)}',
+        **options,
+    )
+    runner.message_hub.update_info('best_score', np.float64(0.25))
+    runner.train()
+    return runner
+
+
+PLAIN = """
+import sys
+import torch
+checkpoint = torch.load(sys.argv[1], weights_only=True)
+assert 'mmengine' not in sys.modules and 'mmvidmae' not in sys.modules
+print(*sorted(checkpoint), float(checkpoint['state_dict']['layer.bias']))
+"""
+
+
+def test_checkpoints_hold_nothing_that_only_we_can_load(tmp_path):
+    """Read where nothing is allow-listed; a resumed run has its log history all the same."""
+    first = _train(tmp_path, epochs=1)
+    done = subprocess.run(
+        [sys.executable, '-c', PLAIN, tmp_path / 'epoch_1.pth'], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    *keys, bias = done.stdout.split()
+    assert keys == ['message_hub', 'meta', 'optimizer', 'param_schedulers', 'state_dict']
+    assert float(bias) == first.model.layer.bias.item()
+    before = first.message_hub.get_scalar('train/loss').data[0]
+
+    second = _train(tmp_path, epochs=2, resume=True, load_from=str(tmp_path / 'epoch_1.pth'))
+    history = second.message_hub.get_scalar('train/loss')
+    assert len(before) == 3
+    assert history.data[0][:3].tolist() == before.tolist()
+    assert len(history.data[0]) == 6
+    assert history.mean(2) == pytest.approx(history.data[0][-2:].mean())

@@ -9,6 +9,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from PIL import Image
+from safetensors.torch import save_file
 from tiny_runs import build, tiny_config
 
 from mmvidmae.evaluation.id_maps import read_id_map
@@ -151,3 +152,20 @@ def test_poses_from_the_command_line(trained, tmp_path, call_tool):
     scores = json.loads((tmp_path / 'pose.json').read_text())
     assert max(value for name, value in scores.items() if 'PCK' in name) > 90, scores
     assert (tmp_path / 'work/propagation/clap/v.jpg').exists()
+
+
+def test_weights_of_init_cfg_must_be_whole(davis, trained, tmp_path, call_tool):
+    """An encoder alone is whole; one that lacks a tensor gives no scores."""
+    state = torch.load(trained / 'SiamMAE' / 'epoch_1.pth', weights_only=True)['state_dict']
+    encoder = {name: value for name, value in state.items() if name.startswith('backbone.')}
+    cfg = Config.fromfile(evaluation(davis, tmp_path / 'run'))
+    cfg.test_dataloader.dataset.sequences = ['a']
+    for part in (encoder, {name: value for name, value in encoder.items() if 'ln1.bias' not in name}):
+        save_file(part, tmp_path / f'{len(part)}.safetensors')
+        checkpoint = str(tmp_path / f'{len(part)}.safetensors')
+        cfg.model.backbone.init_cfg = dict(type='Pretrained', checkpoint=checkpoint, prefix='backbone.')
+        cfg.dump(str(tmp_path / f'{len(part)}.py'))
+    call_tool('test.py', tmp_path / f'{len(encoder)}.py', '--work-dir', tmp_path / 'w', '--out', tmp_path / 'x.json')
+    assert (tmp_path / 'x.json').exists()
+    with pytest.raises(ValueError, match=r'does not fit PairMAEViT: missing 3 parameters \(layers\.0\.ln1\.bias, '):
+        call_tool('test.py', tmp_path / f'{len(part)}.py', '--work-dir', tmp_path / 'w')

@@ -1,5 +1,8 @@
 import hashlib
+import json
 import re
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -97,3 +100,29 @@ def test_half_precision_halves_the_files(trained, published, tmp_path, call_tool
     assert all(torch.equal(weights[key].float(), value.half().float()) for key, value in expected.items())
     model = get_model(Config(dict(model=trained[0].model)), path)
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+
+
+PLAIN = """
+import json
+import sys
+from mmpretrain.models import VisionTransformer
+
+checkpoint, (arch, img_size, patch_size) = sys.argv[1], json.loads(sys.argv[2])
+init_cfg = dict(type='Pretrained', checkpoint=checkpoint, prefix='backbone.')
+encoder = VisionTransformer(arch, img_size, patch_size, with_cls_token=False, out_type='featmap', init_cfg=init_cfg)
+encoder.init_weights()
+assert 'mmvidmae' not in sys.modules
+print('sum', float(sum(p.double().sum() for name, p in encoder.layers.named_parameters())))
+"""
+
+
+def test_a_checkpoint_of_a_training_loads_in_plain_mmpretrain(trained):
+    """In a process that has not imported us."""
+    cfg, checkpoint = trained
+    sizes = json.dumps([cfg.model.backbone[key] for key in ('arch', 'img_size', 'patch_size')])
+    command = [sys.executable, '-c', PLAIN, checkpoint, sizes]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    state = read_state_dict(checkpoint)
+    expected = sum(value.double().sum() for name, value in state.items() if name.startswith('backbone.layers.'))
+    assert float(done.stdout.split('sum')[-1]) == pytest.approx(float(expected), abs=1e-6)

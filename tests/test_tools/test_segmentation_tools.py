@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -12,6 +13,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from PIL import Image
+from safetensors.torch import save_file
 from tiny_runs import dump_config
 
 from mmvidmae.apis import VideoSegmenter, get_model
@@ -175,3 +177,36 @@ def test_a_damaged_frame_is_named(davis, trained, tmp_path, call_tool):
     (tmp_path / 'davis/JPEGImages/480p/b/00002.jpg').write_bytes(b'broken')
     with pytest.raises(Exception, match=r'00002\.jpg'):
         call_tool('test.py', dropseg_config(tmp_path / 'davis', tmp_path / 'run'), trained[1])
+
+
+@pytest.mark.parametrize(
+    ('part', 'message'),
+    [
+        (r'backbone\.', r'missing .*decode_head\.'),
+        (r'(backbone\.(?!mask_embed)|neck|decode_head)', r'missing 2 parameters \(backbone\.mask_embed\.bias, '),
+        (r'(?!decode_head\.pred\.bias)', r'missing 1 parameters \(decode_head\.pred\.bias\)'),
+    ],
+    ids=['encoder alone', 'no mask embedding', 'one tensor less'],
+)
+def test_incomplete_weights_give_no_masks_and_no_scores(davis, trained, tmp_path, call_tool, capsys, part, message):
+    state = torch.load(trained[1], weights_only=True)['state_dict']
+    save_file({name: value for name, value in state.items() if re.match(part, name)}, tmp_path / 'part.safetensors')
+    path = dropseg_config(davis, tmp_path / 'run')
+    with pytest.raises(ValueError, match=rf'part\.safetensors does not fit DropSeg: {message}'):
+        call_tool('test.py', path, tmp_path / 'part.safetensors')
+    frames, mask = davis / 'JPEGImages/480p/c', davis / 'Annotations/480p/c/00000.png'
+    with pytest.raises(SystemExit):
+        call_tool('segment.py', path, tmp_path / 'part.safetensors', frames, mask, '--masks', tmp_path / 'masks')
+    assert re.search(message, capsys.readouterr().err)
+    assert not (tmp_path / 'masks').exists()
+
+
+def test_whole_weights_in_safetensors_give_the_scores_of_the_checkpoint(davis, trained, tmp_path, call_tool):
+    state = torch.load(trained[1], weights_only=True)['state_dict']
+    save_file({f'module.{name}': value for name, value in state.items()}, tmp_path / 'whole.safetensors')
+    scores = []
+    for name, checkpoint in (('one', trained[1]), ('two', tmp_path / 'whole.safetensors')):
+        path = dropseg_config(davis, tmp_path / name)
+        call_tool('test.py', path, checkpoint, '--out', tmp_path / f'{name}.json')
+        scores.append(json.loads((tmp_path / f'{name}.json').read_text()))
+    assert scores[0] == scores[1]

@@ -119,6 +119,20 @@ def test_tracking_a_folder(sequences, checkpoint, tmp_path, call_tool, capsys):
         assert message in capsys.readouterr().err
 
 
+def test_an_encoder_alone_does_not_track(sequences, checkpoint, tmp_path, call_tool, capsys):
+    state = torch.load(checkpoint, weights_only=True)['state_dict']
+    encoder = {name: value for name, value in state.items() if name.startswith('backbone.')}
+    torch.save(dict(state_dict=encoder), tmp_path / 'encoder.pth')
+    config = tracking_config(sequences, tmp_path)
+    with pytest.raises(ValueError, match=r'encoder\.pth does not fit DropTrack: missing \d+ parameters \(head\.'):
+        call_tool('test.py', config, tmp_path / 'encoder.pth')
+    with pytest.raises(SystemExit):
+        call_tool(
+            'track.py', config, tmp_path / 'encoder.pth', sequences / 'a/img', '--box', 8, 6, 16, 16, '-o', 'x.txt'
+        )
+    assert 'does not fit DropTrack: missing' in capsys.readouterr().err
+
+
 def test_ctrl_c_finishes_the_files(sequences, checkpoint, tmp_path, call_tool, capsys, monkeypatch):
     follow = Tracker.follow
 

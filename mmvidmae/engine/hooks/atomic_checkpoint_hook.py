@@ -8,6 +8,7 @@ from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 
+from mmvidmae.compat.checkpoint_globals import restore_histories, to_plain
 from mmvidmae.registry import HOOKS
 
 PARTIAL = '.partial'
@@ -70,6 +71,10 @@ class AtomicCheckpointHook(CheckpointHook):
     (MMEngine 0.10.7 writes in place and removes first, so that with ``max_keep_ckpts=1`` a kill in a save leaves
     nothing.) A resumed run clears away what a kill left.
 
+    Checkpoints hold nothing but tensors, numbers, strings and containers of these, so that ``torch.load`` reads them
+    with ``weights_only=True`` in code that knows nothing of us. (MMEngine stores its log history as objects, which
+    torch >= 2.6 refuses.)
+
     Takes the arguments of ``CheckpointHook``. With a remote ``out_dir`` or a given ``backend_args`` the writing is up
     to that backend.
     """
@@ -84,6 +89,16 @@ class AtomicCheckpointHook(CheckpointHook):
         if atomic and is_main_process():
             for partial in Path(self.out_dir).glob(f'*{PARTIAL}'):
                 partial.unlink()
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Replace objects by what they hold."""
+        for key in checkpoint.keys() - {'state_dict', 'optimizer'}:
+            checkpoint[key] = to_plain(checkpoint[key])
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Make them objects again for a run that goes on."""
+        if 'message_hub' in checkpoint:
+            restore_histories(checkpoint['message_hub'])
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
         expired = []

@@ -24,6 +24,6 @@ class WholeCheckpointHook(Hook):
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         weights = checkpoint.get('state_dict', checkpoint)
         state_dict = strip_wrappers(weights)
-        load_whole(model, state_dict, 'the checkpoint')
+        load_whole(model, state_dict, runner._load_from or 'the checkpoint')
         weights.clear()
         weights.update(state_dict)

@@ -194,8 +194,10 @@ class LabelPropagator(BaseModel):
 
 
 def _init_quietly(backbone: nn.Module) -> None:
-    """Initialize without MMEngine's list of every parameter, which is for training logs; weights of ``init_cfg`` must be
-    whole."""
+    """Initialize without MMEngine's list of every parameter, which is for training logs.
+
+    Weights of ``init_cfg`` must be whole: nothing is trained here that could make up for random ones.
+    """
     if not hasattr(backbone, 'init_weights'):
         return
     init_cfg = getattr(backbone, 'init_cfg', None)
