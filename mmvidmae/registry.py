@@ -39,18 +39,27 @@ class Registry(root.Registry):
 
 
 _SEQUENCES = ('SequenceFolderDataset', 'LaSOTExtDataset', 'TNL2KDataset', 'NFSDataset', 'GOT10kSequences')
+REPEATABLE_DATASETS = (
+    *('GOT10kDataset', 'LaSOTDataset', 'SOTCocoDataset', 'SOTImageNetVIDDataset', 'TrackingNetDataset'),
+    'RandomSampleConcatDataset',
+)
+"""Data sets of mmtrack that there are under the same names here, with repeatable items."""
 DATASETS = Registry(
     'dataset',
     parent=root.DATASETS,
     locations=['mmvidmae.datasets'],
     on_demand={
         **dict.fromkeys(_SEQUENCES, 'mmvidmae.datasets.tracking.sequences'),
+        **dict.fromkeys(REPEATABLE_DATASETS, 'mmvidmae.datasets.tracking.repeatable'),
         'DAVISForegroundDataset': 'mmvidmae.datasets.foreground',
     },
 )
 DATA_SAMPLERS = Registry('data sampler', parent=root.DATA_SAMPLERS, locations=['mmvidmae.datasets'])
 FUNCTIONS = Registry('function', parent=root.FUNCTIONS, locations=['mmvidmae.datasets'])
 HOOKS = Registry('hook', parent=root.HOOKS, locations=['mmvidmae.engine'])
+PARAM_SCHEDULERS = Registry(
+    'parameter scheduler', parent=root.PARAM_SCHEDULERS, locations=['mmvidmae.engine']
+)
 METRICS = Registry('metric', parent=root.METRICS, locations=['mmvidmae.evaluation'])
 MODELS = Registry(
     'model',

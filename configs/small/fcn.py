@@ -46,7 +46,7 @@ optim_wrapper = dict(
     paramwise_cfg=dict(num_layers=6, decay_rate=0.75, decay_type='layer_wise'),
 )
 param_scheduler = [
-    dict(type='LinearLR', start_factor=0.01, by_epoch=False, end=20),
+    dict(type='mmvidmae.LinearLR', start_factor=0.01, by_epoch=False, end=20),
     dict(type='CosineAnnealingLR', by_epoch=False, begin=20, end=300),
 ]
 train_cfg = dict(max_iters=300, val_interval=300)

@@ -20,6 +20,7 @@ from mmvidmae.registry import DATASETS, TRANSFORMS
 
 from .labelled_videos import MaskVideoDataset
 from .readers import read_image
+from .samplers import Visit, seeded
 
 TRIALS = 50
 """Pairs that are drawn in search of one that shows an object."""
@@ -31,7 +32,7 @@ class MaskPairDataset(Dataset):
 
     A visit of a video draws its remembered frame and then the query, at most ``max_gap`` frames away, before or after
     it with equal odds. A pair whose remembered frame shows no object, or none any more after augmentation, gives way to
-    one of another video.
+    one of another video. With a sampler of ours all draws follow from (seed, epoch, number of the visit).
 
     Args:
         videos: Config of a :class:`MaskVideoDataset` with ground truth; its pipeline is not used.
@@ -85,7 +86,11 @@ class MaskPairDataset(Dataset):
     def __len__(self) -> int:
         return len(self.videos) * self.repeat
 
-    def __getitem__(self, index: int) -> Any:
+    def __getitem__(self, index: Visit | int) -> Any:
+        with seeded(index):
+            return self._load(index)
+
+    def _load(self, index: int) -> Any:
         for _ in range(TRIALS):
             info = self.videos.get_data_info(index % len(self.videos))
             item = self.pipeline(self._draw(info))

@@ -13,12 +13,13 @@ from mmtrack.datasets import BaseSOTDataset
 
 from mmvidmae.registry import DATASETS
 
+from ..samplers import SeededItems
 from ..sources import image_names
 from .annotations import read_boxes, read_flags
 
 
 @DATASETS.register_module()
-class SequenceFolderDataset(BaseSOTDataset):
+class SequenceFolderDataset(SeededItems, BaseSOTDataset):
     """A folder of sequences, each with its frames and a text file of boxes; for training, testing and evaluation.
 
     Args:

@@ -1,21 +1,25 @@
-from .atomic_checkpoint_hook import AtomicCheckpointHook
+from .atomic_checkpoint_hook import AtomicCheckpointHook, latest_checkpoint
 from .candidate_elimination_hook import CandidateEliminationHook
 from .gap_curriculum_hook import GapCurriculumHook
 from .non_finite_loss_hook import NonFiniteLossHook
 from .propagation_eval_hook import PropagationEvalHook
 from .propagation_vis_hook import PropagationVisHook
 from .reconstruction_vis_hook import ReconstructionVisHook
+from .schedule_hook import CannotResume, ScheduleHook
 from .skipped_video_hook import SkippedVideoHook
 from .step_seed_hook import StepSeedHook
 
 __all__ = [
     'AtomicCheckpointHook',
     'CandidateEliminationHook',
+    'CannotResume',
     'GapCurriculumHook',
     'NonFiniteLossHook',
     'PropagationEvalHook',
     'PropagationVisHook',
     'ReconstructionVisHook',
+    'ScheduleHook',
     'SkippedVideoHook',
     'StepSeedHook',
+    'latest_checkpoint',
 ]
