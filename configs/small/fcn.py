@@ -50,4 +50,8 @@ param_scheduler = [
     dict(type='CosineAnnealingLR', by_epoch=False, begin=20, end=300),
 ]
 train_cfg = dict(max_iters=300, val_interval=300)
-default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=300))
+default_hooks = dict(
+    logger=dict(interval=20),
+    param_scheduler=dict(type='mmvidmae.ScheduleHook'),
+    checkpoint=dict(type='mmvidmae.AtomicCheckpointHook', interval=300),
+)

@@ -103,12 +103,12 @@ def test_numbers_agree_with_the_name(path):
     assert config.model.type.lower() == f'mmvidmae.{parts["method"]}'
     assert (config.model.backbone.arch, config.model.backbone.patch_size) == (parts['arch'], int(parts['patch']))
     assert config.train_dataloader.batch_size == int(parts['videos'])
-    assert config.auto_scale_lr.base_batch_size == int(parts['gpus']) * int(parts['videos'])
+    pairs = config.auto_scale_lr.base_batch_size
+    assert pairs == int(parts['gpus']) * int(parts['videos']) * config.train_dataloader.dataset.get('repeated_sampling', 1)
     assert config.train_cfg.max_epochs == config.param_scheduler[-1].end == int(parts['epochs'])
     assert config.train_dataloader.dataset.data_root == f'data/kinetics{parts["data"]}'
     assert config.optim_wrapper.type == 'AmpOptimWrapper'
 
-    pairs = config.auto_scale_lr.base_batch_size * config.train_dataloader.dataset.get('repeated_sampling', 1)
     base_lr = 1e-4 if 'cropmae' in path.stem else 1.5e-4
     assert pairs == (2048 if parts['method'] == 'siammae' else 4096)
     assert config.optim_wrapper.optimizer.lr == pytest.approx(base_lr * pairs / 256)

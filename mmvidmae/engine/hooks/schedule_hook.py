@@ -38,6 +38,10 @@ class ScheduleHook(ParamSchedulerHook):
     at the epoch that the checkpoint has reached (at the iteration in iteration-based runs). The optimizer keeps its
     moments. What differs from the checkpoint's config is logged.
 
+    **Scaled rates.** With ``auto_scale_lr=dict(enable=True, base_batch_size=N)`` the learning rate of the config is for N
+    samples in a step of the optimizer, pairs in pre-training. A step has processes x ``batch_size`` x pairs of a visit
+    (``repeated_sampling``) x ``accumulative_counts``, of which MMEngine counts the first two.
+
     **Short runs.** A run of less than 100 steps, and a schedule that does not fit into the run, are logged as warnings.
 
     Raises:
@@ -48,11 +52,37 @@ class ScheduleHook(ParamSchedulerHook):
 
     def __init__(self) -> None:
         self._configured: tuple[list[dict], list[dict]] | None = None
+        self._scaled = False
+
+    def before_run(self, runner: Runner) -> None:
+        """Scale the learning rate by what MMEngine does not count."""
+        scaling = runner.cfg.get('auto_scale_lr') or {}
+        if self._scaled or not scaling.get('enable') or not isinstance(runner.optim_wrapper, BaseOptimWrapper):
+            return
+        self._scaled = True
+        loader = runner.train_dataloader
+        batch, at_visit = loader.batch_sampler.batch_size, getattr(loader.sampler, 'pairs_per_visit', 1)
+        for wrapper in _wrappers(runner):
+            accumulated = getattr(wrapper, '_accumulative_counts', 1)
+            for group in wrapper.param_groups:
+                for key in {'lr', 'initial_lr'} & group.keys():
+                    group[key] *= at_visit * accumulated
+            samples = runner.world_size * batch * at_visit * accumulated
+            runner.logger.info(
+                f'auto_scale_lr: a step has {samples:g} samples ({runner.world_size} processes x batch_size {batch} x '
+                f'{at_visit:g} of a visit x accumulative_counts {accumulated}), the learning rate of the config is for '
+                f'{scaling["base_batch_size"]}: multiplied by {samples / scaling["base_batch_size"]:g} in all'
+            )
+        for scheduler in _schedulers(runner):
+            if scheduler.param_name == 'lr':
+                scheduler.base_values = [group['initial_lr'] for group in scheduler.optimizer.param_groups]
+                scheduler._last_value = [group['lr'] for group in scheduler.optimizer.param_groups]
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Note the config's settings before MMEngine replaces them, and set the position to resume at."""
         if not runner._resume or not isinstance(runner.optim_wrapper, BaseOptimWrapper):
             return
+        self.before_run(runner)  # which MMEngine's FlexibleRunner calls only later
         meta = checkpoint['meta']
         changes = compare_configs(meta.get('cfg') or '', runner.cfg.pretty_text)
         if changes:
