@@ -128,13 +128,17 @@ class ScheduleHook(ParamSchedulerHook):
     def _reschedule(self, runner: Runner, groups: list[dict], states: list[dict]) -> None:
         schedulers = list(_schedulers(runner))
         loaded = [dict(vars(scheduler)) for scheduler in schedulers]
-        followers = [type(scheduler).__name__ for scheduler in schedulers if getattr(scheduler, 'need_val_args', False)]
+        followers = [scheduler for scheduler in schedulers if getattr(scheduler, 'need_val_args', False)]
         if followers:
+            name = type(followers[0]).__name__
             if [_definition(state) for state in loaded] == [_definition(state) for state in states]:
+                for scheduler, state in zip(schedulers, states, strict=True):
+                    scheduler.end = state['end']
+                runner.logger.info(f"{name} follows a metric: the learning rate goes on from the checkpoint's")
                 return
             raise CannotResume(
-                f'{followers[0]} follows a metric, so it cannot be brought to epoch {runner.epoch} of a schedule that '
-                'differs from that of the checkpoint: keep param_scheduler and the learning rate as they were'
+                f'{name} follows a metric, so it cannot be brought to epoch {runner.epoch} of a schedule that differs '
+                "from the checkpoint's: keep param_scheduler as it was"
             )
         for group, settings in zip(_groups(runner), groups, strict=True):
             group.update(settings)
@@ -171,10 +175,11 @@ def _schedulers(runner: Runner) -> Iterator[_ParamScheduler]:
 
 
 def _definition(state: dict) -> dict:
-    """What of a scheduler's state does not change while it runs."""
-    progress = ('optimizer', 'last_step', '_global_step', '_last_value')
-    known = ('best', 'num_bad_epochs', 'cooldown_counter')  # ReduceOnPlateau
-    return {key: value for key, value in state.items() if key not in progress + known}
+    """What of a scheduler's state does not change while it runs; one that follows a metric may run longer."""
+    progress = {'optimizer', 'last_step', '_global_step', '_last_value'}
+    if 'monitor' in state:  # ReduceOnPlateau
+        progress |= {'best', 'num_bad_epochs', 'cooldown_counter', 'end'}
+    return {key: value for key, value in state.items() if key not in progress}
 
 
 def _misfits(runner: Runner) -> Iterator[str]:
