@@ -149,6 +149,25 @@ class KillHook(Hook):
 
 
 @HOOKS.register_module()
+class InterruptHook(Hook):
+    """Sends SIGINT before an iteration, as Ctrl-C does: to the whole process group of a program of its own.
+
+    Args:
+        before_iter: The iteration, from 0.
+    """
+
+    def __init__(self, before_iter: int) -> None:
+        self.before_iter = before_iter
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
+        if runner.iter == self.before_iter:
+            if os.getpgrp() == os.getpid():
+                os.killpg(os.getpgrp(), signal.SIGINT)
+            else:
+                signal.raise_signal(signal.SIGINT)
+
+
+@HOOKS.register_module()
 class PoisonHook(Hook):
     """Makes a weight NaN on one rank, so that the loss of this rank is NaN from then on.
 

@@ -65,7 +65,8 @@ def test_a_stopped_training_goes_on(davis, trained, tmp_path, call_tool, monkeyp
     call_tool('train.py', path)
     read = []
     monkeypatch.setattr(mask_pairs, 'read_image', lambda *path: read.append(path) or read_image(*path))
-    path = dropseg_config(davis, tmp_path, **{'train_dataloader.num_workers': workers})
+    loader = {'train_dataloader.num_workers': workers, 'train_dataloader.persistent_workers': workers > 0}
+    path = dropseg_config(davis, tmp_path, **loader)
     call_tool('train.py', path, '--resume')
     state = torch.load(tmp_path / 'work/iter_4.pth', weights_only=True)
     assert state['meta']['iter'] == 4
