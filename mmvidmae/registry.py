@@ -57,9 +57,7 @@ DATASETS = Registry(
 DATA_SAMPLERS = Registry('data sampler', parent=root.DATA_SAMPLERS, locations=['mmvidmae.datasets'])
 FUNCTIONS = Registry('function', parent=root.FUNCTIONS, locations=['mmvidmae.datasets'])
 HOOKS = Registry('hook', parent=root.HOOKS, locations=['mmvidmae.engine'])
-PARAM_SCHEDULERS = Registry(
-    'parameter scheduler', parent=root.PARAM_SCHEDULERS, locations=['mmvidmae.engine']
-)
+PARAM_SCHEDULERS = Registry('parameter scheduler', parent=root.PARAM_SCHEDULERS, locations=['mmvidmae.engine'])
 METRICS = Registry('metric', parent=root.METRICS, locations=['mmvidmae.evaluation'])
 MODELS = Registry(
     'model',

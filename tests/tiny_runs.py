@@ -72,7 +72,9 @@ def tiny_config(video_dir: Path, work_dir: Path, model: str = 'DropMAE', **chang
             test_evaluator=dict(type='mmvidmae.ReconstructionMetric'),
             train_cfg=dict(by_epoch=True, max_epochs=3, val_interval=100),
             optim_wrapper=dict(optimizer=dict(type='AdamW', lr=1e-3)),
-            param_scheduler=dict(type='mmvidmae.LinearLR', start_factor=0.01, end=3, by_epoch=True, convert_to_iter_based=True),
+            param_scheduler=dict(
+                type='mmvidmae.LinearLR', start_factor=0.01, end=3, by_epoch=True, convert_to_iter_based=True
+            ),
             default_hooks=dict(
                 logger=dict(type='LoggerHook', interval=1),
                 param_scheduler=dict(type='mmvidmae.ScheduleHook'),

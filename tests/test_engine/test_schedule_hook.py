@@ -63,15 +63,24 @@ def test_the_log_says_what_differs(video_dir, stopped, tmp_path):
     build(cfg).train()
     log = next((tmp_path / 'run').glob('*/*.log')).read_text()
     assert 'The config differs from that of the checkpoint:' in log
-    for line in ('train_dataloader.batch_size: 1 -> 2', 'train_cfg.max_epochs: 2 -> 3', 'param_scheduler.1.end: 2 -> 3'):
+    for line in (
+        'train_dataloader.batch_size: 1 -> 2',
+        'train_cfg.max_epochs: 2 -> 3',
+        'param_scheduler.1.end: 2 -> 3',
+    ):
         assert f'\n  {line}\n' in log
     assert '\n  load_from' not in log
     assert 'An epoch has 2 iterations now and had 4: going on after epoch 1' in log
 
 
 def test_a_finished_run_says_that_nothing_is_left(video_dir, stopped, tmp_path):
-    build(config(video_dir, tmp_path / 'run', epochs=2, resume=True, load_from=str(stopped.with_name('epoch_2.pth')))).train()
-    assert 'train_cfg.max_epochs is 2: there is nothing left to train' in next((tmp_path / 'run').glob('*/*.log')).read_text()
+    build(
+        config(video_dir, tmp_path / 'run', epochs=2, resume=True, load_from=str(stopped.with_name('epoch_2.pth')))
+    ).train()
+    assert (
+        'train_cfg.max_epochs is 2: there is nothing left to train'
+        in next((tmp_path / 'run').glob('*/*.log')).read_text()
+    )
 
 
 def test_within_an_epoch(video_dir, tmp_path):
@@ -84,7 +93,9 @@ def test_within_an_epoch(video_dir, tmp_path):
     build(config(video_dir, tmp_path / 'resumed', epochs=2, **saving, resume=True, load_from=checkpoint)).train()
     assert read_trace(tmp_path / 'resumed') == {step: whole[step] for step in (6, 7)}
     other = config(video_dir, tmp_path / 'other', epochs=2, batch_size=2, resume=True, load_from=checkpoint)
-    with pytest.raises(CannotResume, match=r'at iteration 6, which is not the end of an epoch: 1 epochs of 4 iterations'):
+    with pytest.raises(
+        CannotResume, match=r'at iteration 6, which is not the end of an epoch: 1 epochs of 4 iterations'
+    ):
         build(other).train()
 
 
@@ -108,13 +119,18 @@ def test_a_warm_up_of_one_step_or_less_reaches_the_full_rate(video_dir, tmp_path
     trace = rates(cfg)
     assert trace[0] == pytest.approx(1e-3)
     assert all(later < earlier for earlier, later in zip(list(trace.values())[1:], list(trace.values())[2:]))
-    assert 'This run has 4 steps (4 epochs of 1) in all: too few' in next((tmp_path / 'run').glob('*/*.log')).read_text()
+    assert (
+        'This run has 4 steps (4 epochs of 1) in all: too few' in next((tmp_path / 'run').glob('*/*.log')).read_text()
+    )
 
 
 @pytest.mark.parametrize(
     ('scheduler', 'message'),
     [
-        (dict(type='LinearLR', end=1, convert_to_iter_based=True), r"LinearLR has a single step .* type='mmvidmae.LinearLR'"),
+        (
+            dict(type='LinearLR', end=1, convert_to_iter_based=True),
+            r"LinearLR has a single step .* type='mmvidmae.LinearLR'",
+        ),
         (dict(type='mmvidmae.LinearLR', end=9), 'LinearLR goes on to epoch 9, but the run ends at 1'),
         (dict(type='MultiStepLR', milestones=[50], by_epoch=False), 'MultiStepLR goes on to iteration 51, but'),
     ],

@@ -109,7 +109,9 @@ class ScheduleHook(ParamSchedulerHook):
         if within:
             sampler.start = within * runner.train_dataloader.batch_sampler.batch_size
         elif length != old_length:
-            runner.logger.info(f'An epoch has {length} iterations now and had {old_length}: going on after epoch {epoch}')
+            runner.logger.info(
+                f'An epoch has {length} iterations now and had {old_length}: going on after epoch {epoch}'
+            )
         meta['iter'] = epoch * length + within
         if epoch >= runner.max_epochs:
             runner.logger.warning(
