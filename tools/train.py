@@ -63,5 +63,8 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit('\nStopped before the first step: nothing was saved.')
     close_distributed()

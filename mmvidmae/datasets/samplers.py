@@ -76,16 +76,16 @@ def seeded(index: Any) -> Iterator[None]:
         yield
         return
     seeds = np.random.SeedSequence(index.key).generate_state(3).tolist()
-    states = random.getstate(), np.random.get_state()
+    states = random.getstate(), np.random.get_state()  # noqa: NPY002
     with torch.random.fork_rng(devices=[]):
         random.seed(seeds[0])
-        np.random.seed(seeds[1])
+        np.random.seed(seeds[1])  # noqa: NPY002
         torch.default_generator.manual_seed(seeds[2])
         try:
             yield
         finally:
             random.setstate(states[0])
-            np.random.set_state(states[1])
+            np.random.set_state(states[1])  # noqa: NPY002
 
 
 class SeededItems:

@@ -198,7 +198,7 @@ def test_a_visit_is_an_index_that_remembers_where_it_comes_from():
 
 def test_seeded_items_follow_from_the_visit_and_change_nothing_else():
     def draw():
-        return random.random(), np.random.random(), torch.rand(()).item()
+        return random.random(), np.random.random(), torch.rand(()).item()  # noqa: NPY002
 
     class Plain:
         def __getitem__(self, index):
@@ -207,10 +207,15 @@ def test_seeded_items_follow_from_the_visit_and_change_nothing_else():
     class Data(SeededItems, Plain):
         pass
 
+    def reset():
+        random.seed(0)
+        np.random.seed(0)  # noqa: NPY002
+        torch.manual_seed(0)
+
     data = Data()
-    random.seed(0), np.random.seed(0), torch.manual_seed(0)
+    reset()
     expected = draw()
-    random.seed(0), np.random.seed(0), torch.manual_seed(0)
+    reset()
     first = data[Visit(1, 2, 3)]
     assert draw() == expected, 'the generators go on where they were'
     assert data[Visit(1, 2, 3)] == first

@@ -285,7 +285,7 @@ class TestRepeatableItems:
             numbered = [Visit(index % len(dataset), 3, 7, number=index) for index in range(12)]
             first = [frames(dataset[visit]) for visit in numbered]
             random.seed(5)
-            np.random.seed(5)
+            np.random.seed(5)  # noqa: NPY002
             assert [frames(dataset[visit]) for visit in reversed(numbered)] == first[::-1]
             assert len({tuple(pair) for pair in first}) > 8
             assert [frames(dataset[Visit(int(visit), 4, 7)]) for visit in numbered] != first

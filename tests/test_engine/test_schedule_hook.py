@@ -143,7 +143,7 @@ def test_a_schedule_that_does_not_fit_is_told(video_dir, tmp_path, scheduler, me
 
 
 def test_scaled_rates_count_pairs_and_accumulation(video_dir, tmp_path):
-    """2 clips x 2 pairs x 2 batches a step are 8 pairs; the rate is for 32. Resumed with other numbers, it is scaled anew."""
+    """2 clips x 2 pairs x 2 batches a step are 8 pairs; the rate is for 32. Resumed, it is scaled anew."""
     scaled = dict(auto_scale_lr=dict(enable=True, base_batch_size=32), optim_wrapper__accumulative_counts=2)
     first = rates(config(video_dir, tmp_path / 'first', epochs=2, batch_size=2, **scaled))
     plain = rates(config(video_dir, tmp_path / 'plain', epochs=2, batch_size=2))

@@ -38,9 +38,9 @@ class ScheduleHook(ParamSchedulerHook):
     at the epoch that the checkpoint has reached (at the iteration in iteration-based runs). The optimizer keeps its
     moments. What differs from the checkpoint's config is logged.
 
-    **Scaled rates.** With ``auto_scale_lr=dict(enable=True, base_batch_size=N)`` the learning rate of the config is for N
-    samples in a step of the optimizer, pairs in pre-training. A step has processes x ``batch_size`` x pairs of a visit
-    (``repeated_sampling``) x ``accumulative_counts``, of which MMEngine counts the first two.
+    **Scaled rates.** With ``auto_scale_lr=dict(enable=True, base_batch_size=N)`` the learning rate of the config is for
+    N samples (pairs in pre-training) in a step of the optimizer. A step has processes x ``batch_size`` x pairs of a
+    visit (``repeated_sampling``) x ``accumulative_counts``, of which MMEngine counts the first two.
 
     **Short runs.** A run of less than 100 steps, and a schedule that does not fit into the run, are logged as warnings.
 
@@ -102,9 +102,9 @@ class ScheduleHook(ParamSchedulerHook):
         sampler = runner.train_dataloader.sampler
         if within and not (0 < within < length == old_length and isinstance(sampler, PairSampler)):
             raise CannotResume(
-                f'The checkpoint was saved at iteration {iteration}, which is not the end of an epoch: {epoch} epochs of '
-                f'{old_length} iterations are {epoch * old_length}. An epoch has {length} now. Resume from a checkpoint '
-                'that was saved at the end of an epoch (epoch_<n>.pth)'
+                f'The checkpoint was saved at iteration {iteration}, which is not the end of an epoch: {epoch} epochs '
+                f'of {old_length} iterations are {epoch * old_length}. An epoch has {length} now. Resume from '
+                'a checkpoint that was saved at the end of an epoch (epoch_<n>.pth)'
             )
         if within:
             sampler.start = within * runner.train_dataloader.batch_sampler.batch_size
@@ -205,12 +205,12 @@ def _misfits(runner: Runner) -> Iterator[str]:
         last = max([*ends, *(milestone + 1 for milestone in getattr(scheduler, 'milestones', ()))], default=0)
         if last > total:
             yield f'{name} goes on to {unit} {last}, but the run ends at {total}: change param_scheduler or train_cfg'
-        if isinstance(scheduler, LinearParamScheduler) and not isinstance(scheduler, LinearLR):
-            if scheduler.total_iters == 0:
-                yield (
-                    f'{name} has a single step and stays at {scheduler.start_factor:g} of the full value, and so does '
-                    "all that follows: use type='mmvidmae.LinearLR', or a longer warm-up"
-                )
+        plain = isinstance(scheduler, LinearParamScheduler) and not isinstance(scheduler, LinearLR)
+        if plain and scheduler.total_iters == 0:
+            yield (
+                f'{name} has a single step and stays at {scheduler.start_factor:g} of the full value, and so does all '
+                "that follows: use type='mmvidmae.LinearLR', or a longer warm-up"
+            )
 
 
 def compare_configs(old: str, new: str) -> list[str]:
