@@ -39,12 +39,18 @@ class Registry(root.Registry):
 
 
 _SEQUENCES = ('SequenceFolderDataset', 'LaSOTExtDataset', 'TNL2KDataset', 'NFSDataset', 'GOT10kSequences')
+REPEATABLE_DATASETS = (
+    *('GOT10kDataset', 'LaSOTDataset', 'SOTCocoDataset', 'SOTImageNetVIDDataset', 'TrackingNetDataset'),
+    'RandomSampleConcatDataset',
+)
+"""Data sets of mmtrack that there are under the same names here, with repeatable items."""
 DATASETS = Registry(
     'dataset',
     parent=root.DATASETS,
     locations=['mmvidmae.datasets'],
     on_demand={
         **dict.fromkeys(_SEQUENCES, 'mmvidmae.datasets.tracking.sequences'),
+        **dict.fromkeys(REPEATABLE_DATASETS, 'mmvidmae.datasets.tracking.repeatable'),
         'DAVISForegroundDataset': 'mmvidmae.datasets.foreground',
     },
 )
@@ -56,6 +62,7 @@ DATA_SAMPLERS = Registry(
 )
 FUNCTIONS = Registry('function', parent=root.FUNCTIONS, locations=['mmvidmae.datasets'])
 HOOKS = Registry('hook', parent=root.HOOKS, locations=['mmvidmae.engine'])
+PARAM_SCHEDULERS = Registry('parameter scheduler', parent=root.PARAM_SCHEDULERS, locations=['mmvidmae.engine'])
 METRICS = Registry('metric', parent=root.METRICS, locations=['mmvidmae.evaluation'])
 MODELS = Registry('model', parent=root.MODELS, locations=['mmvidmae.models'])
 OPTIM_WRAPPER_CONSTRUCTORS = Registry(

@@ -72,9 +72,12 @@ def tiny_config(video_dir: Path, work_dir: Path, model: str = 'DropMAE', **chang
             test_evaluator=dict(type='mmvidmae.ReconstructionMetric'),
             train_cfg=dict(by_epoch=True, max_epochs=3, val_interval=100),
             optim_wrapper=dict(optimizer=dict(type='AdamW', lr=1e-3)),
-            param_scheduler=dict(type='LinearLR', start_factor=0.01, end=3, by_epoch=True, convert_to_iter_based=True),
+            param_scheduler=dict(
+                type='mmvidmae.LinearLR', start_factor=0.01, end=3, by_epoch=True, convert_to_iter_based=True
+            ),
             default_hooks=dict(
                 logger=dict(type='LoggerHook', interval=1),
+                param_scheduler=dict(type='mmvidmae.ScheduleHook'),
                 checkpoint=dict(type='mmvidmae.AtomicCheckpointHook', interval=1, max_keep_ckpts=2),
             ),
             custom_hooks=[
@@ -145,6 +148,25 @@ class KillHook(Hook):
         if self.in_save == 0:
             os.fsync = lambda file: os.kill(os.getpid(), signal.SIGKILL)
         self.in_save -= 1
+
+
+@HOOKS.register_module()
+class InterruptHook(Hook):
+    """Sends SIGINT before an iteration, as Ctrl-C does: to the whole process group of a program of its own.
+
+    Args:
+        before_iter: The iteration, from 0.
+    """
+
+    def __init__(self, before_iter: int) -> None:
+        self.before_iter = before_iter
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
+        if runner.iter == self.before_iter:
+            if os.getpgrp() == os.getpid():
+                os.killpg(os.getpgrp(), signal.SIGINT)
+            else:
+                signal.raise_signal(signal.SIGINT)
 
 
 @HOOKS.register_module()

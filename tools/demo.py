@@ -105,7 +105,7 @@ def main() -> None:
         picture = max((WORK / name / 'reconstructions').glob('val_*.png'))
         print(f'   {name}: {constant:.3f} -> {mse:.3f} ({1 - mse / constant:.0%} below the constant predictor)')
         print(f'      reconstructions {picture}')
-        print(f'      checkpoint      {(WORK / name / "last_checkpoint").read_text()}')
+        print(f'      checkpoint      {WORK / name / (WORK / name / "last_checkpoint").read_text()}')
         print(f'      logs            {WORK / name}')
     print(f'   Loss curves: {WORK / "loss.png"}')
 

@@ -14,6 +14,8 @@ from mmvidmae.utils.cli import (  # noqa: E402
     make_parser,
     require_batches,
     require_file,
+    resume_latest,
+    train,
 )
 
 
@@ -31,8 +33,8 @@ def main() -> None:
     parser.add_argument(
         '--auto-scale-lr',
         action='store_true',
-        help='multiply the learning rate by (processes x batch_size) / auto_scale_lr.base_batch_size. Both sizes count '
-        'videos: with repeated_sampling=k each gives k pairs, in the base batch as well as in the real one',
+        help='multiply the learning rate by (pairs of an optimizer step) / auto_scale_lr.base_batch_size. A step has '
+        'processes x batch_size x repeated_sampling x accumulative_counts pairs',
     )
     args = parser.parse_args()
 
@@ -49,20 +51,20 @@ def main() -> None:
         if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
             parser.error(f'--auto-scale-lr: {args.config} has no auto_scale_lr=dict(base_batch_size=...)')
         cfg.auto_scale_lr.enable = True
-    if args.resume == 'auto':
-        cfg.resume, cfg.load_from = True, None
+    if args.resume == 'auto' or (args.resume is None and cfg.get('resume') and not cfg.get('load_from')):
+        resume_latest(parser, cfg)
     elif args.resume:
         require_file(parser, args.resume, 'checkpoint')
         cfg.resume, cfg.load_from = True, args.resume
-    checkpoint_hook = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
-    if checkpoint_hook.get('type') in ('CheckpointHook', 'mmengine.CheckpointHook'):  # the same, but safe against kills
-        checkpoint_hook.type = 'mmvidmae.AtomicCheckpointHook'
 
     runner = build_runner(cfg)
     require_batches(parser, runner)
-    runner.train()
+    train(parser, runner)
 
 
 if __name__ == '__main__':
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit('\nStopped before the first step: nothing was saved.')
     close_distributed()

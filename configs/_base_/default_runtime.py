@@ -5,7 +5,7 @@ default_scope = 'mmpretrain'
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=10),  # an epoch of K400 has 58 iterations of 4096 pairs
-    param_scheduler=dict(type='ParamSchedulerHook'),
+    param_scheduler=dict(type='mmvidmae.ScheduleHook'),  # a resumed run follows the schedule of its config
     # Every 20 epochs and after the last, as the authors of DropMAE save (main_pretrain_kinetics.py:214).
     checkpoint=dict(type='mmvidmae.AtomicCheckpointHook', interval=20, max_keep_ckpts=3),
     sampler_seed=dict(type='DistSamplerSeedHook'),

@@ -4,11 +4,12 @@ default_scope = 'mmpretrain'
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=50),
-    param_scheduler=dict(type='ParamSchedulerHook'),
+    param_scheduler=dict(type='mmvidmae.ScheduleHook'),
     checkpoint=dict(type='mmvidmae.AtomicCheckpointHook', by_epoch=False, interval=10000, max_keep_ckpts=3),
     sampler_seed=dict(type='DistSamplerSeedHook'),
 )
 custom_hooks = [
+    dict(type='mmvidmae.StepSeedHook'),  # noise and data follow from the step: a resumed run goes on with its own
     dict(type='mmvidmae.NonFiniteLossHook'),
     dict(type='mmvidmae.PropagationVisHook'),  # contact sheets of the predictions in the work dir
 ]
@@ -22,7 +23,7 @@ env_cfg = dict(
 vis_backends = [dict(type='LocalVisBackend')]
 visualizer = dict(type='Visualizer', vis_backends=vis_backends)
 
-randomness = dict(seed=0, diff_rank_seed=True)
+randomness = dict(seed=0)
 log_processor = dict(by_epoch=False)
 log_level = 'INFO'
 load_from = None

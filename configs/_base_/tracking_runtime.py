@@ -2,7 +2,7 @@
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=50),
-    param_scheduler=dict(type='ParamSchedulerHook'),
+    param_scheduler=dict(type='mmvidmae.ScheduleHook'),
     checkpoint=dict(type='mmvidmae.AtomicCheckpointHook', interval=10, max_keep_ckpts=3),
     sampler_seed=dict(type='DistSamplerSeedHook'),
 )
@@ -13,7 +13,7 @@ env_cfg = dict(
 )
 vis_backends = [dict(type='LocalVisBackend')]
 visualizer = dict(type='TrackLocalVisualizer', vis_backends=vis_backends, name='visualizer')
-randomness = dict(seed=42, diff_rank_seed=True)  # as the authors': 42 + rank
+randomness = dict(seed=42)  # as the authors'; StepSeedHook tells the ranks' noise apart
 log_level = 'INFO'
 load_from = None
 resume = False

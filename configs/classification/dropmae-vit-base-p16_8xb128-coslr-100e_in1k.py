@@ -17,3 +17,7 @@ model = dict(
     ),
     head=dict(in_channels=768),
 )
+
+default_hooks = dict(
+    param_scheduler=dict(type='mmvidmae.ScheduleHook'), checkpoint=dict(type='mmvidmae.AtomicCheckpointHook')
+)

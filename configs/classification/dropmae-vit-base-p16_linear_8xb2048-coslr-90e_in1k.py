@@ -18,3 +18,7 @@ model = dict(
     neck=dict(input_features=768),
     head=dict(in_channels=768),
 )
+
+default_hooks = dict(
+    param_scheduler=dict(type='mmvidmae.ScheduleHook'), checkpoint=dict(type='mmvidmae.AtomicCheckpointHook')
+)

@@ -15,3 +15,7 @@ model = dict(
     ),
     head=dict(in_channels=384),
 )
+
+default_hooks = dict(
+    param_scheduler=dict(type='mmvidmae.ScheduleHook'), checkpoint=dict(type='mmvidmae.AtomicCheckpointHook')
+)

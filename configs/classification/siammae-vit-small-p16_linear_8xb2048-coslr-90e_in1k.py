@@ -16,3 +16,7 @@ model = dict(
     neck=dict(input_features=384),
     head=dict(in_channels=384),
 )
+
+default_hooks = dict(
+    param_scheduler=dict(type='mmvidmae.ScheduleHook'), checkpoint=dict(type='mmvidmae.AtomicCheckpointHook')
+)

@@ -13,6 +13,6 @@ test_dataloader = val_dataloader
 
 # Warm-up of 5 % of the epochs (20 of CropMAE's 400).
 param_scheduler = [
-    dict(type='LinearLR', start_factor=1e-9, by_epoch=True, begin=0, end=100, convert_to_iter_based=True),
+    dict(type='mmvidmae.LinearLR', start_factor=1e-9, by_epoch=True, begin=0, end=100, convert_to_iter_based=True),
     dict(type='CosineAnnealingLR', T_max=1900, by_epoch=True, begin=100, end=2000, convert_to_iter_based=True),
 ]

@@ -12,6 +12,6 @@ test_dataloader = val_dataloader
 
 # Warm-up of 5 % of the epochs (20 of CropMAE's 400).
 param_scheduler = [
-    dict(type='LinearLR', start_factor=1e-9, by_epoch=True, begin=0, end=20, convert_to_iter_based=True),
+    dict(type='mmvidmae.LinearLR', start_factor=1e-9, by_epoch=True, begin=0, end=20, convert_to_iter_based=True),
     dict(type='CosineAnnealingLR', T_max=380, by_epoch=True, begin=20, end=400, convert_to_iter_based=True),
 ]

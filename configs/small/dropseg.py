@@ -25,7 +25,7 @@ train_dataloader = dict(
     batch_size=8,
     num_workers=1,
     persistent_workers=True,
-    sampler=dict(type='InfiniteSampler', shuffle=True),
+    sampler=dict(type='mmvidmae.InfinitePairSampler'),
     collate_fn=dict(type='default_collate'),
     dataset=dict(
         type='mmvidmae.MaskPairDataset',
@@ -35,7 +35,7 @@ train_dataloader = dict(
 )
 optim_wrapper = dict(type='OptimWrapper', optimizer=dict(lr=5e-4))  # fp32, as it is meant for a CPU
 param_scheduler = [
-    dict(type='LinearLR', start_factor=0.01, by_epoch=False, end=20),
+    dict(type='mmvidmae.LinearLR', start_factor=0.01, by_epoch=False, end=20),
     dict(type='CosineAnnealingLR', by_epoch=False, begin=20, end=400),
 ]
 train_cfg = dict(by_epoch=False, max_iters=400)

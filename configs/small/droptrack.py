@@ -27,7 +27,7 @@ train_dataloader = dict(
     batch_size=16,
     num_workers=1,
     persistent_workers=True,
-    sampler=dict(type='QuotaSampler', samples_per_epoch=9600),
+    sampler=dict(type='mmvidmae.PairSampler', samples_per_epoch=9600),
     dataset=dict(type='mmvidmae.SequenceFolderDataset', data_root='data/sequences/train', pipeline=train_pipeline),
 )
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=1)
@@ -36,9 +36,9 @@ optim_wrapper = dict(
     clip_grad=dict(max_norm=1.0),
 )
 param_scheduler = [
-    dict(type='LinearLR', start_factor=0.01, by_epoch=False, end=30),
+    dict(type='mmvidmae.LinearLR', start_factor=0.01, by_epoch=False, end=30),
     dict(type='CosineAnnealingLR', by_epoch=False, begin=30, end=600),
 ]
 
 test_dataloader = dict(dataset=dict(type='mmvidmae.SequenceFolderDataset', data_root='data/sequences/test'))
-custom_hooks = [dict(type='mmvidmae.NonFiniteLossHook')]
+custom_hooks = [dict(type='mmvidmae.StepSeedHook'), dict(type='mmvidmae.NonFiniteLossHook')]

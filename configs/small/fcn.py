@@ -46,8 +46,12 @@ optim_wrapper = dict(
     paramwise_cfg=dict(num_layers=6, decay_rate=0.75, decay_type='layer_wise'),
 )
 param_scheduler = [
-    dict(type='LinearLR', start_factor=0.01, by_epoch=False, end=20),
+    dict(type='mmvidmae.LinearLR', start_factor=0.01, by_epoch=False, end=20),
     dict(type='CosineAnnealingLR', by_epoch=False, begin=20, end=300),
 ]
 train_cfg = dict(max_iters=300, val_interval=300)
-default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=300))
+default_hooks = dict(
+    logger=dict(interval=20),
+    param_scheduler=dict(type='mmvidmae.ScheduleHook'),
+    checkpoint=dict(type='mmvidmae.AtomicCheckpointHook', interval=300),
+)

@@ -16,3 +16,7 @@ model = dict(
     ),
     neck=dict(in_channels=[768]),
 )
+
+default_hooks = dict(
+    param_scheduler=dict(type='mmvidmae.ScheduleHook'), checkpoint=dict(type='mmvidmae.AtomicCheckpointHook')
+)

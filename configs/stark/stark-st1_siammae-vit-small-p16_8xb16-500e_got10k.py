@@ -13,3 +13,7 @@ model = dict(
     ),
     neck=dict(in_channels=[384]),
 )
+
+default_hooks = dict(
+    param_scheduler=dict(type='mmvidmae.ScheduleHook'), checkpoint=dict(type='mmvidmae.AtomicCheckpointHook')
+)

@@ -5,7 +5,7 @@ from .labelled_videos import DAVISDataset, JHMDBDataset, LabelledVideoDataset, V
 from .mask_pairs import MaskPairAugment, MaskPairDataset, PackMaskPair
 from .pair_dataset import FramePairDataset, PairDataset, VideoPairDataset
 from .readers import ClipReader, FrameFolderReader, UnreadableClip, VideoFileReader
-from .samplers import PairSampler, Visit
+from .samplers import InfinitePairSampler, PairSampler, Visit
 from .tracking import CausalPairSampling, OSTrackCrop
 from .transforms import (
     LoadFramePairs,
@@ -26,6 +26,7 @@ __all__ = [
     'DAVISDataset',
     'FrameFolderReader',
     'FramePairDataset',
+    'InfinitePairSampler',
     'JHMDBDataset',
     'LabelledVideoDataset',
     'LoadFramePairs',

@@ -15,13 +15,14 @@ def pair_collate(items: Sequence[dict]) -> dict:
     the same pairs as one process with all of them.
 
     Args:
-        items: B items of ``PackPairs``, each with k pairs; frames of one size.
+        items: B items of ``PackPairs``, each with one or more pairs, n of them together; frames of one size.
 
     Returns:
-        ``inputs``, uint8 of shape (k * B, 2, 3, H, W), and ``data_samples``, a list of k * B, in this order.
+        ``inputs``, uint8 of shape (n, 2, 3, H, W), and ``data_samples``, a list of n, in this order.
     """
-    inputs = torch.stack([item['inputs'] for item in items], dim=1).flatten(0, 1)
-    data_samples = [
-        sample for samples in zip(*(item['data_samples'] for item in items), strict=True) for sample in samples
-    ]
-    return dict(inputs=inputs, data_samples=data_samples)
+    most = max(len(item['data_samples']) for item in items)
+    order = [(item, pair) for pair in range(most) for item in items if pair < len(item['data_samples'])]
+    return dict(
+        inputs=torch.stack([item['inputs'][pair] for item, pair in order]),
+        data_samples=[item['data_samples'][pair] for item, pair in order],
+    )

@@ -22,6 +22,7 @@ from mmvidmae.registry import DATASETS, TRANSFORMS
 
 from .labelled_videos import MaskVideoDataset
 from .readers import UnreadableClip, read_image
+from .samplers import Visit, seeded
 
 TRIALS = 50
 """Pairs that are drawn in search of one that shows an object."""
@@ -39,6 +40,7 @@ class MaskPairDataset(Dataset):
     annotated frames away and all of these with equal odds, as far as the video goes. Either of the two is the
     remembered frame, with equal odds. A pair whose remembered frame shows no object, or none any more after
     augmentation, gives way to one of another video. So does one of which a file cannot be read, which is logged.
+    With a sampler of ours all draws follow from (seed, epoch, number of the visit).
 
     Args:
         videos: Config of a :class:`MaskVideoDataset` with ground truth; its pipeline is not used.
@@ -81,7 +83,11 @@ class MaskPairDataset(Dataset):
     def __len__(self) -> int:
         return len(self.videos) * self.repeat
 
-    def __getitem__(self, index: int) -> Any:
+    def __getitem__(self, index: Visit | int) -> Any:
+        with seeded(index):
+            return self._load(index)
+
+    def _load(self, index: int) -> Any:
         for _ in range(TRIALS):
             info = self.videos.get_data_info(index % len(self.videos))
             try:

@@ -20,8 +20,8 @@ class PairDataset(BaseDataset):
     """Clips, each giving one or more pairs of frames at every visit.
 
     **Reproducible.** With ``PairSampler`` all random draws of an item follow from (seed, epoch, index of the clip),
-    whatever the number of workers and ranks. Given a plain integer index, they follow from torch's generator, which
-    each worker has seeded for itself.
+    whatever the number of workers and ranks, also within a ``ConcatDataset`` or ``RepeatDataset``. Given a plain
+    integer index, they follow from torch's generator, which each worker has seeded for itself.
 
     **Robust.** A clip that cannot be read is replaced by another one, chosen by the item's own draws. The replaced
     clips are listed as ``(path, reason)`` in ``skipped`` of the item's first data sample, so that a hook can log and
@@ -148,7 +148,7 @@ class PairDataset(BaseDataset):
     def _candidates(self, visit: Visit) -> Iterator[tuple[int, np.random.Generator]]:
         """The visited clip, then all others in random order, each with a generator of its own: what is drawn for a clip
         must not depend on how far the failed ones before it got."""
-        key = [visit.seed, visit.epoch, visit.index]
+        key = visit.key
         yield visit.index, np.random.default_rng(key)
         for index in np.random.default_rng(key).permutation(len(self)).tolist():
             if index != visit.index:

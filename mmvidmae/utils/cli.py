@@ -4,12 +4,16 @@ import argparse
 import gc
 import inspect
 import os
+import signal
+import sys
 from collections.abc import Sequence, Sized
 from difflib import get_close_matches
 from pathlib import Path
+from types import FrameType
 
 import torch
 from mmengine.config import Config, DictAction
+from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
@@ -100,7 +104,12 @@ def load_config(parser: argparse.ArgumentParser, args: argparse.Namespace) -> Co
             if isinstance(loader, dict):
                 loader.setdefault('collate_fn', dict(type='default_collate'))
                 loader.setdefault('pin_memory', torch.cuda.is_available())
-                loader.setdefault('persistent_workers', loader.get('num_workers', 0) > 0)
+                loader.setdefault('persistent_workers', True)
+    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        loader = cfg.get(name)
+        if isinstance(loader, dict) and not loader.get('num_workers', 0):  # PyTorch refuses what is about workers
+            loader.persistent_workers = False
+            loader.pop('prefetch_factor', None)
     return cfg
 
 
@@ -122,12 +131,62 @@ def build_runner(cfg: Config) -> Runner:
     return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
 
 
+def resume_latest(parser: argparse.ArgumentParser, cfg: Config) -> None:
+    """Make a config resume from the latest checkpoint of its work dir; without one it starts from scratch and says so.
+
+    A broken note of the latest checkpoint ends the program with a message.
+    """
+    from mmvidmae.engine.hooks import latest_checkpoint  # takes seconds
+
+    try:
+        latest = latest_checkpoint(cfg.work_dir)
+    except FileNotFoundError as error:
+        parser.error(f'--resume: {error}')
+    cfg.resume = latest is not None
+    if latest is not None:
+        cfg.load_from = latest
+    else:
+        print_log(
+            f'--resume: there is no checkpoint in {cfg.work_dir} to go on from, so training starts from scratch. '
+            '--work-dir names another folder, --resume CHECKPOINT a file',
+            'current',
+        )
+
+
+def train(parser: argparse.ArgumentParser, runner: Runner) -> None:
+    """Train; Ctrl-C and a checkpoint that cannot be resumed end the program with a message."""
+    from mmvidmae.engine.hooks import CannotResume, latest_checkpoint
+
+    own = os.getpid()
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        if os.getpid() == own:  # the loaders' processes end with this one
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        runner.train()
+    except CannotResume as error:
+        parser.error(f'--resume: {error}')
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        if runner.rank == 0:
+            latest = latest_checkpoint(runner.work_dir)
+            saved = f'the latest checkpoint is {latest}' if latest else 'no checkpoint was saved so far'
+            onwards = 'To go on from it, run the same command with --resume' if latest else 'Run it again to start over'
+            at = f'in epoch {runner.epoch + 1}, ' if runner.max_epochs > 1 else ''
+            print(f'\nStopped {at}after {runner.iter} iterations; {saved}. {onwards}.', file=sys.stderr)
+        sys.exit(130)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def require_batches(parser: argparse.ArgumentParser, runner: Runner) -> None:
     """End the program with a message if the training data do not fill a batch, of which MMEngine says little."""
     loader = runner.train_dataloader
     if isinstance(loader.sampler, Sized) and not len(loader):
-        at_visit = getattr(loader.dataset, 'repeated_sampling', 1)
-        part = f', 1/{at_visit} of them an epoch (repeated_sampling)' if at_visit > 1 else ''
+        at_visit = getattr(loader.sampler, 'pairs_per_visit', 1)
+        part = f', 1/{at_visit:g} of them an epoch (repeated_sampling)' if at_visit > 1 else ''
         parser.error(
             f'the training data do not fill a batch: {len(loader.dataset)} items{part} are {len(loader.sampler)} for a '
             f'process, and train_dataloader.batch_size is {loader.batch_sampler.batch_size}. Add data or lower it'

@@ -103,12 +103,14 @@ def test_numbers_agree_with_the_name(path):
     assert config.model.type.lower() == f'mmvidmae.{parts["method"]}'
     assert (config.model.backbone.arch, config.model.backbone.patch_size) == (parts['arch'], int(parts['patch']))
     assert config.train_dataloader.batch_size == int(parts['videos'])
-    assert config.auto_scale_lr.base_batch_size == int(parts['gpus']) * int(parts['videos'])
+    pairs = config.auto_scale_lr.base_batch_size
+    assert pairs == int(parts['gpus']) * int(parts['videos']) * config.train_dataloader.dataset.get(
+        'repeated_sampling', 1
+    )
     assert config.train_cfg.max_epochs == config.param_scheduler[-1].end == int(parts['epochs'])
     assert config.train_dataloader.dataset.data_root == f'data/kinetics{parts["data"]}'
     assert config.optim_wrapper.type == 'AmpOptimWrapper'
 
-    pairs = config.auto_scale_lr.base_batch_size * config.train_dataloader.dataset.get('repeated_sampling', 1)
     base_lr = 1e-4 if 'cropmae' in path.stem else 1.5e-4
     assert pairs == (2048 if parts['method'] == 'siammae' else 4096)
     assert config.optim_wrapper.optimizer.lr == pytest.approx(base_lr * pairs / 256)
@@ -317,3 +319,18 @@ def test_protocols_are_those_of_their_sources():
             assert protocol.temperature == temperature
     dino = protocols['vit-small-p16_dino_davis2017']
     assert (dino.topk, dino.queue, dino.radius, dino.window, dino.temperature) == (5, 7, 12, 'square', 0.1)
+
+
+FOLDERS = ('dropmae', 'siammae', 'droptrack', 'dropseg', 'small', 'stark', 'classification', 'segmentation')
+
+
+@pytest.mark.parametrize('folder', FOLDERS)
+def test_training_is_safe_under_any_runner(folder):
+    """Checkpoints survive kills and schedules follow the config because the config says so, not the tool."""
+    for path in (CONFIGS / folder).glob('*.py'):
+        config = Config.fromfile(path)
+        hooks = config.default_hooks
+        assert hooks.checkpoint.type == 'mmvidmae.AtomicCheckpointHook', path
+        assert hooks.param_scheduler.type == 'mmvidmae.ScheduleHook', path
+        if config.default_scope != 'mmseg' and folder not in ('stark', 'classification'):
+            assert 'mmvidmae.StepSeedHook' in [hook.type for hook in config.custom_hooks], path

@@ -78,10 +78,9 @@ def test_metafile_agrees_with_the_configs(method, measured):
         assert entry['In Collection'] in [collection['Name'] for collection in collections]
         assert config.model.type == f'mmvidmae.{entry["In Collection"]}'
         parameters, _, flops = measured[name]
-        repeats = config.train_dataloader.dataset.get('repeated_sampling', 1)
         assert entry['Metadata'] == {
             'Epochs': config.train_cfg.max_epochs,
-            'Batch Size': config.auto_scale_lr.base_batch_size * repeats,
+            'Batch Size': config.auto_scale_lr.base_batch_size,
             'FLOPs': flops,
             'Parameters': parameters,
             'Training Data': f'Kinetics-{name[-3:]}',

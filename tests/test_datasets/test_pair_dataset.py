@@ -180,11 +180,11 @@ class TestBadClips:
         assert skipped(dataset.get_subset([0, 2])[Visit(1, 0, 0)]) == []
 
 
-def load(dataset, num_workers, seed=1, batch_size=2, epochs=(0, 1)):
+def load(dataset, num_workers, seed=1, batch_size=2, epochs=(0, 1), **sampler):
     """Batches as the runner's loader gives them."""
     cfg = dict(
         dataset=dataset,
-        sampler=dict(type='mmvidmae.PairSampler'),
+        sampler=dict(type='mmvidmae.PairSampler', **sampler),
         collate_fn=dict(type='mmvidmae.pair_collate'),
         batch_size=batch_size,
         num_workers=num_workers,
@@ -223,6 +223,18 @@ class TestLoader:
         assert len(alone) == len(ranks[0]) == len(ranks[1])
         for batch, *parts in zip(alone, *ranks, strict=True):
             assert sorted(pairs_of([batch])) == sorted(pairs_of(parts))
+
+    def test_data_sets_are_mixed_as_told(self, dataset, video_dir):
+        """In MMEngine's wrappers, with 2, 1 and 1 pairs a visit, whatever the number of workers."""
+        clips = dict(type='mmvidmae.VideoPairDataset', data_root=str(video_dir), pipeline=PIPELINE)
+        twice = dict(type='RepeatDataset', dataset=clips, times=2)
+        mixed = dict(type='ConcatDataset', datasets=[dict(clips, repeated_sampling=2), twice])
+        pairs = pairs_of(load(mixed, 0))
+        assert pairs == pairs_of(load(mixed, 2))
+        assert len(pairs) == 2 * (6 + 2 * 6), 'two epochs'
+        assert len(set(pairs)) == len(pairs), 'copies of a clip give different pairs'
+        pairs = pairs_of(load(mixed, 0, shares=[1, 2], samples_per_epoch=12))
+        assert len(pairs) == 2 * 12
 
     def test_effective_epochs(self, video_dir):
         dataset = dict(type='mmvidmae.VideoPairDataset', data_root=str(video_dir), pipeline=PIPELINE)

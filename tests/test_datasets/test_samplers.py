@@ -1,8 +1,16 @@
+import itertools
+import pickle
+import random
 from collections import Counter
 
+import numpy as np
 import pytest
+import torch
+from mmengine.dataset import ConcatDataset, RepeatDataset
+from torch.utils.data import ConcatDataset as TorchConcatDataset
 
-from mmvidmae.datasets import PairSampler, samplers
+from mmvidmae.datasets import InfinitePairSampler, PairSampler, Visit, samplers
+from mmvidmae.datasets.samplers import SeededItems, seeded
 
 
 class Clips:
@@ -65,3 +73,154 @@ def test_a_seed_is_drawn_if_none_is_given():
     sampler = PairSampler(Clips(4))
     assert isinstance(sampler.seed, int)
     assert visits(sampler, 0) == visits(sampler, 0)
+
+
+class Items(Clips):
+    """Clips that give what they were asked for."""
+
+    metainfo = {}
+
+    def full_init(self):
+        pass
+
+    def __getitem__(self, visit):
+        return self, visit
+
+
+def join(*parts):
+    joined = ConcatDataset.__new__(ConcatDataset)
+    TorchConcatDataset.__init__(joined, parts)
+    joined._fully_initialized = True
+    return joined
+
+
+def repeat(part, times):
+    repeated = RepeatDataset.__new__(RepeatDataset)
+    repeated.dataset, repeated.times, repeated._ori_len, repeated._fully_initialized = part, times, len(part), True
+    return repeated
+
+
+class TestMixedDataSets:
+    def test_each_gives_as_many_pairs_as_it_has_clips(self):
+        parts = [Items(12), Items(8, 2), Items(9, 4)]
+        sampler = PairSampler(join(*parts), seed=0)
+        for epoch in range(3):
+            owners = Counter(part.repeated_sampling for part, _ in map(sampler_dataset(parts), visits(sampler, epoch)))
+            assert owners == {1: 12, 2: 4, 4: 3}
+        assert sampler.pairs_per_visit == (12 + 4 * 2 + 3 * 4) / (12 + 4 + 3)
+
+    @pytest.mark.parametrize('shares', [[1, 1], [3, 1], [0.1, 0.9]])
+    def test_shares(self, shares):
+        parts = [Items(10), Items(190, 2)]
+        sampler = PairSampler(join(*parts), seed=0, shares=shares)
+        seen = Counter()
+        for epoch in range(20):
+            got = [sampler_dataset(parts)(visit) for visit in visits(sampler, epoch)]
+            pairs = Counter(part.size for part, _ in got for _ in range(part.repeated_sampling))
+            assert pairs[10] == pytest.approx(200 * shares[0] / sum(shares), abs=1)
+            assert pairs[190] == pytest.approx(200 * shares[1] / sum(shares), abs=2)
+            keys = [visit.key for _, visit in got]
+            assert len(set(keys)) == len(keys), 'all visits of an epoch draw for themselves'
+            seen.update((part.size, int(visit)) for part, visit in got)
+        for size in (10, 190):
+            counts = [seen[size, index] for index in range(size)]
+            assert max(counts) - min(counts) <= 20, 'no clip is preferred'
+            assert min(counts) > 0
+
+    def test_copies_of_a_clip_draw_for_themselves(self):
+        part = Items(5)
+        dataset = repeat(part, 3)
+        got = [dataset[visit][1] for visit in visits(PairSampler(dataset, seed=0))]
+        assert Counter(map(int, got)) == dict.fromkeys(range(5), 3)
+        assert len({visit.key for visit in got}) == 15
+
+    @pytest.mark.parametrize(
+        ('dataset', 'arguments', 'message'),
+        [
+            (Items(4), dict(shares=[1, 1]), r'shares=\[1, 1\] must be one .* which are 0 here'),
+            (join(Items(4), Items(4)), dict(shares=[1, 0]), 'must be one positive number'),
+            (join(Items(4), Items(4)), dict(shares=[1, 1], shuffle=False), 'need shuffle=True'),
+            (Items(4), dict(samples_per_epoch=0), 'samples_per_epoch must be at least 1, got 0'),
+        ],
+    )
+    def test_bad_arguments(self, dataset, arguments, message):
+        with pytest.raises(ValueError, match=message):
+            PairSampler(dataset, seed=0, **arguments)
+
+
+def sampler_dataset(parts):
+    return join(*parts).__getitem__
+
+
+def test_epochs_of_a_given_size():
+    """As mmtrack's QuotaSampler: clips are visited equally often, and each visit draws for itself."""
+    sampler = PairSampler(Clips(4), seed=0, samples_per_epoch=10)
+    assert len(sampler) == 10
+    epoch = visits(sampler)
+    assert sorted(Counter(map(int, epoch)).values()) == [2, 2, 3, 3]
+    assert len({visit.key for visit in epoch}) == 10
+    few = PairSampler(Clips(10), seed=0, samples_per_epoch=4)
+    assert {int(visit) for epoch in range(3) for visit in visits(few, epoch)} == set(range(10))
+
+
+@pytest.mark.parametrize('world_size', [1, 3])
+def test_endless_visits_from_anywhere(monkeypatch, world_size):
+    ranks = []
+    for rank in range(world_size):
+        monkeypatch.setattr(samplers, 'get_dist_info', lambda rank=rank: (rank, world_size))
+        sampler = InfinitePairSampler(Clips(7), seed=2)
+        whole = [(int(visit), visit.key) for visit in itertools.islice(sampler, 12)]
+        sampler.start = 5
+        assert [(int(visit), visit.key) for visit in itertools.islice(sampler, 7)] == whole[5:]
+        ranks.append(whole)
+    stream = [visit for visits in zip(*ranks) for visit in visits]
+    monkeypatch.undo()
+    alone = PairSampler(Clips(7), seed=2)
+    expected = [visit for epoch in range(6) for visit in visits(alone, epoch)][: len(stream)]
+    assert stream == [(int(visit), visit.key) for visit in expected]
+
+
+def test_a_pass_leaves_out_what_was_visited_before():
+    sampler = PairSampler(Clips(6), seed=0)
+    whole = visits(sampler, 2)
+    sampler.start = 4
+    assert list(sampler) == whole[4:]
+    assert list(sampler) == whole, 'that pass alone'
+
+
+def test_a_visit_is_an_index_that_remembers_where_it_comes_from():
+    visit = Visit(7, epoch=3, seed=5)
+    for changed, index in ((visit - 4, 3), (visit % 4, 3), (pickle.loads(pickle.dumps(visit)), 7)):
+        assert (changed, changed.index, changed.key) == (index, index, (5, 3, 7))
+        assert isinstance(changed, Visit)
+    assert [10, 20, 30][visit - 6] == 20
+
+
+def test_seeded_items_follow_from_the_visit_and_change_nothing_else():
+    def draw():
+        return random.random(), np.random.random(), torch.rand(()).item()  # noqa: NPY002
+
+    class Plain:
+        def __getitem__(self, index):
+            return draw()
+
+    class Data(SeededItems, Plain):
+        pass
+
+    def reset():
+        random.seed(0)
+        np.random.seed(0)  # noqa: NPY002
+        torch.manual_seed(0)
+
+    data = Data()
+    reset()
+    expected = draw()
+    reset()
+    first = data[Visit(1, 2, 3)]
+    assert draw() == expected, 'the generators go on where they were'
+    assert data[Visit(1, 2, 3)] == first
+    others = [data[visit] for visit in (Visit(2, 2, 3), Visit(1, 3, 3), Visit(1, 2, 4), Visit(1, 2, 3, number=10))]
+    assert len({first, *others}) == 5
+    assert data[1] != data[1], 'a plain index draws from the generators'
+    with pytest.raises(KeyError), seeded(Visit(0, 0, 0)):
+        raise KeyError

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from mmcv.transforms import LoadImageFromFile
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
 from PIL import Image
 
-from mmvidmae.datasets import LoadPicture, UnreadableClip
+from mmvidmae.datasets import LoadPicture, UnreadableClip, Visit
 from mmvidmae.datasets.tracking import CausalPairSampling, OSTrackCrop, read_boxes, read_flags
 from mmvidmae.registry import DATA_SAMPLERS, DATASETS
 
@@ -374,3 +375,47 @@ class TestSampler:
         (lists / 'cls/v/img/00000022.jpg').unlink()
         with pytest.raises(ValueError, match=r'00000022\.jpg: no such file, but .*infos\.txt lists it'):
             self.sample(lists)
+
+
+class TestRepeatableItems:
+    """With a sampler of ours, the draws of mmtrack's data sets and of ours follow from the visit."""
+
+    @pytest.fixture
+    def data(self, sequences, tmp_path):
+        """The sequences, and GOT-10k's layout with two of them, mixed by mmtrack's wrapper."""
+        lines = []
+        for name in 'ab':
+            shutil.copytree(sequences / name / 'img', tmp_path / name)
+            shutil.copy(sequences / name / 'groundtruth_rect.txt', tmp_path / name / 'groundtruth.txt')
+            frames = sorted((tmp_path / name).glob('*.jpg'))
+            for number, frame in enumerate(frames):
+                frame.rename(tmp_path / name / f'{number + 1:08d}.jpg')
+            for file, value in (('absence', 0), ('cover', 8)):
+                (tmp_path / name / f'{file}.label').write_text(f'{value}\n' * len(frames))
+            lines.append(f'{name},{name}/groundtruth.txt,1,{len(frames)}\n')
+        (tmp_path / 'list.txt').write_text('header\n' + ''.join(lines))
+        pipeline = [dict(type='mmvidmae.CausalPairSampling')]
+        got10k = dict(ann_file=str(tmp_path / 'list.txt'), data_root=str(tmp_path), data_prefix=dict(img_path=''))
+        parts = [
+            dict(type='mmvidmae.SequenceFolderDataset', data_root=str(sequences), pipeline=pipeline),
+            dict(type='mmvidmae.GOT10kDataset', pipeline=pipeline, **got10k),
+        ]
+        with DefaultScope.overwrite_default_scope('mmtrack'):
+            yield [
+                *(DATASETS.build(part) for part in parts),
+                DATASETS.build(dict(type='mmvidmae.RandomSampleConcatDataset', datasets=parts)),
+                DATASETS.build(dict(type='ConcatDataset', datasets=parts)),
+            ]
+
+    def test_draws(self, data):
+        def frames(item):
+            return item['img_path']
+
+        for dataset in data:
+            numbered = [Visit(index % len(dataset), 3, 7, number=index) for index in range(12)]
+            first = [frames(dataset[visit]) for visit in numbered]
+            random.seed(5)
+            np.random.seed(5)  # noqa: NPY002
+            assert [frames(dataset[visit]) for visit in reversed(numbered)] == first[::-1]
+            assert len({tuple(pair) for pair in first}) > 8
+            assert [frames(dataset[Visit(int(visit), 4, 7)]) for visit in numbered] != first

@@ -1,4 +1,5 @@
 import os
+import shutil
 import subprocess
 import sys
 from itertools import count
@@ -9,9 +10,10 @@ import pytest
 import torch
 from mmengine.fileio import LocalBackend
 from mmengine.model import BaseModel
-from mmengine.runner import CheckpointLoader, Runner, find_latest_checkpoint
+from mmengine.runner import CheckpointLoader, Runner
 
 from mmvidmae.engine import AtomicCheckpointHook
+from mmvidmae.engine.hooks import latest_checkpoint
 
 
 class Model(BaseModel):
@@ -97,7 +99,7 @@ def test_a_crash_anywhere_leaves_a_whole_latest_and_best_checkpoint(runner, tmp_
 
         runner.message_hub.runtime_info.clear()
         epoch = 0
-        latest = find_latest_checkpoint(runner.work_dir)
+        latest = latest_checkpoint(runner.work_dir)
         if crash_before > 4:  # two for the first checkpoint and two for its name
             assert latest is not None
         if latest is not None:
@@ -113,7 +115,7 @@ def test_a_crash_anywhere_leaves_a_whole_latest_and_best_checkpoint(runner, tmp_
         left = files(runner)
         assert [name for name in left if name.startswith(('epoch', 'last'))] == ['epoch_3.pth', 'last_checkpoint']
         assert not [name for name in left if name.endswith('.partial')]
-        assert find_latest_checkpoint(runner.work_dir).endswith('epoch_3.pth')
+        assert latest_checkpoint(runner.work_dir).endswith('epoch_3.pth')
     assert crash_before > 15
     assert files(runner) == ['best_loss_epoch_3.pth', 'epoch_3.pth', 'last_checkpoint']
 
@@ -130,7 +132,8 @@ def test_keeps_all_by_default_and_elsewhere(runner, tmp_path):
     assert files(runner) == ['last_checkpoint']
     folder = tmp_path / 'elsewhere' / 'run'
     assert sorted(path.name for path in folder.iterdir()) == ['epoch_1.pth', 'epoch_2.pth', 'epoch_3.pth']
-    assert find_latest_checkpoint(runner.work_dir) == str(folder / 'epoch_3.pth')
+    assert Path(latest_checkpoint(runner.work_dir)).samefile(folder / 'epoch_3.pth')
+    assert not Path(runner.work_dir, 'last_checkpoint').read_text().startswith('/')
 
 
 def _train(folder, epochs, **options) -> Runner:
@@ -180,3 +183,30 @@ def test_checkpoints_hold_nothing_that_only_we_can_load(tmp_path):
     assert history.data[0][:3].tolist() == before.tolist()
     assert len(history.data[0]) == 6
     assert history.mean(2) == pytest.approx(history.data[0][-2:].mean())
+
+
+def test_a_work_dir_that_is_moved_or_copied_has_its_own_checkpoints(runner, tmp_path):
+    start_over(runner, tmp_path / 'run')
+    save_epochs(runner, range(2), max_keep_ckpts=2, save_best='loss', rule='less')
+    assert Path(runner.work_dir, 'last_checkpoint').read_text() == 'epoch_2.pth'
+    shutil.copytree(tmp_path / 'run', tmp_path / 'copy')
+    original = files(runner)
+    runner._work_dir = str(tmp_path / 'copy')
+    assert latest_checkpoint(runner.work_dir) == str(tmp_path / 'copy/epoch_2.pth')
+    save_epochs(runner, range(2, 3), max_keep_ckpts=2, save_best='loss', rule='less')  # resumed: the hub is as it was
+    assert files(runner) == ['best_loss_epoch_3.pth', 'epoch_2.pth', 'epoch_3.pth', 'last_checkpoint']
+    assert sorted(path.name for path in (tmp_path / 'run').iterdir()) == original
+
+
+def test_paths_that_mmengine_wrote(tmp_path):
+    assert latest_checkpoint(tmp_path) is None
+    (tmp_path / 'old').mkdir()
+    (tmp_path / 'new').mkdir()
+    for folder in ('old', 'new'):
+        (tmp_path / folder / 'last_checkpoint').write_text(str(tmp_path / 'old/epoch_1.pth'))
+    with pytest.raises(FileNotFoundError, match=r'names .*epoch_1\.pth, which is not there'):
+        latest_checkpoint(tmp_path / 'new')
+    (tmp_path / 'old/epoch_1.pth').touch()
+    assert latest_checkpoint(tmp_path / 'new') == str(tmp_path / 'old/epoch_1.pth')
+    (tmp_path / 'new/epoch_1.pth').touch()
+    assert latest_checkpoint(tmp_path / 'new') == str(tmp_path / 'new/epoch_1.pth')

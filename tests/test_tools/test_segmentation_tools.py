@@ -14,10 +14,11 @@ import torch
 from mmengine.config import Config
 from PIL import Image
 from safetensors.torch import save_file
-from tiny_runs import dump_config
+from tiny_runs import dump_config, read_trace
 
 from mmvidmae.apis import VideoSegmenter, get_model
-from mmvidmae.datasets import VideoFileReader
+from mmvidmae.datasets import VideoFileReader, mask_pairs
+from mmvidmae.datasets.readers import read_image
 from mmvidmae.evaluation.id_maps import read_id_map
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,6 +39,7 @@ def dropseg_config(davis: Path, folder: Path, **changes) -> Path:
     cfg.param_scheduler = dict(type='MultiStepLR', milestones=[2], gamma=0.1, by_epoch=False)
     cfg.default_hooks.checkpoint.update(interval=2, max_keep_ckpts=-1)
     cfg.default_hooks.logger.interval = 1
+    cfg.custom_hooks.append(dict(type='TraceHook'))
     cfg.work_dir = str(folder / 'work')
     cfg.test_evaluator.out_dir = str(folder / 'masks')
     return dump_config(cfg, folder, changes)
@@ -58,11 +60,25 @@ def test_training_logs_and_goes_on(davis, trained, tmp_path, call_tool):
     rows = [row for row in map(json.loads, log.read_text().splitlines()) if 'loss' in row]
     assert len(rows) == 4
     assert all(np.isfinite(row['loss']) and 0 <= row['iou'] <= 1 for row in rows)
+
+
+@pytest.mark.parametrize('workers', [0, 1])
+def test_a_stopped_training_goes_on(davis, trained, tmp_path, call_tool, monkeypatch, workers):
+    """As if it had not stopped, and without loading again what it has seen."""
     path = dropseg_config(davis, tmp_path, **{'train_cfg.max_iters': 2})
     call_tool('train.py', path)
-    call_tool('train.py', dropseg_config(davis, tmp_path), '--resume')
+    read = []
+    monkeypatch.setattr(mask_pairs, 'read_image', lambda *path: read.append(path) or read_image(*path))
+    loader = {'train_dataloader.num_workers': workers, 'train_dataloader.persistent_workers': workers > 0}
+    path = dropseg_config(davis, tmp_path, **loader)
+    call_tool('train.py', path, '--resume')
     state = torch.load(tmp_path / 'work/iter_4.pth', weights_only=True)
     assert state['meta']['iter'] == 4
+    whole = read_trace(trained[1].parent)
+    assert len({loss for loss, _ in whole.values()}) == len(whole) == 4
+    assert read_trace(tmp_path / 'work') == whole
+    if not workers:
+        assert len(read) == 2 * 2 * 2, 'two iterations of two pairs'
 
 
 def test_two_processes_give_the_masks_of_one(davis, trained, tmp_path, call_tool, start_tool):

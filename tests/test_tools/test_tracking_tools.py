@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from tiny_runs import dump_config
+from tiny_runs import dump_config, read_trace
 
 from mmvidmae.apis import Tracker
 from mmvidmae.datasets import VideoFileReader
@@ -35,7 +35,12 @@ def tracking_config(sequences: Path, folder: Path, **changes) -> Path:
         loader.dataset.data_root = str(sequences)
     cfg.train_cfg.max_epochs = 2
     cfg.param_scheduler = dict(type='MultiStepLR', milestones=[1], gamma=0.1)
-    cfg.custom_hooks = [dict(type='mmvidmae.CandidateEliminationHook', start=0, warmup=1)]
+    cfg.custom_hooks = [
+        dict(type='mmvidmae.StepSeedHook'),
+        dict(type='mmvidmae.CandidateEliminationHook', start=0, warmup=1),
+        dict(type='TraceHook'),
+    ]
+    cfg.model.backbone.drop_path_rate = 0.1
     cfg.default_hooks.checkpoint.interval = 1
     cfg.default_hooks.logger.interval = 1
     cfg.work_dir = str(folder / 'work')
@@ -70,11 +75,15 @@ def test_training_logs_its_losses_and_stops_at_the_rate(checkpoint):
 
 
 def test_a_stopped_training_goes_on(sequences, checkpoint, tmp_path, call_tool):
+    """As if it had not stopped, and with a worker that the other run did not have."""
     path = tracking_config(sequences, tmp_path, **{'train_cfg.max_epochs': 1})
     call_tool('train.py', path)
     assert not (tmp_path / 'work/epoch_2.pth').exists()
-    path = tracking_config(sequences, tmp_path)
+    path = tracking_config(sequences, tmp_path, **{'train_dataloader.num_workers': 1})
     call_tool('train.py', path, '--resume')
+    whole = read_trace(checkpoint.parent)
+    assert len({loss for loss, _ in whole.values()}) == len(whole) == 12
+    assert read_trace(tmp_path / 'work') == whole
     states = [torch.load(file, weights_only=True) for file in (tmp_path / 'work/epoch_2.pth', checkpoint)]
     assert states[0]['meta']['iter'] == states[1]['meta']['iter'] == 12
     assert states[0]['state_dict'].keys() == states[1]['state_dict'].keys()

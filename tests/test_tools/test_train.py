@@ -1,5 +1,7 @@
+import json
 import re
 import runpy
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -23,7 +25,6 @@ def dump(cfg: Config, path: Path, **changes) -> Path:
 def test_killed_run_continues_as_if_nothing_had_happened(video_dir, tmp_path, start_tool):
     """DropMAE with its attention dropout, killed with SIGKILL in the second epoch and again in the save after it."""
     cfg = tiny_config(video_dir, tmp_path / 'whole', custom_imports=dict(imports=['tiny_runs']))
-    cfg.default_hooks.checkpoint.type = 'CheckpointHook'  # train.py replaces it by the safe one
     cfg.train_dataloader.update(num_workers=1, persistent_workers=True)
     cfg.custom_hooks += [dict(type='TraceHook'), dict(type='KillHook')]
     config = dump(cfg, tmp_path / 'config.py')
@@ -39,19 +40,20 @@ def test_killed_run_continues_as_if_nothing_had_happened(video_dir, tmp_path, st
     assert code == -signal.SIGKILL, output
     files = sorted(path.name for path in (tmp_path / 'killed').glob('*.pth*'))
     assert files == ['epoch_1.pth', 'epoch_2.pth.partial']
-    code, output = start('killed', '--resume')()
+    (tmp_path / 'killed').rename(tmp_path / 'moved')  # a work dir resumes from its own files, wherever it is
+    code, output = start('moved', '--resume')()
     assert code == 0, output
     code, output = whole()
     assert code == 0, output
 
     trace = read_trace(tmp_path / 'whole')
     assert sorted(trace) == list(range(12))
-    assert read_trace(tmp_path / 'killed') == trace
+    assert read_trace(tmp_path / 'moved') == trace
     assert len({lr for _, lr in trace.values()}) == 12  # it was still warming up
-    ends = [CheckpointLoader.load_checkpoint(str(tmp_path / name / 'epoch_3.pth')) for name in ('whole', 'killed')]
+    ends = [CheckpointLoader.load_checkpoint(str(tmp_path / name / 'epoch_3.pth')) for name in ('whole', 'moved')]
     for name, weight in ends[0]['state_dict'].items():
         assert torch.equal(weight, ends[1]['state_dict'][name]), name
-    files = sorted(path.name for path in (tmp_path / 'killed').glob('*.pth*'))
+    files = sorted(path.name for path in (tmp_path / 'moved').glob('*.pth*'))
     assert files == ['epoch_2.pth', 'epoch_3.pth']
 
 
@@ -75,7 +77,8 @@ def test_flags(video_dir, tmp_path, call_tool):
 
     run = tmp_path / 'work_dirs' / 'flags'  # the default, in the current folder
     log = next(run.glob('*/*.log')).read_text()
-    assert 'Scaling the original LR by 0.5' in log
+    scaled = r'4 samples \(1 processes x batch_size 2 x 2 of a visit x accumulative_counts 1\).* multiplied by 1 in all'
+    assert re.search(scaled, log)
     assert 'Epoch(val)' not in log
     weights = CheckpointLoader.load_checkpoint(str(run / 'epoch_1.pth'))['state_dict']
     assert len({name.split('.')[2] for name in weights if name.startswith('neck.decoder_blocks.')}) == 2
@@ -122,3 +125,66 @@ def test_mistakes_give_one_clear_message(video_dir, tmp_path, call_tool, capsys,
     assert exit.value.code == 2
     last_line = capsys.readouterr().err.splitlines()[-1]
     assert re.search(message, last_line), last_line
+
+
+def test_resume_without_a_checkpoint_starts_over_and_says_so(video_dir, tmp_path, call_tool, capfd):
+    """Also without workers, which the config asks for."""
+    cfg = tiny_config(video_dir, tmp_path / 'run', train_cfg__max_epochs=1, train_cfg__val_interval=1)
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        loader.update(num_workers=1, persistent_workers=True, prefetch_factor=2)
+    config = dump(cfg, tmp_path / 'config.py')
+    none = [f'{name}_dataloader.num_workers=0' for name in ('train', 'val', 'test')]
+    call_tool('train.py', config, '--resume', '--cfg-options', *none)
+    assert f'there is no checkpoint in {tmp_path}/run to go on from, so training starts' in ''.join(capfd.readouterr())
+    assert (tmp_path / 'run/epoch_1.pth').exists()
+    (tmp_path / 'run/epoch_1.pth').unlink()
+    with pytest.raises(SystemExit):
+        call_tool('train.py', config, '--resume')
+    assert 'last_checkpoint names epoch_1.pth, which is not there' in capfd.readouterr().err
+
+
+def test_what_cannot_be_resumed_gives_one_message(video_dir, tmp_path, call_tool, capsys):
+    changes = dict(default_hooks__checkpoint__by_epoch=False, train_cfg__max_epochs=1)
+    cfg = tiny_config(video_dir, tmp_path / 'run', val_cfg=None, val_dataloader=None, val_evaluator=None, **changes)
+    config = dump(cfg, tmp_path / 'config.py')
+    call_tool('train.py', config)
+    other = ['--cfg-options', 'train_dataloader.batch_size=2', '--work-dir', tmp_path / 'other']
+    with pytest.raises(SystemExit):
+        call_tool('train.py', config, '--resume', tmp_path / 'run/iter_3.pth', *other)
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert 'error: --resume: The checkpoint was saved at iteration 3, which is not the end of an epoch' in message
+
+
+def test_interrupted_run_says_how_to_go_on(video_dir, tmp_path, start_tool, call_tool, capfd):
+    """Ctrl-C reaches the loader's worker, too."""
+    cfg = tiny_config(video_dir, tmp_path / 'run', custom_imports=dict(imports=['tiny_runs']))
+    cfg.train_dataloader.update(num_workers=1, persistent_workers=True)
+    cfg.custom_hooks.append(dict(type='InterruptHook', before_iter=5))
+    config = dump(cfg, tmp_path / 'config.py')
+    code, output = start_tool('setsid', '--wait', sys.executable, TRAIN, config)()
+    assert code == 130, output
+    assert 'Traceback' not in output
+    assert output.splitlines()[-1] == (
+        f'Stopped in epoch 2, after 5 iterations; the latest checkpoint is {tmp_path}/run/epoch_1.pth. '
+        'To go on from it, run the same command with --resume.'
+    )
+    early = f'custom_hooks.{len(cfg.custom_hooks) - 1}.before_iter=1'
+    with pytest.raises(SystemExit) as stopped:
+        call_tool('train.py', config, '--work-dir', tmp_path / 'other', '--cfg-options', early)
+    assert stopped.value.code == 130
+    told = 'Stopped in epoch 1, after 1 iterations; no checkpoint was saved so far. Run it again to start over.'
+    assert told in capfd.readouterr().err
+
+
+def test_eight_clips_and_the_demos_config_learn(video_dir, tmp_path, call_tool):
+    """One step an epoch: the first is at the full rate, and the log says how few there are."""
+    for copy in range(8):
+        (tmp_path / 'clips').mkdir(exist_ok=True)
+        shutil.copy(video_dir / 'f f.mp4', tmp_path / f'clips/{copy}.mp4')
+    options = [f'train_dataloader.dataset.data_root={tmp_path}', 'train_dataloader.dataset.ann_file=']
+    options += ['train_dataloader.num_workers=0', 'train_cfg.max_epochs=2', 'param_scheduler.1.end=2']
+    config = TRAIN.parents[1] / 'configs/dropmae/dropmae_vit-micro-p4_1xb2-coslr-6e_demo.py'
+    call_tool('train.py', config, '--no-validate', '--work-dir', tmp_path / 'run', '--cfg-options', *options)
+    rows = map(json.loads, next((tmp_path / 'run').glob('*/vis_data/scalars.json')).read_text().splitlines())
+    assert next(rows)['lr'] == pytest.approx(1.2e-3)
+    assert 'This run has 2 steps (2 epochs of 1) in all' in next((tmp_path / 'run').glob('*/*.log')).read_text()

@@ -3,9 +3,9 @@ train_dataloader = dict(
     batch_size=32,
     num_workers=10,
     persistent_workers=True,
-    sampler=dict(type='QuotaSampler', samples_per_epoch=60000),
+    sampler=dict(type='mmvidmae.PairSampler', samples_per_epoch=60000),
     dataset=dict(
-        type='RandomSampleConcatDataset',
+        type='mmvidmae.RandomSampleConcatDataset',
         dataset_sampling_weights=[1, 1, 1, 1],
         datasets=[
             dict(

@@ -4,7 +4,7 @@ train_dataloader = dict(
     num_workers=8,
     persistent_workers=True,
     pin_memory=True,
-    sampler=dict(type='InfiniteSampler', shuffle=True),
+    sampler=dict(type='mmvidmae.InfinitePairSampler'),
     collate_fn=dict(type='default_collate'),
     dataset=dict(
         type='ConcatDataset',

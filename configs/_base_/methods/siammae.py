@@ -44,5 +44,5 @@ optim_wrapper = dict(
     paramwise_cfg=dict(flat_decay_mult=0.0),
 )
 
-# 2048 pairs in a step: `repeated_sampling=2` takes 2 pairs of each of 1024 videos, and MMEngine counts videos.
-auto_scale_lr = dict(enable=False, base_batch_size=1024)
+# 2048 pairs in a step, 2 of each of 1024 videos; ScheduleHook counts pairs, whatever `repeated_sampling` is.
+auto_scale_lr = dict(enable=False, base_batch_size=2048)

@@ -17,5 +17,5 @@ train_pipeline = [
 
 optim_wrapper = dict(optimizer=dict(lr=1e-4 * 2048 / 256))
 
-# 128 videos on each of 16 GPUs, one pair of each.
+# 2048 pairs in a step, too: 128 videos on each of 16 GPUs, one pair of each.
 auto_scale_lr = dict(base_batch_size=2048)

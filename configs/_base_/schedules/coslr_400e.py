@@ -6,9 +6,10 @@
 #
 # The start factor stands for 0, at which LinearLR, a recursion of quotients, would divide by zero. LinearLR reaches the
 # peak at the last iteration of the warm-up, one earlier than the authors' formula: the lr differs by less than 1 /
-# (iterations of warm-up) of the peak.
+# (iterations of warm-up) of the peak. Ours differs from MMEngine's for a warm-up of one iteration or less, whose lr is
+# the peak.
 param_scheduler = [
-    dict(type='LinearLR', start_factor=1e-9, by_epoch=True, begin=0, end=40, convert_to_iter_based=True),
+    dict(type='mmvidmae.LinearLR', start_factor=1e-9, by_epoch=True, begin=0, end=40, convert_to_iter_based=True),
     dict(type='CosineAnnealingLR', T_max=360, by_epoch=True, begin=40, end=400, convert_to_iter_based=True),
 ]
 train_cfg = dict(by_epoch=True, max_epochs=400, val_interval=20)

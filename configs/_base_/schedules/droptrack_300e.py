@@ -3,6 +3,7 @@
 param_scheduler = dict(type='MultiStepLR', milestones=[240], gamma=0.1)
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=300)
 custom_hooks = [
+    dict(type='mmvidmae.StepSeedHook'),
     dict(type='mmvidmae.NonFiniteLossHook'),
     dict(type='mmvidmae.CandidateEliminationHook', start=20, warmup=80),
 ]

@@ -10,6 +10,9 @@ optim_wrapper = dict(
     paramwise_cfg=dict(num_layers=12, decay_rate=0.65, decay_type='layer_wise'),
 )
 param_scheduler = [
-    dict(type='LinearLR', start_factor=1e-6, by_epoch=False, begin=0, end=500),
+    dict(type='mmvidmae.LinearLR', start_factor=1e-6, by_epoch=False, begin=0, end=500),
     dict(type='PolyLR', eta_min=0.0, power=1.0, begin=500, end=20000, by_epoch=False),
 ]
+default_hooks = dict(
+    param_scheduler=dict(type='mmvidmae.ScheduleHook'), checkpoint=dict(type='mmvidmae.AtomicCheckpointHook')
+)

@@ -16,12 +16,13 @@ from mmtrack.datasets.samplers import VideoSampler
 
 from mmvidmae.registry import DATA_SAMPLERS, DATASETS
 
+from ..samplers import SeededItems
 from ..sources import image_names
 from .annotations import read_boxes, read_flags, read_lines
 
 
 @DATASETS.register_module()
-class SequenceFolderDataset(BaseSOTDataset):
+class SequenceFolderDataset(SeededItems, BaseSOTDataset):
     """A folder of sequences, each with its frames and a text file of boxes; for training, testing and evaluation.
 
     Args:

@@ -1,9 +1,10 @@
-from .atomic_checkpoint_hook import AtomicCheckpointHook
+from .atomic_checkpoint_hook import AtomicCheckpointHook, latest_checkpoint
 from .candidate_elimination_hook import CandidateEliminationHook
 from .non_finite_loss_hook import NonFiniteLossHook
 from .propagation_eval_hook import PropagationEvalHook
 from .propagation_vis_hook import PropagationVisHook
 from .reconstruction_vis_hook import ReconstructionVisHook
+from .schedule_hook import CannotResume, ScheduleHook
 from .skipped_video_hook import SkippedVideoHook
 from .step_seed_hook import StepSeedHook
 from .whole_checkpoint_hook import WholeCheckpointHook
@@ -11,11 +12,14 @@ from .whole_checkpoint_hook import WholeCheckpointHook
 __all__ = [
     'AtomicCheckpointHook',
     'CandidateEliminationHook',
+    'CannotResume',
     'NonFiniteLossHook',
     'PropagationEvalHook',
     'PropagationVisHook',
     'ReconstructionVisHook',
+    'ScheduleHook',
     'SkippedVideoHook',
     'StepSeedHook',
     'WholeCheckpointHook',
+    'latest_checkpoint',
 ]

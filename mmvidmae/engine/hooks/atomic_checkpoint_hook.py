@@ -22,6 +22,31 @@ def put_in_place(partial: Path, path: str | Path) -> None:
     partial.replace(path)
 
 
+def latest_checkpoint(work_dir: str | Path) -> str | None:
+    """The checkpoint that a run in this work dir has saved last, None if there is none.
+
+    ``last_checkpoint`` names it relative to the work dir, so the folder can be moved and copied. A path in it that
+    MMEngine wrote is absolute; the file of that name in the work dir goes before it.
+
+    Raises:
+        FileNotFoundError: If it names a checkpoint that is not there.
+    """
+    note = Path(work_dir, 'last_checkpoint')
+    if not note.exists():
+        return None
+    named = note.read_text(encoding='utf-8').strip()
+    if '://' in named:
+        return named
+    here, there = Path(work_dir, Path(named).name), Path(work_dir, named)
+    for path in (here, there) if Path(named).is_absolute() else (there,):
+        if path.exists():
+            return str(path)
+    raise FileNotFoundError(
+        f'{note} names {named}, which is not there. Name another checkpoint (--resume CHECKPOINT), or delete '
+        'last_checkpoint to start from scratch'
+    )
+
+
 @register_backend('mmvidmae.atomic', force=True)
 class AtomicLocalBackend(LocalBackend):
     """MMEngine's local file backend, except that a file appears under its name only when it is whole.
@@ -69,7 +94,8 @@ class AtomicCheckpointHook(CheckpointHook):
     There is a whole latest checkpoint at any time once the first is written, and ``last_checkpoint`` names it: both
     are written aside and renamed, and an outdated checkpoint is removed only after its successor is in place.
     (MMEngine 0.10.7 writes in place and removes first, so that with ``max_keep_ckpts=1`` a kill in a save leaves
-    nothing.) A resumed run clears away what a kill left.
+    nothing.) A resumed run clears away what a kill left. A work dir can be moved or copied, and resumes from its own
+    checkpoints (see :func:`latest_checkpoint`).
 
     Checkpoints hold nothing but tensors, numbers, strings and containers of these, so that ``torch.load`` reads them
     with ``weights_only=True`` in code that knows nothing of us. (MMEngine stores its log history as objects, which
@@ -78,6 +104,15 @@ class AtomicCheckpointHook(CheckpointHook):
     Takes the arguments of ``CheckpointHook``. With a remote ``out_dir`` or a given ``backend_args`` the writing is up
     to that backend.
     """
+
+    def before_run(self, runner: Runner) -> None:
+        """Find the checkpoint to resume from."""
+        if runner._resume is not True or runner._load_from is not None or runner._has_loaded:
+            return
+        runner._load_from = latest_checkpoint(runner.work_dir)
+        if runner._load_from is None:
+            runner._resume = False
+            runner.logger.info(f'There is no checkpoint in {runner.work_dir} to resume from: starting from scratch')
 
     def before_train(self, runner: Runner) -> None:
         """Choose the file backend and remove files that an earlier run did not finish."""
@@ -89,6 +124,14 @@ class AtomicCheckpointHook(CheckpointHook):
         if atomic and is_main_process():
             for partial in Path(self.out_dir).glob(f'*{PARTIAL}'):
                 partial.unlink()
+        # The best checkpoints that a resumed run removes are those of its own work dir.
+        if getattr(self, 'best_ckpt_path', None):
+            self.best_ckpt_path = self._own(self.best_ckpt_path)
+        for metric, path in getattr(self, 'best_ckpt_path_dict', {}).items():
+            self.best_ckpt_path_dict[metric] = path and self._own(path)
+
+    def _own(self, path: str) -> str:
+        return self.file_backend.join_path(self.out_dir, Path(path).name)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Replace objects by what they hold."""
@@ -125,7 +168,9 @@ class AtomicCheckpointHook(CheckpointHook):
         )
         if not is_main_process():
             return
-        AtomicLocalBackend().put_text(self.last_ckpt, Path(runner.work_dir, 'last_checkpoint'))
+        remote = '://' in self.last_ckpt
+        named = self.last_ckpt if remote else os.path.relpath(self.last_ckpt, runner.work_dir)
+        AtomicLocalBackend().put_text(named, Path(runner.work_dir, 'last_checkpoint'))
         for old_step in expired:
             path = self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(old_step))
             if self.file_backend.isfile(path):

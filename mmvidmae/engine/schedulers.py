@@ -1,0 +1,25 @@
+"""Parameter schedulers."""
+
+from mmengine.optim import LinearLR as _LinearLR
+
+from mmvidmae.registry import PARAM_SCHEDULERS
+
+
+@PARAM_SCHEDULERS.register_module()
+class LinearLR(_LinearLR):
+    """MMEngine's ``LinearLR``, except that a warm-up of one step or less ends at ``end_factor``, too.
+
+    MMEngine (0.10.7) goes from ``start_factor`` in the first step to ``end_factor`` in the last. If they are the same
+    step, the rate stays at ``start_factor``, and whatever follows starts from there: with few clips an epoch can be one
+    step. A warm-up of half an epoch is then no step at all, which MMEngine refuses.
+
+    Takes the arguments of MMEngine's class.
+    """
+
+    def __init__(self, *args, begin: int = 0, end: int = int(1e9), **kwargs) -> None:
+        super().__init__(*args, begin=begin, end=begin + 1 if end == begin else end, **kwargs)
+
+    def _get_value(self) -> list[float]:
+        if self.total_iters == 0:
+            return [group[self.param_name] * self.end_factor for group in self.optimizer.param_groups]
+        return super()._get_value()
