@@ -3,6 +3,7 @@
 import itertools
 import logging
 import math
+import operator
 import os
 import threading
 from bisect import bisect_left, bisect_right
@@ -99,15 +100,15 @@ def _explained(reason: str) -> Iterator[None]:
         raise UnreadableClip(failure.path, f'{reason} ({failure.reason})') from failure.__cause__
 
 
-class _Packet(NamedTuple):
-    """What is known of a packet without decoding it."""
+class _Packets(NamedTuple):
+    """What is known of packets without decoding them: one entry a packet."""
 
-    pts: int | None
-    dts: int | None
-    is_key: bool
-    is_discarded: bool
-    is_corrupt: bool
-    size: int
+    pts: Sequence[int | None] = ()
+    dts: Sequence[int | None] = ()
+    is_key: Sequence[bool] = ()
+    is_discarded: Sequence[bool] = ()
+    is_corrupt: Sequence[bool] = ()
+    size: Sequence[int] = ()
 
 
 class _OpenVideo:
@@ -141,9 +142,13 @@ class _OpenVideo:
                 raise UnreadableClip(path, 'it has no pictures')
             if self._stream.codec_context is None:
                 raise UnreadableClip(path, 'there is no decoder for it')
+            for stream in self._container.streams:
+                if stream is not self._stream:
+                    stream.discard = av.stream.Discard.all
             self.codec = self._stream.codec_context
             self.codec.options = options
             self.codec.thread_count = 1
+            self._can_skip = not self.codec.name.startswith('lib')  # libdav1d would go on to skip
             self.depth = self.codec.reorder_depth
             self.size = self.codec.height, self.codec.width
             self.is_mp4 = 'mp4' in self._container.format.name
@@ -168,40 +173,47 @@ class _OpenVideo:
                 if is_last:  # or PyAV goes on with streams that it has met in mid-file, and fails
                     return
 
-    def decode(self, packet) -> list:
-        """PyAV's frames that the decoder gives after a packet."""
+    def decode(self, packet, skip: bool = False) -> list:
+        """PyAV's frames that the decoder gives after a packet, which it may skip if no other frame refers to it."""
         with _reading(self.path):
+            if self._can_skip:
+                self.codec.skip_frame = 'NONREF' if skip else 'DEFAULT'
             return packet.decode()
 
-    def index(self) -> list[_Packet]:
-        """MP4's index of the whole file, else nothing. Times of showing are not in it: those of decoding stand for
-        them.
+    def index(self) -> _Packets:
+        """The packets of the whole file by MP4's index, else none. It has no times of showing; those of decoding stand
+        for them.
 
         Raises:
             UnreadableClip: If the file ends before the frames that it lists.
         """
         if not self.is_mp4 or not self._stream.frames:
-            return []
+            return _Packets()
         with _reading(self.path):
-            entries = list(self._stream.index_entries)
-            missing = max((e.pos + e.size for e in entries), default=0) - os.path.getsize(self.path)
+            index = self._stream.index_entries
+            missing = index[-1].pos + index[-1].size - os.path.getsize(self.path) if len(index) else 0
             if missing > 0:
                 raise UnreadableClip(self.path, f'cut off: {missing} bytes are missing')
-            if len(entries) < self._stream.frames:
-                return []
-            return [_Packet(e.timestamp, e.timestamp, e.is_keyframe, e.is_discard, False, e.size) for e in entries]
+            if len(index) < self._stream.frames or self.depth:
+                return _Packets()
+            entries = [(entry.timestamp, entry.is_keyframe, entry.is_discard, entry.size) for entry in index]
+            times, is_key, is_discarded, size = zip(*entries, strict=True)
+            return _Packets(times, times, is_key, is_discarded, [False] * len(index), size)
 
-    def list_packets(self) -> list[_Packet]:
+    def list_packets(self) -> _Packets:
         """All packets from here on, not decoded."""
-        return [
-            _Packet(p.pts, p.dts, p.is_keyframe, p.is_discard, p.is_corrupt, p.size) for p in self.packets() if p.size
+        packets = [
+            (packet.pts, packet.dts, packet.is_keyframe, packet.is_discard, packet.is_corrupt, packet.size)
+            for packet in self.packets()
+            if packet.size
         ]
+        return _Packets(*zip(*packets, strict=True))
 
-    def has_frame_in_each(self, packets: Sequence[_Packet]) -> bool:
+    def has_frame_in_each(self, packets: _Packets) -> bool:
         """Whether each packet is sure to give one frame, the same wherever reading starts."""
         name = self.codec.codec.canonical_name
-        if name == 'mpeg4':  # Those that repeat a frame are empty but for a header
-            return min(packet.size for packet in packets) >= 32
+        if name == 'mpeg4':  # those without a frame are empty but for a header
+            return min(packets.size) >= 32
         if name == 'h264' and self.codec.field_order not in (0, 1):  # each field may have a packet of its own
             return False
         if self.codec.pix_fmt == 'pal8':  # the palette comes with the first packet only
@@ -220,36 +232,36 @@ class _Times(NamedTuple):
     time to search for."""
 
     @classmethod
-    def of(cls, video: _OpenVideo, packets: Sequence[_Packet]) -> '_Times | None':
+    def of(cls, video: _OpenVideo, packets: _Packets) -> '_Times | None':
         """Numbers the frames of a video in the order of their times.
 
         Returns:
             None if that may not be the order in which they are decoded.
         """
-        if not packets or any(packet.pts is None or packet.is_corrupt for packet in packets):
-            return None
-        shown = [packet.pts for packet in packets if not packet.is_discarded]
-        first = packets[0]
+        pts, is_key = packets.pts, packets.is_key
+        shown = [time for time, is_discarded in zip(pts, packets.is_discarded, strict=True) if not is_discarded]
         if (
             not shown
-            or len({packet.pts for packet in packets}) < len(packets)
-            or not first.is_key
-            or first.pts > min(shown)  # frames before the first keyframe may not be decodable
+            or None in pts
+            or len(set(pts)) < len(pts)
+            or any(packets.is_corrupt)
+            or not is_key[0]
+            or pts[0] > min(shown)  # frames before the first keyframe may not be decodable
             or not video.has_frame_in_each(packets)
         ):
             return None
         order = sorted(range(len(shown)), key=shown.__getitem__)
         # A decoder that holds `depth` frames back puts them in order if none comes later than that. And if it expects
         # to reorder while the times rise from packet to packet, they are times of decoding, as AVI's are.
-        delay = max(place - number for number, place in enumerate(order))
+        delay = max(map(operator.sub, order, range(len(order))))
         if not (0 < delay <= video.depth or delay == video.depth == 0):
             return None
         shown.sort()
         # Containers are searched by the time of decoding; Matroska and WebM, which do not know it, by that of showing,
         # and MP4 too, from which FFmpeg subtracts what they differ by.
-        by_pts = video.is_mp4 or any(packet.dts is None for packet in packets)
-        keys = [(bisect_left(shown, p.pts), p.pts, p.pts if by_pts else p.dts) for p in packets if p.is_key]
-        return cls({time: number for number, time in enumerate(shown)}, sorted(keys))
+        search = pts if video.is_mp4 or None in packets.dts else packets.dts
+        keys = [(bisect_left(shown, pts[i]), pts[i], search[i]) for i in range(len(pts)) if is_key[i]]
+        return cls(dict(zip(shown, range(len(shown)))), sorted(keys))
 
     def key_before(self, number: int) -> int:
         """Which key is the last to decode a frame from."""
@@ -290,6 +302,8 @@ class _Turn(NamedTuple):
 
     def __call__(self, picture: np.ndarray) -> np.ndarray:
         """Turns (H, W, 3)."""
+        if not any(self):
+            return picture
         if self.transposes:
             picture = picture.swapaxes(0, 1)
         return np.ascontiguousarray(picture[:: -1 if self.mirrors_y else 1, :: -1 if self.mirrors_x else 1])
@@ -342,7 +356,7 @@ class VideoFileReader:
     def _number_frames(self) -> None:
         """Numbers frames by their times, if these can be trusted."""
         packets = self._video.index()
-        self._by_index = self._by_index and bool(packets) and not self._video.depth
+        self._by_index = self._by_index and bool(packets.pts)
         try:
             self._times = _Times.of(self._video, packets if self._by_index else self._video.list_packets())
         except UnreadableClip as failure:  # what precedes the damage may be decodable
@@ -382,8 +396,8 @@ class VideoFileReader:
                 frames = dict(self._at_times(wanted) if self._times else self._at_places(wanted))
             except _Distrusted:
                 self._number_frames_again()
-                return self.get_batch(indices)
-        if len({frame.shape for frame in frames.values()}) > 1:  # the size of the first was met last
+                frames = {}
+        if len({frame.shape for frame in frames.values()}) != 1:  # none, or the size of the first was met last
             return self.get_batch(indices)
         return np.stack([frames[index] for index in indices])
 
@@ -425,7 +439,7 @@ class VideoFileReader:
             video.seek(search)
         except UnreadableClip as failure:
             raise _Distrusted from failure
-        has_begun, last = False, -1
+        has_begun, latest, last = False, time, -1
         with closing(video.packets()) as packets:
             for packet in packets:
                 if self._by_index and packet.pts != packet.dts:
@@ -433,12 +447,13 @@ class VideoFileReader:
                 has_begun = has_begun or (packet.is_keyframe and packet.pts == time)
                 if not has_begun:
                     continue
-                is_asked = packet.pts is None or self._times.number_at.get(packet.pts) in wanted
-                video.codec.skip_frame = 'DEFAULT' if is_asked else 'NONREF'
-                for frame in video.decode(packet):
+                is_late = packet.pts is not None and packet.pts < latest  # shown before one that was decoded earlier
+                latest = latest if is_late or packet.pts is None else packet.pts
+                can_be_skipped = is_late and self._times.number_at.get(packet.pts) not in wanted
+                for frame in video.decode(packet, can_be_skipped):
                     number = self._times.number_at.get(frame.pts, -1)
-                    is_intra = frame.pict_type in (0, 1)  # 0: unknown
-                    if number <= last or video.codec.reorder_depth > video.depth or (frame.pts == time and not is_intra):
+                    is_key_not_intra = frame.pts == time and frame.pict_type not in (0, 1)  # 0: unknown
+                    if number <= last or is_key_not_intra or video.codec.reorder_depth > video.depth:
                         raise _Distrusted
                     last = number
                     if number in wanted:
@@ -471,7 +486,7 @@ class VideoFileReader:
                 except UnreadableClip as error:
                     if has_begun or self._times:
                         raise
-                    failure = error
+                    failure = error.with_traceback(None)  # which would keep the file open
                     continue
                 for frame in frames:
                     has_begun = True
