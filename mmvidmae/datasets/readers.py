@@ -88,7 +88,11 @@ def _reading(path: str) -> Iterator[None]:
     except UnreadableClip:
         raise
     except Exception as error:
-        raise UnreadableClip(path, getattr(error, 'strerror', None) or f'{type(error).__name__}: {error}') from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: str, error: Exception) -> UnreadableClip:
+    return UnreadableClip(path, getattr(error, 'strerror', None) or f'{type(error).__name__}: {error}')
 
 
 @contextmanager
@@ -148,6 +152,7 @@ class _OpenVideo:
             self.codec = self._stream.codec_context
             self.codec.options = options
             self.codec.thread_count = 1
+            self._skips = False
             self._can_skip = not self.codec.name.startswith('lib')  # libdav1d would go on to skip
             self.depth = self.codec.reorder_depth
             self.size = self.codec.height, self.codec.width
@@ -175,10 +180,13 @@ class _OpenVideo:
 
     def decode(self, packet, skip: bool = False) -> list:
         """PyAV's frames that the decoder gives after a packet, which it may skip if no other frame refers to it."""
-        with _reading(self.path):
-            if self._can_skip:
+        try:
+            if skip is not self._skips and self._can_skip:
                 self.codec.skip_frame = 'NONREF' if skip else 'DEFAULT'
+                self._skips = skip
             return packet.decode()
+        except Exception as error:  # as in `_reading`, in less time
+            raise _unreadable(self.path, error) from error
 
     def index(self) -> _Packets:
         """The packets of the whole file by MP4's index, else none. It has no times of showing; those of decoding stand
