@@ -29,7 +29,7 @@ def tiny_config(video_dir: Path, work_dir: Path, model: str = 'DropMAE', **chang
     """
     clips = sorted(path.name for path in video_dir.iterdir())
     ann_file = work_dir.parent / 'clips.txt'
-    ann_file.write_text(''.join(f'{clips[i % len(clips)]}\n' for i in range(8)))
+    ann_file.write_bytes(os.fsencode(''.join(f'{clips[i % len(clips)]}\n' for i in range(8))))  # as names are
     crop = dict(type='mmvidmae.PairRandomResizedCrop', size=32, scale=(0.5, 1.0), shared=True)
     loader = dict(
         batch_size=1,

@@ -1,6 +1,8 @@
 """Datasets of frame pairs: from videos, and from folders of frames."""
 
+import logging
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -11,7 +13,7 @@ from mmengine.logging import print_log
 
 from mmvidmae.registry import DATASETS
 
-from .readers import ClipReader, FrameFolderReader, UnreadableClip, VideoFileReader
+from .readers import ClipReader, FrameFolderReader, UnreadableClip, VideoFileReader, printable
 from .samplers import Visit
 from .sources import ClipKind, read_list, scan
 
@@ -29,6 +31,12 @@ class PairDataset(BaseDataset):
     bad frames are tried again: to remember them would make the pairs depend on what this worker happened to see
     before.)
 
+    **Patient.** What the file system refuses (a missing file, a stale handle, an input or output error, too many open
+    files) is never remembered but tried again at the next visit. If nothing can be read for such reasons, the whole
+    file system may be away: the visit waits, at first for one second, then twice as long each time up to a minute, logs
+    a warning, and begins anew with its own clip, so that a run goes on as if nothing had happened. It gives up after
+    ``patience`` seconds.
+
     Args:
         ann_file: List of clips, ``path [label]`` a line (see ``read_list``); relative to ``data_root``. Empty: the
             folder that ``data_root`` and ``data_prefix`` name is searched instead, at any depth (see ``scan``).
@@ -44,6 +52,8 @@ class PairDataset(BaseDataset):
             - skipped (list[tuple[str, str]]): clips that this one replaces, with reasons,
             - sample_idx (int): the clip's index.
         repeated_sampling: How many pairs a visit gives for one opening of the clip.
+        patience: Seconds that a visit waits in all for a file system that is away; 0 to stop at once. The default is
+            well below the half hour after which the other ranks of a distributed run give up.
         **kwargs: The other arguments of ``mmengine.dataset.BaseDataset``.
 
     Raises:
@@ -59,6 +69,10 @@ class PairDataset(BaseDataset):
     OPEN: Callable[[str], ClipReader]
     """Opens a clip; raises ``UnreadableClip``."""
 
+    MANY = 20
+    """So many clips that the file system refuses in one visit, not counting missing ones, and it is taken to be away:
+    to try the others might take hours."""
+
     def __init__(
         self,
         ann_file: str = '',
@@ -66,6 +80,7 @@ class PairDataset(BaseDataset):
         data_prefix: dict[str, str] | None = None,
         pipeline: Sequence[dict | Callable] = (),
         repeated_sampling: int = 1,
+        patience: float = 600,
         **kwargs,
     ) -> None:
         data_prefix = data_prefix or {self.PREFIX_KEY: ''}
@@ -76,6 +91,7 @@ class PairDataset(BaseDataset):
         if repeated_sampling < 1:
             raise ValueError(f'{type(self).__name__}: repeated_sampling must be at least 1, got {repeated_sampling}')
         self.repeated_sampling = repeated_sampling
+        self.patience = patience
         self._unopenable: dict[str, str] = {}
         super().__init__(
             ann_file=ann_file, data_root=data_root, data_prefix=data_prefix, pipeline=list(pipeline), **kwargs
@@ -131,19 +147,56 @@ class PairDataset(BaseDataset):
         """
         if not isinstance(visit, Visit):
             visit = Visit(int(visit) % len(self), epoch=0, seed=int(torch.randint(2**63 - 1, ())))
-        skipped: list[tuple[str, str]] = []
+        waited, pause = 0.0, 1.0
+        while True:
+            skipped: list[tuple[str, str]] = []
+            item, may_return = self._first_readable(visit, skipped)
+            if item is not None:
+                return item
+            last = ': '.join(skipped[-1])
+            if not may_return or waited >= self.patience:
+                break
+            pause = min(pause, self.patience - waited)
+            print_log(
+                f'{self._name()}: {len(skipped)} clips in turn cannot be read, at last {printable(last)}. The file '
+                f'system may be away: next try in {pause:g} s, giving up in {self.patience - waited:g} s',
+                'current',
+                logging.WARNING,
+            )
+            time.sleep(pause)
+            waited, pause = waited + pause, min(2 * pause, 60)
+        tried = 'not one of' if len(skipped) == len(self) else f'not one of {len(skipped)} tried of'
+        waiting = f' after {waited:g} s of waiting' if waited else ''
+        raise RuntimeError(
+            f'{self._name()}: {tried} the {len(self)} clips can be read{waiting}; the last tried: {last}'
+        )
+
+    def _first_readable(self, visit: Visit, skipped: list[tuple[str, str]]) -> tuple[dict | None, bool]:
+        """Draws the pairs of the first clip that can be read.
+
+        Args:
+            visit: Where to begin.
+            skipped: Gets the clips before, with reasons.
+
+        Returns:
+            The item, or None and whether any of the clips may be readable later.
+        """
+        refused = missing = 0
         for index, rng in self._candidates(visit):
             info = self.get_data_info(index)
             try:
                 reader = self._open(info['video_path'])
-                return self.pipeline(
-                    dict(info, reader=reader, num_pairs=self.repeated_sampling, rng=rng, skipped=skipped)
-                )
+                item = dict(info, reader=reader, num_pairs=self.repeated_sampling, rng=rng, skipped=skipped)
+                return self.pipeline(item), False
             except UnreadableClip as failure:
                 skipped.append((failure.path, failure.reason))
-        raise RuntimeError(
-            f'{self._name()}: not one of the {len(self)} clips can be read; the last tried: {": ".join(skipped[-1])}'
-        )
+                if isinstance(failure.__cause__, FileNotFoundError):
+                    missing += 1
+                elif failure.is_momentary:
+                    refused += 1
+            if refused == self.MANY:
+                break
+        return None, refused + missing > 0
 
     def _candidates(self, visit: Visit) -> Iterator[tuple[int, np.random.Generator]]:
         """The visited clip, then all others in random order, each with a generator of its own: what is drawn for a clip
@@ -160,7 +213,8 @@ class PairDataset(BaseDataset):
         try:
             return type(self).OPEN(path)
         except UnreadableClip as failure:
-            self._unopenable[path] = failure.reason
+            if not failure.is_momentary:
+                self._unopenable[path] = failure.reason
             raise
 
     def _name(self) -> str:

@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from mmpretrain.structures import DataSample
 
+from mmvidmae.datasets.readers import printable
+
 COLUMNS = ('past', 'masked', 'reconstruction', 'future', 'masked', 'reconstruction')
 CELL, GAP, LINE = 112, 4, 18
 """In pixels: least side of a picture, space between pictures, height of a line of text."""
@@ -53,7 +55,7 @@ def draw_reconstructions(samples: Sequence[DataSample]) -> np.ndarray:
 def _caption(sample: DataSample) -> str:
     parts = []
     if 'video_path' in sample:
-        parts.append(str(sample.video_path).replace('\\', '/').rsplit('/', 1)[-1])
+        parts.append(printable(str(sample.video_path).replace('\\', '/').rsplit('/', 1)[-1]))
     if 'frame_ids' in sample:
         parts.append('frames {} and {}'.format(*sample.frame_ids))
     if 'error' in sample:

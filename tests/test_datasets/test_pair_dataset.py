@@ -1,4 +1,6 @@
+import resource
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -9,7 +11,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from mmengine.runner import Runner
 
-from mmvidmae.datasets import FramePairDataset, VideoPairDataset, Visit, samplers
+from mmvidmae.datasets import FramePairDataset, VideoPairDataset, Visit, pair_dataset, samplers
 from mmvidmae.datasets.pair_dataset import _on_main_process
 
 PIPELINE = [
@@ -169,8 +171,8 @@ class TestBadClips:
             shutil.copy(video_dir / name, tmp_path)
         dataset = make(data_root=str(tmp_path))
         for name in ('a.mp4', 'b.mp4'):
-            (tmp_path / name).unlink()
-        with pytest.raises(RuntimeError, match=r'not one of the 2 clips can be read; the last tried: .*No such file'):
+            (tmp_path / name).write_text('no video')
+        with pytest.raises(RuntimeError, match=r'not one of the 2 clips can be read; the last tried: .*not a readable'):
             dataset[0]
 
     def test_subsets_know_their_own(self, tmp_path, video_dir, bad_clips):
@@ -178,6 +180,76 @@ class TestBadClips:
         dataset = make(ann_file=write_list(tmp_path / 'list.txt', clips))
         dataset[Visit(1, 0, 0)]
         assert skipped(dataset.get_subset([0, 2])[Visit(1, 0, 0)]) == []
+
+
+@contextmanager
+def no_more_files():
+    """This process can open none: the error is EMFILE, one of those that pass."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+class TestFileSystemThatFailsForAMoment:
+    @pytest.fixture
+    def mount(self, tmp_path, video_dir):
+        shutil.copytree(video_dir, tmp_path / 'mount')
+        return tmp_path / 'mount'
+
+    def test_missing_clip_is_tried_again(self, mount):
+        (mount / 'b.mp4').rename(mount / 'elsewhere')
+        names = ('a.mp4', 'b.mp4')
+        dataset = make(ann_file=write_list(mount / 'list.txt', [mount / name for name in names]))
+        assert skipped(dataset[Visit(1, 0, 0)]) == ['b.mp4']
+        (mount / 'elsewhere').rename(mount / 'b.mp4')
+        assert skipped(dataset[Visit(1, 0, 0)]) == []
+
+    def test_clip_that_is_refused_is_tried_again(self, mount):
+        dataset = make(data_root=str(mount), patience=0)
+        expected = [summary(dataset[Visit(i, 0, 0)]) for i in range(6)]
+        with no_more_files(), pytest.raises(RuntimeError, match=r'not one of the 6 clips .*\(Too many open files\)'):
+            dataset[Visit(0, 0, 0)]
+        assert [summary(dataset[Visit(i, 0, 0)]) for i in range(6)] == expected
+
+    @pytest.mark.parametrize('folders', [False, True], ids=['videos', 'frames'])
+    def test_waits_until_it_is_back(self, mount, folders, monkeypatch):
+        """And goes on as if nothing had happened, with a warning in the log each time it waits."""
+        options = dict(data_root=str(mount), patience=100)
+        if folders:
+            (mount / 'clip').mkdir()
+            for number in range(12):
+                cv2.imwrite(str(mount / f'clip/{number}.png'), np.full((48, 64, 3), number, np.uint8))
+        dataset = FramePairDataset(**options, pipeline=PIPELINE) if folders else make(**options)
+        expected = summary(dataset[Visit(0, 0, 0)])
+        away, pauses, warnings = mount.with_name('away'), [], []
+
+        def sleep(seconds):
+            pauses.append(seconds)
+            if len(pauses) == 3:
+                away.rename(mount)
+
+        monkeypatch.setattr(pair_dataset.time, 'sleep', sleep)
+        monkeypatch.setattr(pair_dataset, 'print_log', lambda text, logger, level: warnings.append(text))
+        mount.rename(away)
+        item = dataset[Visit(0, 0, 0)]
+        assert (summary(item), skipped(item), pauses) == (expected, [], [1, 2, 4])
+        assert len(warnings) == 3
+        assert all('The file system may be away' in text and 'No such file' in text for text in warnings)
+
+    def test_gives_up_in_the_end(self, mount, monkeypatch):
+        clips = [mount / 'a.mp4'] * 50
+        dataset = make(ann_file=write_list(mount / 'list.txt', clips), patience=200)
+        pauses = []
+        monkeypatch.setattr(pair_dataset.time, 'sleep', pauses.append)
+        with (
+            no_more_files(),
+            pytest.raises(RuntimeError, match=r'not one of 20 tried of the 50 .* after 200 s'),
+        ):
+            dataset[Visit(0, 0, 0)]
+        assert pauses == [1, 2, 4, 8, 16, 32, 60, 60, 17]
 
 
 def load(dataset, num_workers, seed=1, batch_size=2, epochs=(0, 1), **sampler):

@@ -147,7 +147,7 @@ class TestVideoFileReader:
     def test_decodes_from_the_last_keyframe_on(self, tmp_path, write_video, suffix, b_frames):
         path, _ = encode_noise(tmp_path / f'a.{suffix}', write_video, b_frames)
         reader = VideoFileReader(path)
-        reader._container = container = CountingContainer(reader._container)
+        reader._video._container = container = CountingContainer(reader._video._container)
         reader.get_batch([31])  # the second frame after a keyframe
         assert container.packets <= 10, 'five and what the decoder holds back; the 15 before them are not needed'
 

@@ -1,6 +1,7 @@
 """Hooks that report: skipped videos and reconstructions."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -9,14 +10,23 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny_runs import build, tiny_config
 
+NOT_UTF8 = os.fsdecode(b'caf\xe9.mp4')
+
+
+def read(report):
+    """The lines of a report, bytes that are no UTF-8 as in names of files."""
+    return os.fsdecode(report.read_bytes()).splitlines()
+
 
 @pytest.fixture(scope='module')
 def run(video_dir, tmp_path_factory):
-    """A run of four epochs with two validations, whose folder of videos holds a text file and an empty file, too."""
+    """A run of four epochs with two validations, whose folder of videos holds a text file and an empty file, too. Not
+    all names are UTF-8."""
     folder = tmp_path_factory.mktemp('hooks')
     shutil.copytree(video_dir, folder / 'videos')
     (folder / 'videos' / 'text.mp4').write_text('not a video')
-    (folder / 'videos' / 'zero.mp4').touch()
+    (folder / 'videos' / NOT_UTF8).touch()
+    (folder / 'videos' / 'a.mp4').rename(folder / 'videos' / f'a{NOT_UTF8}')
     config = tiny_config(folder / 'videos', folder / 'run', train_cfg=dict(by_epoch=True, max_epochs=4, val_interval=2))
     runner = build(config)
     runner.train()
@@ -24,12 +34,12 @@ def run(video_dir, tmp_path_factory):
 
 
 def test_bad_videos_are_logged_once_listed_and_counted(run):
-    listed = dict(line.split('\t') for line in Path(run.work_dir, 'skipped_videos.txt').read_text().splitlines())
-    assert sorted(Path(path).name for path in listed) == ['text.mp4', 'zero.mp4']
+    listed = dict(line.split('\t') for line in read(Path(run.work_dir, 'skipped_videos.txt')))
+    assert sorted(Path(path).name for path in listed) == sorted([NOT_UTF8, 'text.mp4'])
     assert all(listed.values())  # reasons
     log = next(Path(run.log_dir).glob('*.log')).read_text()
     for path, reason in listed.items():
-        assert log.count(f'Skipped video: {path}: {reason}') == 1
+        assert log.count(f'Skipped video: {path}: {reason}'.replace('\udce9', r'\udce9')) == 1
     scalars = [json.loads(line) for line in Path(run.log_dir, 'vis_data', 'scalars.json').read_text().splitlines()]
     assert [line['skipped_videos'] for line in scalars if 'loss' in line][-1] == 2
 
@@ -37,11 +47,11 @@ def test_bad_videos_are_logged_once_listed_and_counted(run):
 def test_another_run_adds_only_new_lines(run, video_dir, tmp_path):
     report = tmp_path / 'run' / 'skipped_videos.txt'
     report.parent.mkdir()
-    known = Path(run.work_dir, 'skipped_videos.txt').read_text().splitlines()
-    report.write_text(known[0] + '\n')
+    known = read(Path(run.work_dir, 'skipped_videos.txt'))
+    report.write_bytes(os.fsencode(known[0] + '\n'))
     config = tiny_config(Path(known[0].split('\t')[0]).parent, tmp_path / 'run')
     build(config).train()
-    assert sorted(report.read_text().splitlines()) == sorted(known)
+    assert sorted(read(report)) == sorted(known)
 
 
 def test_pictures_of_the_same_pairs_after_each_validation(run):

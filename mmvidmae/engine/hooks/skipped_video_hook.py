@@ -6,6 +6,7 @@ from mmengine.dist import all_gather_object, is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from mmvidmae.datasets.readers import printable
 from mmvidmae.registry import HOOKS
 
 
@@ -14,8 +15,9 @@ class SkippedVideoHook(Hook):
     """Reports the videos that a dataset could not read and replaced (the ``skipped`` of its data samples).
 
     Each is logged once a run as a warning with its path and reason, and added to ``skipped_videos.txt`` in the work
-    dir (``path<TAB>reason`` a line) unless it is there already. Their number in this run so far is in the training
-    log as ``skipped_videos``. Ranks tell each other at every ``interval``-th iteration and at the end of an epoch.
+    dir unless it is there already: ``path<TAB>reason`` a line, the bytes of a path as the file system has them. Their
+    number in this run so far is in the training log as ``skipped_videos``. Ranks tell each other at every
+    ``interval``-th iteration and at the end of an epoch.
 
     Args:
         interval: Iterations between reports.
@@ -46,9 +48,10 @@ class SkippedVideoHook(Hook):
         if not new or not is_main_process():
             return
         for path, reason in new.items():
-            runner.logger.warning(f'Skipped video: {path}: {reason}')
+            runner.logger.warning(printable(f'Skipped video: {path}: {reason}'))
         report = Path(runner.work_dir, 'skipped_videos.txt')
-        reported = set(report.read_text('utf-8').splitlines()) if report.exists() else set()
+        as_it_is = dict(encoding='utf-8', errors='surrogateescape')  # names need not be UTF-8
+        reported = set(report.read_text(**as_it_is).split('\n')) if report.exists() else set()
         lines = [line for line in map('\t'.join, new.items()) if line not in reported]
-        with report.open('a', encoding='utf-8') as file:
+        with report.open('a', **as_it_is) as file:
             file.writelines(f'{line}\n' for line in lines)
