@@ -40,6 +40,7 @@ def tracking_config(sequences: Path, folder: Path, **changes) -> Path:
         dict(type='mmvidmae.CandidateEliminationHook', start=0, warmup=1),
         dict(type='TraceHook'),
     ]
+    cfg.custom_imports = dict(imports=['tiny_runs'])
     cfg.model.backbone.drop_path_rate = 0.1
     cfg.default_hooks.checkpoint.interval = 1
     cfg.default_hooks.logger.interval = 1
