@@ -7,14 +7,7 @@ ROOT = Path(__file__).resolve().parents[1]
 if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
     sys.path.insert(0, str(ROOT))
 
-from mmvidmae.utils.cli import (  # noqa: E402
-    build_runner,
-    close_distributed,
-    load_config,
-    make_parser,
-    require_batches,
-    require_file,
-)
+from mmvidmae.utils.arguments import make_parser, require_file  # noqa: E402
 
 
 def main() -> None:
@@ -35,6 +28,8 @@ def main() -> None:
         'videos: with repeated_sampling=k each gives k pairs, in the base batch as well as in the real one',
     )
     args = parser.parse_args()
+
+    from mmvidmae.utils.cli import build_runner, load_config, require_batches  # takes seconds
 
     cfg = load_config(parser, args)
     for key in ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper'):
@@ -65,4 +60,7 @@ def main() -> None:
 
 if __name__ == '__main__':
     main()
+
+    from mmvidmae.utils.cli import close_distributed
+
     close_distributed()

@@ -38,8 +38,6 @@ def fine_tune(
     Returns:
         Scores, and ``final_loss``, the mean loss of the last tenth of the iterations.
     """
-    if config.test_evaluator.type.startswith('mmvidmae.'):
-        config.test_evaluator.out_dir = f'{config.work_dir}/predictions'
     warmup, cosine = config.param_scheduler
     warmup.end = cosine.begin = max(min(warmup.end, iters // 5), 1)
     cosine.end = iters

@@ -9,4 +9,4 @@ test_dataloader = dict(
         data_prefix=dict(img_path='GOT10k'),
     )
 )
-test_evaluator = dict(submission='got10k', out_dir='work_dirs/got10k_test')
+test_evaluator = dict(submission='got10k')

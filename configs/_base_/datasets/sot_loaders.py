@@ -12,5 +12,5 @@ test_dataloader = dict(
     sampler=dict(type='VideoSampler'),
     dataset=dict(test_mode=True, pipeline=test_pipeline),
 )
-test_evaluator = dict(type='mmvidmae.TrackingMetric')
+test_evaluator = dict(type='mmvidmae.TrackingMetric', out_dir='predictions')  # in the work dir
 test_cfg = dict(type='TestLoop')

@@ -9,4 +9,4 @@ test_dataloader = dict(
         data_prefix=dict(img_path='TrackingNet'),
     )
 )
-test_evaluator = dict(submission='trackingnet', out_dir='work_dirs/trackingnet_test')
+test_evaluator = dict(submission='trackingnet')

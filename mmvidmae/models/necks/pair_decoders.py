@@ -197,6 +197,7 @@ class CrossPairDecoder(PairDecoder):
             dropout=0.1,
         ),
     }
+    options = frozenset(presets['cropmae'])  # arguments that a preset has a value for
     variants = {'cross-self': {'cross', 'self', 'ffn'}, 'cross': {'cross', 'ffn'}, 'joint': {'self', 'ffn'}}
 
     def __init__(
