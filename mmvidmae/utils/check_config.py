@@ -81,8 +81,8 @@ def check_config(config: Config, parts: Iterable[str] | None = None) -> None:
 
     At the top, names of the user's own are legal unless they are much like one that MMEngine reads and what they hold
     is not in use there. An argument of a part is refused if its class does not take it. Of parts of other packages that
-    have ways of their own to be built (models, optimizers, ``**kwargs``), it is refused only if it is much like one that
-    they take; of their models with ``**kwargs`` any will do.
+    have ways of their own to be built (models, optimizers, ``**kwargs``), it is refused only if it is much like one
+    that they take; their models with ``**kwargs`` may have any.
 
     Args:
         config: A config, loaded.
@@ -206,8 +206,8 @@ def _find(kind: str, registry: Registry, scope: str) -> tuple[Any, set[str]]:
 def arguments(cls: Callable) -> tuple[set[str], bool]:
     """Names of the arguments of a class or function, and whether it takes ``**kwargs``.
 
-    With ``**kwargs`` the arguments of the next base class count, and those that the class names as its ``options``. There
-    are no names if they cannot be told.
+    With ``**kwargs`` the arguments of the next base class count, and those that the class names as its ``options``.
+    There are no names if they cannot be told.
     """
     inits = [cls]
     if inspect.isclass(cls):
