@@ -1,3 +1,4 @@
+import hashlib
 import json
 import pickle
 from pathlib import Path
@@ -19,9 +20,15 @@ def trained(video_dir, tmp_path_factory):
 
 
 def test_metrics_and_predictions(trained, tmp_path, call_tool):
-    arguments = [trained / 'run.py', trained / 'run' / 'epoch_1.pth', '--work-dir', tmp_path / 'test']
+    checkpoint = trained / 'run' / 'epoch_1.pth'
+    no_training_data = ['--cfg-options', 'train_dataloader.dataset.ann_file=missing.txt']
+    arguments = [trained / 'run.py', checkpoint, '--work-dir', tmp_path / 'test', *no_training_data]
     call_tool('test.py', *arguments, '--out', 'metrics.json')
     metrics = json.loads((tmp_path / 'metrics.json').read_text())
+    digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    assert metrics['weights'] == dict(checkpoint=str(checkpoint), sha256=digest[:16])
+    (test_log,) = (tmp_path / 'test').glob('*/*.log')
+    assert f'Weights: {checkpoint} (SHA-256 {digest[:16]})' in test_log.read_text()
     log = next((trained / 'run').glob('*/vis_data/scalars.json')).read_text().splitlines()
     validated = next(line for line in map(json.loads, log) if 'reconstruction/mse' in line)
     for name in ('mse', 'constant_mse', 'ratio'):  # validation pairs and masks are the test's

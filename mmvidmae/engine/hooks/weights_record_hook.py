@@ -7,7 +7,7 @@ from mmengine.dist import is_main_process
 from mmengine.evaluator import Evaluator
 from mmengine.hooks import Hook
 from mmengine.model import PretrainedInit, is_model_wrapper
-from mmengine.runner import Runner, find_latest_checkpoint
+from mmengine.runner import BaseLoop, Runner, find_latest_checkpoint
 from torch import nn
 
 from mmvidmae.evaluation.metrics.propagation import PropagationMetric
@@ -54,8 +54,9 @@ class WeightsRecordHook(Hook):
 
 def find_weights(runner: Runner) -> Weights:
     """The weights that a runner's model has."""
-    if runner.iter:
-        return f'iteration {runner.iter} of the training in {runner.work_dir}'
+    trained = runner._train_loop  # runner.iter would build the loop, and the training data with it
+    if isinstance(trained, BaseLoop) and trained.iter:
+        return f'iteration {trained.iter} of the training in {runner.work_dir}'
     if runner._has_loaded:
         return identify(runner._load_from or find_latest_checkpoint(runner.work_dir))
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
