@@ -54,13 +54,17 @@ class WeightsRecordHook(Hook):
 
 def find_weights(runner: Runner) -> Weights:
     """The weights that a runner's model has."""
-    trained = runner._train_loop  # runner.iter would build the loop, and the training data with it
-    if isinstance(trained, BaseLoop) and trained.iter:
-        return f'iteration {trained.iter} of the training in {runner.work_dir}'
+    if trained := trained_iterations(runner):
+        return f'iteration {trained} of the training in {runner.work_dir}'
     if runner._has_loaded:
         return identify(runner._load_from or find_latest_checkpoint(runner.work_dir))
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     return {name: identify(path) for name, path in _initialized_from(model).items()} or RANDOM
+
+
+def trained_iterations(runner: Runner) -> int:
+    """``runner.iter``, which in a test would build the training data, with all ranks, to find out that it is 0."""
+    return runner.iter if isinstance(runner._train_loop, BaseLoop) else 0
 
 
 def identify(checkpoint: str) -> dict[str, str | None]:
