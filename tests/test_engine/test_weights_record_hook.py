@@ -16,9 +16,9 @@ def test_weights_of_a_training_are_those_of_its_iteration(video_dir, tmp_path):
 
 
 def test_weights_in_words():
-    file, remote = dict(checkpoint='a.pth', sha256='0123'), dict(checkpoint='torchvision://resnet50', sha256=None)
+    file, remote = dict(checkpoint='a.pth', sha256='0123'), dict(checkpoint='s3://b.pth', sha256=None)
     assert describe(RANDOM) == 'random weights'
     assert describe(file) == 'a.pth (SHA-256 0123)'
     assert describe(dict(backbone=remote, head=file)) == (
-        'backbone from torchvision://resnet50 (SHA-256 unknown), head from a.pth (SHA-256 0123); random weights elsewhere'
+        'backbone from s3://b.pth (SHA-256 unknown), head from a.pth (SHA-256 0123); random weights elsewhere'
     )
