@@ -18,6 +18,19 @@ ROOT = Path(__file__).resolve().parents[2]
 if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
     sys.path.insert(0, str(ROOT))
 
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('layout', choices=('davis', 'jhmdb'))
+    parser.add_argument('source', type=Path, help='folder with JPEGImages and Annotations, or with puppet_mask')
+    parser.add_argument('out', type=Path, help='folder for the sequences')
+    parser.add_argument('--videos', type=Path, help='JHMDB: folder of <class>/<clip>.avi')
+    return parser
+
+
+if __name__ == '__main__':
+    make_parser().parse_args()  # answers --help and refuses mistakes before the imports below, which take seconds
+
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 from rich.progress import track  # noqa: E402
@@ -93,11 +106,7 @@ def jhmdb(args: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('layout', choices=('davis', 'jhmdb'))
-    parser.add_argument('source', type=Path, help='folder with JPEGImages and Annotations, or with puppet_mask')
-    parser.add_argument('out', type=Path, help='folder for the sequences')
-    parser.add_argument('--videos', type=Path, help='JHMDB: folder of <class>/<clip>.avi')
+    parser = make_parser()
     args = parser.parse_args()
     if args.layout == 'jhmdb' and args.videos is None:
         parser.error('jhmdb needs --videos')
