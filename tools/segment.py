@@ -13,9 +13,6 @@ ROOT = Path(__file__).resolve().parents[1]
 if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
     sys.path.insert(0, str(ROOT))
 
-from mmvidmae.apis import VideoSegmenter, get_model  # noqa: E402
-from mmvidmae.datasets import UnreadableClip  # noqa: E402
-
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -32,6 +29,10 @@ def main() -> None:
     parser.add_argument('--short-side', type=int, default=480, help='of the input, in pixels (default: %(default)s)')
     parser.add_argument('--device', help='such as cpu or cuda:1 (default: a GPU if there is one)')
     args = parser.parse_args()
+
+    from mmvidmae.apis import VideoSegmenter, get_model  # these take seconds
+    from mmvidmae.datasets import UnreadableClip
+
     try:
         masks = {0: args.mask} | {int(frame): mask for frame, mask in args.later}
         segmenter = VideoSegmenter(get_model(args.config, args.checkpoint, device=args.device), args.short_side)

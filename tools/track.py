@@ -16,10 +16,6 @@ ROOT = Path(__file__).resolve().parents[1]
 if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
     sys.path.insert(0, str(ROOT))
 
-from mmvidmae.apis import Tracker, get_model  # noqa: E402
-from mmvidmae.datasets import UnreadableClip  # noqa: E402
-from mmvidmae.datasets.sources import VIDEO_SUFFIXES  # noqa: E402
-
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -33,6 +29,11 @@ def main() -> None:
     parser.add_argument('--fps', type=float, default=25, help='of the drawn video (default: %(default)s)')
     parser.add_argument('--device', help='such as cpu or cuda:1 (default: a GPU if there is one)')
     args = parser.parse_args()
+
+    from mmvidmae.apis import Tracker, get_model  # these take seconds
+    from mmvidmae.datasets import UnreadableClip
+    from mmvidmae.datasets.sources import VIDEO_SUFFIXES
+
     outputs = {}
     for path in args.out:
         suffix = path.suffix.lower()

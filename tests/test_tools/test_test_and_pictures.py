@@ -7,6 +7,7 @@ import pytest
 from tiny_runs import build, tiny_config
 
 from mmvidmae.datasets import VideoFileReader
+from mmvidmae.visualization import read_losses
 
 
 @pytest.fixture(scope='module')
@@ -82,6 +83,12 @@ def test_visualize_reconstruction(trained, video_dir, tmp_path, call_tool, capsy
 def test_plot_loss(trained, tmp_path, call_tool, capsys):
     call_tool('analysis_tools/plot_loss.py', trained / 'run', '-o', 'loss.png')
     assert (tmp_path / 'loss.png').read_bytes().startswith(b'\x89PNG')
+    first, second = capsys.readouterr().out.splitlines()[-2:]
+    assert first == 'loss.png: loss curves of 1 run'
+    losses = read_losses(trained / 'run')
+    assert f'{trained / "run"}: training loss {losses.train[0, 1]:.3f} at iteration 1, ' in second
+    assert f'held-out error {losses.val[0, 1]:.3f} to {losses.val[-1, 1]:.3f} in 1 validations' in second
+    assert f'constant predictor {losses.constant[0, 1]:.3f}' in second
     with pytest.raises(SystemExit):
         call_tool('analysis_tools/plot_loss.py', tmp_path)
     assert 'no training log' in capsys.readouterr().err
