@@ -34,6 +34,8 @@ if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its 
 
 from small_pretraining import METHODS, prepare  # noqa: E402
 
+from mmvidmae.utils.interrupt import leave_on_interrupt  # noqa: E402
+
 GAP = 'train_dataloader.dataset.pipeline.0.gap'
 ABLATIONS: dict[str, dict[str, tuple[str, str, dict[str, Any]]]] = {
     'P of DropMAE': {
@@ -392,4 +394,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    with leave_on_interrupt('The same command goes on with what is not done.'):
+        main()

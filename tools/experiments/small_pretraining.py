@@ -19,6 +19,8 @@ ROOT = Path(__file__).resolve().parents[2]
 if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
     sys.path.insert(0, str(ROOT))
 
+from mmvidmae.utils.interrupt import leave_on_interrupt  # noqa: E402
+
 if TYPE_CHECKING:
     from mmengine.config import Config
 
@@ -88,4 +90,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    with leave_on_interrupt('The same command goes on from the last checkpoints.'):
+        main()

@@ -17,6 +17,8 @@ if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its 
 
 from starts import compare, make_parser  # noqa: E402
 
+from mmvidmae.utils.interrupt import leave_on_interrupt  # noqa: E402
+
 if TYPE_CHECKING:
     from mmengine.config import Config
 
@@ -48,4 +50,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    with leave_on_interrupt('The scores so far are in table.json; the same command begins anew.'):
+        main()

@@ -16,6 +16,8 @@ if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its 
 
 from starts import compare, make_parser  # noqa: E402
 
+from mmvidmae.utils.interrupt import leave_on_interrupt  # noqa: E402
+
 
 def parse_arguments() -> argparse.Namespace:
     parser = make_parser(__doc__)
@@ -83,4 +85,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    with leave_on_interrupt('The scores so far are in table.json; the same command begins anew.'):
+        main()

@@ -19,6 +19,8 @@ ROOT = Path(__file__).resolve().parents[2]
 if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
     sys.path.insert(0, str(ROOT))
 
+from mmvidmae.utils.interrupt import leave_on_interrupt  # noqa: E402
+
 SOURCES = ('droptrack', 'dropseg', 'dropmae', 'cropmae', 'rsp', 'dino', 'mae', 'timm', 'mmvidmae', 'mmpretrain')
 TARGETS = ('mmvidmae', 'mmpretrain', 'mmseg', 'timm', 'mae', 'dropmae', 'cropmae')
 POS_INTERP = ('size', 'dino')
@@ -100,4 +102,5 @@ def main() -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    with leave_on_interrupt('Nothing was written: run the same command again.'):
+        sys.exit(main())
