@@ -70,7 +70,7 @@ def what_is_there(metrics: list) -> str:
     for metric in metrics:
         folder = getattr(metric, 'out_dir', None)
         if folder and metric.results:
-            return f'{len(metric.results)} videos are done; what was predicted for them is in {folder}. {again}'
+            return f'Videos that are done: {len(metric.results)}; what was predicted is in {folder}. {again}'
     return again
 
 

@@ -72,7 +72,7 @@ def get_model(
     config = name_or_config if isinstance(name_or_config, Config) else Config.fromfile(name_or_config)
     if not (config.get('test_dataloader') or {}).get('dataset'):  # mmpretrain looks for class names there
         config = Config({key: value for key, value in config.items() if key != 'test_dataloader'})
-    check_config(config, parts=['model'])
+    check_config(config, ['model'], 'mmpretrain')  # the scope in which mmpretrain builds it
     model = mmpretrain.apis.get_model(config)
     if checkpoint is not None:
         _load(model, checkpoint)

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
-import torch
 from mmengine import registry as registries
 from mmengine.config import Config
 from mmengine.registry import Registry
@@ -76,7 +75,7 @@ class ConfigError(ValueError):
     """A config has names that nothing reads; a line for each, with its path and the name that was meant."""
 
 
-def check_config(config: Config, parts: Iterable[str] | None = None) -> None:
+def check_config(config: Config, parts: Iterable[str] | None = None, scope: str | None = None) -> None:
     """Look for misspelled names: at the top of a config, of types, and of the arguments of parts.
 
     At the top, names of the user's own are legal unless they are much like one that MMEngine reads and what they hold
@@ -87,11 +86,13 @@ def check_config(config: Config, parts: Iterable[str] | None = None) -> None:
     Args:
         config: A config, loaded.
         parts: Names of the parts whose arguments are looked at; by default all.
+        scope: Of types without a prefix; by default the ``default_scope`` of the config.
 
     Raises:
         ConfigError: If there is one.
     """
-    problems = [*_check_names(config), *_check_parts(config, parts)]
+    scope = scope or config.get('default_scope') or 'mmengine'
+    problems = [*_check_names(config), *_check_parts(config, parts, scope)]
     if problems:
         raise ConfigError('\n'.join(problems))
 
@@ -106,8 +107,7 @@ def _check_names(config: Config) -> Iterator[str]:
             )
 
 
-def _check_parts(config: Config, parts: Iterable[str] | None) -> Iterator[str]:
-    scope = config.get('default_scope') or 'mmengine'
+def _check_parts(config: Config, parts: Iterable[str] | None, scope: str) -> Iterator[str]:
     for name, part in config.items():
         if parts is not None and name not in parts:
             continue
@@ -167,11 +167,11 @@ def _check_part(part: Any, path: str, registry: Registry, scope: str, default: A
             yield f'{path}.type: there is no {registry.name} {kind}; did you mean {near}?'
     if callable(cls):
         accepted, is_open = arguments(cls)
-        ours = cls.__module__.split('.')[0] == 'mmvidmae'
+        ours = (getattr(cls, '__module__', None) or '').partition('.')[0] == 'mmvidmae'
         if accepted and (ours or not (is_open and registry is registries.MODELS)):
             accepted |= {'type', '_scope_'} | _EXTRA.get(registry, set())
             certain = ours or (registry in _DIRECT and not is_open)
-            yield from _check_keys(part, path, cls.__name__, accepted, certain)
+            yield from _check_keys(part, path, getattr(cls, '__name__', str(kind)), accepted, certain)
     recipe = getattr(cls, 'recipe', {})  # of our models: the types of their parts
     for key, value in part.items():
         if key.endswith('_cfg') or key in ('collate_fn', 'type'):
@@ -197,7 +197,7 @@ def _find(kind: str, registry: Registry, scope: str) -> tuple[Any, set[str]]:
             found = scoped.get(kind)
             prefix, _, _ = kind.rpartition('.')
             owner = registry.children.get(prefix) if prefix else scoped
-            names = set(owner.module_dict) if owner is not None else set()
+            names = set() if owner is None else {*owner.module_dict, *getattr(owner, 'on_demand', ())}
     except Exception:  # a toolbox that cannot be imported: whoever builds the part will say so
         return None, set()
     return found, {f'{prefix}.{name}' if prefix else name for name in names}
@@ -243,7 +243,7 @@ def _is_used(value: Any, within: Any) -> bool:
 
 
 def _is_part_of(value: Any, whole: Any) -> bool:
-    if isinstance(value, torch.Tensor) or not value:
+    if not isinstance(value, dict | list | tuple | str | int | float) or not value:
         return False
     if isinstance(value, dict) and isinstance(whole, dict):
         return all(key in whole and whole[key] == item for key, item in value.items())

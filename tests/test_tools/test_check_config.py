@@ -103,10 +103,13 @@ def test_options_behind_kwargs(config):
 
 def test_misspelled_types(config):
     cfg = config(model__type='mmvidmae.DropMEA', custom_hooks=[dict(type='mmvidmae.StepSedHook')])
+    cfg.train_dataloader.dataset.type = 'mmvidmae.DAVISForegroundDatset'  # imported on demand
     with pytest.raises(ConfigError) as error:
         check_config(cfg)
     assert str(error.value).splitlines() == [
         'model.type: there is no model mmvidmae.DropMEA; did you mean mmvidmae.DropMAE?',
+        'train_dataloader.dataset.type: there is no dataset mmvidmae.DAVISForegroundDatset; did you mean '
+        'mmvidmae.DAVISForegroundDataset?',
         'custom_hooks.0.type: there is no hook mmvidmae.StepSedHook; did you mean mmvidmae.StepSeedHook?',
     ]
 

@@ -127,7 +127,9 @@ def test_ctrl_c_says_what_is_there(davis, tmp_path, call_tool, capsys, monkeypat
         call_tool('test.py', config, '--work-dir', 'work')
     assert error.value.code == 130
     said = capsys.readouterr().err.splitlines()[-1]
-    assert said.startswith(f'Interrupted. 2 videos are done; what was predicted for them is in {tmp_path}/work/pred')
+    assert said.startswith(
+        f'Interrupted. Videos that are done: 2; what was predicted is in {tmp_path}/work/predictions.'
+    )
     assert 'run the same command again' in said
     assert (tmp_path / 'work/predictions/b/00003.png').is_file()
 
