@@ -16,7 +16,9 @@ def main() -> None:
     parser = make_parser(__doc__)
     parser.add_argument('checkpoint', nargs='?', help='checkpoint (default: what the config loads by itself)')
     parser.add_argument(
-        '--out', metavar='FILE', help='write the metrics (.json) or the predictions, one a dataset item (.pkl)'
+        '--out',
+        metavar='FILE',
+        help='write the metrics and whose they are (.json), or the predictions, one a dataset item (.pkl)',
     )
     args = parser.parse_args()
     if args.out and not args.out.endswith(('.json', '.pkl')):
