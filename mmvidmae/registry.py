@@ -68,5 +68,5 @@ MODELS = Registry('model', parent=root.MODELS, locations=['mmvidmae.models'])
 OPTIM_WRAPPER_CONSTRUCTORS = Registry(
     'optimizer wrapper constructor', parent=root.OPTIM_WRAPPER_CONSTRUCTORS, locations=['mmvidmae.engine']
 )
-STRATEGIES = Registry('strategy', parent=root.STRATEGIES, locations=['mmvidmae.compat.fsdp'])
+STRATEGIES = Registry('strategy', parent=root.STRATEGIES, locations=['mmvidmae.engine'])
 TRANSFORMS = Registry('transform', parent=root.TRANSFORMS, locations=['mmvidmae.datasets'])

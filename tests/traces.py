@@ -93,7 +93,7 @@ def track(folder: Path) -> list[float]:
 def tracker_config() -> Config:
     cfg = Config.fromfile(ROOT / 'configs/small/droptrack.py')
     cfg.model.update(template_size=32, search_size=64)
-    cfg.model.backbone.update(arch=ARCH, eliminate_at=(1,), keep_rates=(0.7,))
+    cfg.model.backbone.update(arch=ARCH, ce_loc=(1,), ce_keep_ratio=(0.7,))
     cfg.model.head.channels = 16
     return cfg
 

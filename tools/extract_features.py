@@ -44,8 +44,8 @@ def write(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     import numpy as np
 
     from mmvidmae.apis import feature_batches, get_model
-    from mmvidmae.datasets import UnreadableClip
-    from mmvidmae.utils.files import whole_file
+    from mmvidmae.datasets import VideoReadError
+    from mmvidmae.utils.files import atomic_write
 
     try:
         model = get_model(args.config, None if args.checkpoint == 'none' else args.checkpoint, args.device)
@@ -54,7 +54,7 @@ def write(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
             model, args.frames, [args.layer], form, args.short_side or None, args.batch_size
         )
         array, done = None, 0
-        with whole_file(args.out) as part:
+        with atomic_write(args.out) as part:
             for (features,) in batches:
                 if array is None:
                     shape, dtype = (number, *features.shape[1:]), np.float16 if args.half else np.float32
@@ -62,7 +62,7 @@ def write(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
                 array[done : done + len(features)] = features.cpu().numpy()
                 done += len(features)
             array.flush()
-    except (OSError, ValueError, UnreadableClip) as error:
+    except (OSError, ValueError, VideoReadError) as error:
         parser.error(str(error))
     print(f'{args.out}: {done} frames, {array.dtype} {array.shape}')
 

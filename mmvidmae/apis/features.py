@@ -39,7 +39,7 @@ def extract_features(
     memory is needed for ``batch_size`` frames and the result; :func:`feature_batches` does without the result, too.
 
     Args:
-        model: A pair model, as from :func:`get_model`. Its own preprocessor normalises the frames and moves them to its
+        model: A pair model, as from :func:`get_model`. Its own preprocessor normalizes the frames and moves them to its
             device.
         frames: The path of a picture, of a video or of a folder of pictures, which stand for all their frames; uint8
             RGB ``(N, 3, H, W)``; or a list of paths, PIL images, arrays ``(H, W, 3)`` and tensors ``(3, H, W)``. All
@@ -61,7 +61,7 @@ def extract_features(
         FileNotFoundError: If there is no such image file.
         ValueError: If frames are of another type, shape or size than this, an image file is damaged, or there is no
             such layer.
-        UnreadableClip: If a video or folder cannot be read.
+        VideoReadError: If a video or folder cannot be read.
     """
     results, done = [], 0
     number, batches = feature_batches(model, frames, layers, out, short_side, batch_size, progress)

@@ -14,7 +14,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from mmvidmae.datasets import UnreadableClip
+from mmvidmae.datasets import VideoReadError
 from mmvidmae.datasets.sources import VIDEO_SUFFIXES
 from mmvidmae.visualization import write_video
 
@@ -98,12 +98,12 @@ def open_video(video: Video) -> Source:
     """Open a video: a file, a folder of images, the number of a camera, or an iterable of frames.
 
     Raises:
-        UnreadableClip: If it cannot be read.
+        VideoReadError: If it cannot be read.
     """
     if isinstance(video, int):
         camera = cv2.VideoCapture(video)
         if not camera.isOpened():
-            raise UnreadableClip(f'camera {video}', 'it cannot be opened')
+            raise VideoReadError(f'camera {video}', 'it cannot be opened')
         fps = camera.get(cv2.CAP_PROP_FPS)
         return Source(f'camera {video}', None, fps if fps > 0 else DEFAULT_FPS, _pictures(camera), live=True)
     if isinstance(video, str | Path):

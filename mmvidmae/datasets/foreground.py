@@ -10,7 +10,7 @@ except ImportError as error:
 
 from mmvidmae.registry import DATASETS
 
-from .labelled_videos import DAVISDataset
+from .video_sequences import DAVISDataset
 
 
 @DATASETS.register_module()

@@ -13,8 +13,8 @@ from mmengine.logging import print_log
 
 from mmvidmae.registry import DATASETS
 
-from .readers import ClipReader, FrameFolderReader, UnreadableClip, VideoFileReader, printable
-from .samplers import Visit
+from .readers import ClipReader, FrameFolderReader, VideoFileReader, VideoReadError, printable
+from .samplers import SampleIndex
 from .sources import ClipKind, read_list, scan
 
 
@@ -57,7 +57,7 @@ class PairDataset(BaseDataset):
         **kwargs: The other arguments of ``mmengine.dataset.BaseDataset``.
 
     Raises:
-        ValueError: On initialisation, if no clip is found, none can be read, or a line of the list is malformed.
+        ValueError: On initialization, if no clip is found, none can be read, or a line of the list is malformed.
     """
 
     PREFIX_KEY: str
@@ -67,7 +67,7 @@ class PairDataset(BaseDataset):
     """What ``scan`` looks for and lists name."""
 
     OPEN: Callable[[str], ClipReader]
-    """Opens a clip; raises ``UnreadableClip``."""
+    """Opens a clip; raises ``VideoReadError``."""
 
     MANY = 20
     """So many clips that the file system refuses in one visit, not counting missing ones, and it is taken to be away:
@@ -109,7 +109,7 @@ class PairDataset(BaseDataset):
             try:
                 self._open(path).get_batch([0])
                 return
-            except UnreadableClip as failure:
+            except VideoReadError as failure:
                 failures.append(str(failure))
             if len(failures) == 100:
                 print_log(
@@ -133,7 +133,7 @@ class PairDataset(BaseDataset):
             self._indices = None  # MMEngine would stop; "the first 2048" of fewer clips are all of them
         return [dict(video_path=os.path.join(folder, path)) for path in paths]
 
-    def __getitem__(self, visit: Visit | int) -> dict:
+    def __getitem__(self, visit: SampleIndex | int) -> dict:
         """Draws the pairs of one visit.
 
         Args:
@@ -145,8 +145,8 @@ class PairDataset(BaseDataset):
         Raises:
             RuntimeError: If not one of the clips can be read any more.
         """
-        if not isinstance(visit, Visit):
-            visit = Visit(int(visit) % len(self), epoch=0, seed=int(torch.randint(2**63 - 1, ())))
+        if not isinstance(visit, SampleIndex):
+            visit = SampleIndex(int(visit) % len(self), epoch=0, seed=int(torch.randint(2**63 - 1, ())))
         waited, pause = 0.0, 1.0
         while True:
             skipped: list[tuple[str, str]] = []
@@ -171,7 +171,7 @@ class PairDataset(BaseDataset):
             f'{self._name()}: {tried} the {len(self)} clips can be read{waiting}; the last tried: {last}'
         )
 
-    def _first_readable(self, visit: Visit, skipped: list[tuple[str, str]]) -> tuple[dict | None, bool]:
+    def _first_readable(self, visit: SampleIndex, skipped: list[tuple[str, str]]) -> tuple[dict | None, bool]:
         """Draws the pairs of the first clip that can be read.
 
         Args:
@@ -188,7 +188,7 @@ class PairDataset(BaseDataset):
                 reader = self._open(info['video_path'])
                 item = dict(info, reader=reader, num_pairs=self.repeated_sampling, rng=rng, skipped=skipped)
                 return self.pipeline(item), False
-            except UnreadableClip as failure:
+            except VideoReadError as failure:
                 skipped.append((failure.path, failure.reason))
                 if isinstance(failure.__cause__, FileNotFoundError):
                     missing += 1
@@ -198,7 +198,7 @@ class PairDataset(BaseDataset):
                 break
         return None, refused + missing > 0
 
-    def _candidates(self, visit: Visit) -> Iterator[tuple[int, np.random.Generator]]:
+    def _candidates(self, visit: SampleIndex) -> Iterator[tuple[int, np.random.Generator]]:
         """The visited clip, then all others in random order, each with a generator of its own: what is drawn for a clip
         must not depend on how far the failed ones before it got."""
         key = visit.key
@@ -209,10 +209,10 @@ class PairDataset(BaseDataset):
 
     def _open(self, path: str) -> ClipReader:
         if path in self._unopenable:
-            raise UnreadableClip(path, self._unopenable[path])
+            raise VideoReadError(path, self._unopenable[path])
         try:
             return type(self).OPEN(path)
-        except UnreadableClip as failure:
+        except VideoReadError as failure:
             if not failure.is_momentary:
                 self._unopenable[path] = failure.reason
             raise

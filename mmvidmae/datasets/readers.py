@@ -19,7 +19,7 @@ from mmvidmae.utils.images import UnreadableImage, decode_image
 from .sources import image_names
 
 
-class UnreadableClip(Exception):
+class VideoReadError(Exception):
     """A clip that cannot be opened, or frames of it that cannot be decoded.
 
     Args:
@@ -48,7 +48,7 @@ def printable(path: str) -> str:
 
 
 class ClipReader(Protocol):
-    """What the data pipeline asks of a clip. Opening and reading raise ``UnreadableClip``; an open clip has at least
+    """What the data pipeline asks of a clip. Opening and reading raise ``VideoReadError``; an open clip has at least
     one frame."""
 
     def __len__(self) -> int:
@@ -82,27 +82,27 @@ def _converter():
 
 @contextmanager
 def _reading(path: str) -> Iterator[None]:
-    """Around calls of PyAV: whatever they raise becomes ``UnreadableClip``. On damaged files these are not only the
+    """Around calls of PyAV: whatever they raise becomes ``VideoReadError``. On damaged files these are not only the
     errors of FFmpeg: AttributeError, IndexError, MemoryError, UnicodeDecodeError and others were seen."""
     try:
         yield
-    except UnreadableClip:
+    except VideoReadError:
         raise
     except Exception as error:
         raise _unreadable(path, error) from error
 
 
-def _unreadable(path: str, error: Exception) -> UnreadableClip:
-    return UnreadableClip(path, getattr(error, 'strerror', None) or f'{type(error).__name__}: {error}')
+def _unreadable(path: str, error: Exception) -> VideoReadError:
+    return VideoReadError(path, getattr(error, 'strerror', None) or f'{type(error).__name__}: {error}')
 
 
 @contextmanager
 def _explained(reason: str) -> Iterator[None]:
-    """Says of an ``UnreadableClip`` what could not be done."""
+    """Says of an ``VideoReadError`` what could not be done."""
     try:
         yield
-    except UnreadableClip as failure:
-        raise UnreadableClip(failure.path, f'{reason} ({failure.reason})') from failure.__cause__
+    except VideoReadError as failure:
+        raise VideoReadError(failure.path, f'{reason} ({failure.reason})') from failure.__cause__
 
 
 class _Packets(NamedTuple):
@@ -117,7 +117,7 @@ class _Packets(NamedTuple):
 
 
 class _OpenVideo:
-    """A video file and its decoder, before the first packet. All that PyAV raises becomes ``UnreadableClip``.
+    """A video file and its decoder, before the first packet. All that PyAV raises becomes ``VideoReadError``.
 
     Args:
         path: The video file.
@@ -141,12 +141,12 @@ class _OpenVideo:
             # Without "file:" FFmpeg takes what stands before a colon for a protocol. Tags come in any encoding.
             self._container = av.open(f'file:{path}', options=options, metadata_errors='replace')
             if self._container.format.name.endswith(('_pipe', 'image2')):
-                raise UnreadableClip(path, 'an image')
+                raise VideoReadError(path, 'an image')
             self._stream = self._container.streams.best('video')  # as decord: not a cover
             if self._stream is None:
-                raise UnreadableClip(path, 'it has no pictures')
+                raise VideoReadError(path, 'it has no pictures')
             if self._stream.codec_context is None:
-                raise UnreadableClip(path, 'there is no decoder for it')
+                raise VideoReadError(path, 'there is no decoder for it')
             for stream in self._container.streams:
                 if stream is not self._stream:
                     stream.discard = av.stream.Discard.all
@@ -194,7 +194,7 @@ class _OpenVideo:
         for them.
 
         Raises:
-            UnreadableClip: If the file ends before the frames that it lists.
+            VideoReadError: If the file ends before the frames that it lists.
         """
         if not self.is_mp4 or not self._stream.frames:
             return _Packets()
@@ -202,7 +202,7 @@ class _OpenVideo:
             index = self._stream.index_entries
             missing = index[-1].pos + index[-1].size - os.path.getsize(self.path) if len(index) else 0
             if missing > 0:
-                raise UnreadableClip(self.path, f'cut off: {missing} bytes are missing')
+                raise VideoReadError(self.path, f'cut off: {missing} bytes are missing')
             if len(index) < self._stream.frames or self.depth:
                 return _Packets()
             entries = [(entry.timestamp, entry.is_keyframe, entry.is_discard, entry.size) for entry in index]
@@ -344,7 +344,7 @@ class VideoFileReader:
 
     Raises:
         ImportError: If PyAV is not installed.
-        UnreadableClip: If the file is missing, empty, no video, cut off before its index, without a decoder, or without
+        VideoReadError: If the file is missing, empty, no video, cut off before its index, without a decoder, or without
             a frame.
     """
 
@@ -352,9 +352,9 @@ class VideoFileReader:
         self.path = path
         try:
             if os.path.getsize(path) == 0:
-                raise UnreadableClip(path, 'the file is empty')
+                raise VideoReadError(path, 'the file is empty')
         except OSError as error:
-            raise UnreadableClip(path, error.strerror or str(error)) from error
+            raise VideoReadError(path, error.strerror or str(error)) from error
         self._size: tuple[int, int] | None = None
         self._size_is_sure = False
         with _explained('not a readable video'):
@@ -368,7 +368,7 @@ class VideoFileReader:
         self._by_index = self._by_index and bool(packets.pts)
         try:
             self._times = _Times.of(self._video, packets if self._by_index else self._video.list_packets())
-        except UnreadableClip as failure:  # what precedes the damage may be decodable
+        except VideoReadError as failure:  # what precedes the damage may be decodable
             if failure.is_momentary:
                 raise
             self._times = None
@@ -386,11 +386,11 @@ class VideoFileReader:
                     if not self._length:
                         self._settle_size(frame)
                     self._length += 1
-        except UnreadableClip as failure:
+        except VideoReadError as failure:
             if failure.is_momentary or not self._length:
                 raise
         if not self._length:
-            raise UnreadableClip(self.path, 'it shows none of its frames')
+            raise VideoReadError(self.path, 'it shows none of its frames')
 
     def __len__(self) -> int:
         return self._length
@@ -399,7 +399,7 @@ class VideoFileReader:
         wanted = sorted(set(indices))
         task = f'cannot decode frames {wanted[0]} to {wanted[-1]}'
         if wanted[0] < 0 or wanted[-1] >= len(self):
-            raise UnreadableClip(self.path, f'{task} of {len(self)}')
+            raise VideoReadError(self.path, f'{task} of {len(self)}')
         with _explained(task):
             try:
                 frames = dict(self._at_times(wanted) if self._times else self._at_places(wanted))
@@ -417,11 +417,11 @@ class VideoFileReader:
                 for frame in frames:
                     yield self._picture(frame)
                     number += 1
-        except UnreadableClip as failure:
+        except VideoReadError as failure:
             task = f'cannot decode frames {number} to {max(number, len(self) - 1)}'
-            raise UnreadableClip(self.path, f'{task} ({failure.reason})') from failure.__cause__
+            raise VideoReadError(self.path, f'{task} ({failure.reason})') from failure.__cause__
         if not number:
-            raise UnreadableClip(self.path, 'it shows none of its frames')
+            raise VideoReadError(self.path, 'it shows none of its frames')
         if number != len(self):  # it is known better now
             self._times, self._length = None, number
 
@@ -448,7 +448,7 @@ class VideoFileReader:
         video, (_, time, search) = self._video, self._times.keys[key]
         try:
             video.seek(search)
-        except UnreadableClip as failure:
+        except VideoReadError as failure:
             raise _Distrusted from failure
         has_begun, latest, last = False, time, -1
         with closing(video.packets()) as packets:
@@ -483,7 +483,7 @@ class VideoFileReader:
                     yield number, self._picture(frame)
                 if number == wanted[-1]:
                     return
-        raise UnreadableClip(self.path, 'it has become shorter')
+        raise VideoReadError(self.path, 'it has become shorter')
 
     def _plainly(self) -> Iterator:
         """PyAV's frames, all in the order of decoding. The file is opened anew: some cannot be searched for their
@@ -494,7 +494,7 @@ class VideoFileReader:
             for packet in packets:
                 try:
                     frames = video.decode(packet)
-                except UnreadableClip as error:
+                except VideoReadError as error:
                     if has_begun or self._times:
                         raise
                     failure = error.with_traceback(None)  # which would keep the file open
@@ -539,7 +539,7 @@ class FrameFolderReader:
         path: The folder.
 
     Raises:
-        UnreadableClip: If the folder is missing or holds no image.
+        VideoReadError: If the folder is missing or holds no image.
     """
 
     def __init__(self, path: str) -> None:
@@ -547,9 +547,9 @@ class FrameFolderReader:
         try:
             self._names = image_names(path)
         except OSError as error:
-            raise UnreadableClip(path, error.strerror or str(error)) from error
+            raise VideoReadError(path, error.strerror or str(error)) from error
         if not self._names:
-            raise UnreadableClip(path, 'the folder holds no images')
+            raise VideoReadError(path, 'the folder holds no images')
 
     def __len__(self) -> int:
         return len(self._names)
@@ -569,7 +569,7 @@ class FrameFolderReader:
     def _check_sizes(self, frames: dict[int, np.ndarray]) -> None:
         if len({frame.shape for frame in frames.values()}) > 1:
             sizes = ', '.join(f'{self._names[i]} {f.shape[1]}x{f.shape[0]}' for i, f in frames.items())
-            raise UnreadableClip(self.path, f'frames differ in size: {sizes}')
+            raise VideoReadError(self.path, f'frames differ in size: {sizes}')
 
 
 def read_image(folder: str, name: str) -> np.ndarray:
@@ -579,12 +579,12 @@ def read_image(folder: str, name: str) -> np.ndarray:
         ``(H, W, 3)``, uint8 RGB, upright.
 
     Raises:
-        UnreadableClip: If the file is missing, damaged, cut off or no image; names the folder and the file.
+        VideoReadError: If the file is missing, damaged, cut off or no image; names the folder and the file.
     """
     try:
         with open(os.path.join(folder, name), 'rb') as file:
             return decode_image(file.read())
     except OSError as error:
-        raise UnreadableClip(folder, f'{name}: {error.strerror or error}') from error
+        raise VideoReadError(folder, f'{name}: {error.strerror or error}') from error
     except UnreadableImage as error:
-        raise UnreadableClip(folder, f'{name} is {error}') from error
+        raise VideoReadError(folder, f'{name} is {error}') from error

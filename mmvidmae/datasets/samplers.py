@@ -14,7 +14,7 @@ from torch.utils.data import Dataset, Sampler
 from mmvidmae.registry import DATA_SAMPLERS
 
 
-class Visit(int):
+class SampleIndex(int):
     """An index that brings along all that the random draws of its item depend on; what our samplers yield.
 
     It is a plain index to any data set. ``ConcatDataset`` and ``RepeatDataset``, MMEngine's or torch's, make an index
@@ -30,7 +30,7 @@ class Visit(int):
         key (tuple[int, int, int]): ``(seed, epoch, number)``, from which the item's draws follow.
     """
 
-    def __new__(cls, index: int, epoch: int, seed: int, number: int | None = None) -> 'Visit':
+    def __new__(cls, index: int, epoch: int, seed: int, number: int | None = None) -> 'SampleIndex':
         visit = super().__new__(cls, index)
         visit.key = (seed, epoch, int(index) if number is None else number)
         return visit
@@ -50,19 +50,19 @@ class Visit(int):
         """The seed of the run."""
         return self.key[0]
 
-    def __sub__(self, other: int) -> 'Visit':
+    def __sub__(self, other: int) -> 'SampleIndex':
         return self._at(int(self) - other)
 
-    def __mod__(self, other: int) -> 'Visit':
+    def __mod__(self, other: int) -> 'SampleIndex':
         return self._at(int(self) % other)
 
     def __reduce__(self) -> tuple:
         seed, epoch, number = self.key
-        return Visit, (int(self), epoch, seed, number)
+        return SampleIndex, (int(self), epoch, seed, number)
 
-    def _at(self, index: int) -> 'Visit':
+    def _at(self, index: int) -> 'SampleIndex':
         seed, epoch, number = self.key
-        return Visit(index, epoch, seed, number)
+        return SampleIndex(index, epoch, seed, number)
 
 
 @contextmanager
@@ -72,7 +72,7 @@ def seeded(index: Any) -> Iterator[None]:
     For data sets whose transforms draw from these. With any other index nothing is changed. Afterwards the generators
     go on where they were.
     """
-    if not isinstance(index, Visit):
+    if not isinstance(index, SampleIndex):
         yield
         return
     seeds = np.random.SeedSequence(index.key).generate_state(3).tolist()
@@ -166,14 +166,14 @@ class PairSampler(Sampler):
         pairs = sum(part.visits * part.pairs_per_visit for part in self.parts)
         self.pairs_per_visit = pairs / max(1, sum(part.visits for part in self.parts))
 
-    def __iter__(self) -> Iterator[Visit]:
+    def __iter__(self) -> Iterator[SampleIndex]:
         epoch = self.epoch if self.shuffle else 0
         numbers = np.resize(self._numbers(epoch), self.num_visits)[self.rank :: self.world_size]
         start, self.start = self.start, 0
         return self._visits(numbers[start:], epoch)
 
-    def _visits(self, numbers: np.ndarray, epoch: int) -> Iterator[Visit]:
-        return (Visit(number % self.num_clips, epoch, self.seed, number) for number in numbers.tolist())
+    def _visits(self, numbers: np.ndarray, epoch: int) -> Iterator[SampleIndex]:
+        return (SampleIndex(number % self.num_clips, epoch, self.seed, number) for number in numbers.tolist())
 
     def _numbers(self, epoch: int) -> np.ndarray:
         """The visits of an epoch before rounding up, array of shape (epoch_visits,): indices, to which the number of
@@ -207,7 +207,7 @@ class InfinitePairSampler(PairSampler):
     A pass begins ``start`` visits of this rank after the beginning of the run; none of those before is made.
     """
 
-    def __iter__(self) -> Iterator[Visit]:
+    def __iter__(self) -> Iterator[SampleIndex]:
         position = self.rank + self.world_size * self.start
         while True:
             epoch, place = divmod(position, self.epoch_visits)

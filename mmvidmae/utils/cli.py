@@ -97,7 +97,7 @@ def build_runner(cfg: Config) -> Runner:
         cfg.setdefault('runner_type', 'FlexibleRunner')
         cfg.setdefault('env_cfg', {})  # that runner has no default of its own
     if cfg.get('compile') and _is_pair_model(cfg.model):
-        # MMEngine would compile train_step: many small graphs around its Python, and the optimiser group by group
+        # MMEngine would compile train_step: many small graphs around its Python, and the optimizer group by group
         cfg.model.compile = cfg.pop('compile')
     return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
 

@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 
 from mmvidmae.apis import extract_features, feature_batches, open_clip
-from mmvidmae.datasets import UnreadableClip
+from mmvidmae.datasets import VideoReadError
 
 MEAN, STD = torch.tensor([123.675, 116.28, 103.53]), torch.tensor([58.395, 57.12, 57.375])
 
@@ -15,10 +15,10 @@ def frames():
 
 
 def test_features_are_those_of_the_backbone(model, frames):
-    """Normalised by hand and given to the backbone as to that of any toolbox."""
-    normalised = (frames - MEAN[:, None, None]) / STD[:, None, None]
+    """Normalized by hand and given to the backbone as to that of any toolbox."""
+    normalized = (frames - MEAN[:, None, None]) / STD[:, None, None]
     with torch.no_grad():
-        (expected,) = model.backbone(normalised)
+        (expected,) = model.backbone(normalized)
     features = extract_features(model, frames)
     assert features.shape == (2, 48, 3, 5)
     torch.testing.assert_close(features, expected)
@@ -80,11 +80,11 @@ def test_frames_are_resized_to_a_short_side(model, video_dir):
 
 
 def test_grey_and_transparent_images_become_rgb(model, tmp_path):
-    grey = Image.new('L', (32, 32), 90)
+    gray = Image.new('L', (32, 32), 90)
     expected = extract_features(model, torch.full((1, 3, 32, 32), 90, dtype=torch.uint8))
-    torch.testing.assert_close(extract_features(model, [grey]), expected)
-    grey.convert('RGBA').save(tmp_path / 'grey.png')
-    torch.testing.assert_close(extract_features(model, [tmp_path / 'grey.png']), expected)
+    torch.testing.assert_close(extract_features(model, [gray]), expected)
+    gray.convert('RGBA').save(tmp_path / 'gray.png')
+    torch.testing.assert_close(extract_features(model, [tmp_path / 'gray.png']), expected)
 
 
 def test_mistakes_give_a_clear_message(model, frames):
@@ -107,5 +107,5 @@ def test_mistakes_give_a_clear_message(model, frames):
         extract_features(model, frames, batch_size=0)
     with pytest.raises(FileNotFoundError, match='nothing'):
         extract_features(model, ['nothing.png'])
-    with pytest.raises(UnreadableClip, match='nothing'):
+    with pytest.raises(VideoReadError, match='nothing'):
         extract_features(model, 'nothing.mp4')

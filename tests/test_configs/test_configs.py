@@ -52,7 +52,7 @@ def _scope():
 
 
 def build_model(config: Config) -> nn.Module:
-    """Builds a model without memory or initialisation, so that ViT-H costs what ViT-S does."""
+    """Builds a model without memory or initialization, so that ViT-H costs what ViT-S does."""
     with torch.device('meta'):
         return MODELS.build(config.model)
 
@@ -72,7 +72,7 @@ def test_config_builds(path):
     tokens = 2 * math.prod(model.backbone.patch_resolution)
     height, width = (model.backbone.patch_size * n for n in model.backbone.patch_resolution)
     frames, noise = torch.empty(1, 2, 3, height, width, device='meta'), torch.empty(1, tokens, device='meta')
-    model.reconstruct(frames, noise).loss.backward()
+    model.forward_pretrain(frames, noise).loss.backward()
     unused = [key for key, p in model.named_parameters() if p.requires_grad and p.grad is None]
     assert not unused, 'distributed training would have to search for them'
 

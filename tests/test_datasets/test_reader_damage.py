@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from samples import encode, make_frames
 
-from mmvidmae.datasets import UnreadableClip, VideoFileReader
+from mmvidmae.datasets import VideoFileReader, VideoReadError
 
 FILES_OF_A_KIND = 112
 KINDS = {
@@ -75,7 +75,7 @@ def read_in_every_way(path):
         last = len(reader) - 1
         shapes = {reader.get_batch([last, 0, last // 2]).shape[1:]}
         shapes |= {frame.shape for frame in reader}
-    except UnreadableClip as failure:
+    except VideoReadError as failure:
         return failure
     assert len(shapes) == 1
     return None

@@ -13,7 +13,7 @@ import pytest
 from mmengine.logging import MMLogger
 from samples import run_ffmpeg
 
-from mmvidmae.datasets import FrameFolderReader, UnreadableClip, VideoFileReader
+from mmvidmae.datasets import FrameFolderReader, VideoFileReader, VideoReadError
 
 
 def write_images(folder, images):
@@ -222,7 +222,7 @@ class TestVideoFileReader:
     def test_codec_without_a_decoder(self, tmp_path, write_video):
         path = write_video(tmp_path / 'a.mp4', 8)
         path.write_bytes(path.read_bytes().replace(b'avc1', b'zzz1'))
-        with pytest.raises(UnreadableClip, match=r'a\.mp4: not a readable video \(there is no decoder for it\)'):
+        with pytest.raises(VideoReadError, match=r'a\.mp4: not a readable video \(there is no decoder for it\)'):
             VideoFileReader(str(path))
 
     def test_stream_that_appears_in_mid_file(self, tmp_path, write_video):
@@ -242,7 +242,7 @@ class TestVideoFileReader:
         data = path.read_bytes()
         assert data.count(b'\x9d\x01\x2a') == 1  # what comes before width and height in a keyframe of VP8
         path.write_bytes(data.replace(b'\x9d\x01\x2a\x40\0\x30\0', b'\x9d\x01\x2a\xff\x3f\xff\x3f'))
-        with pytest.raises(UnreadableClip):
+        with pytest.raises(VideoReadError):
             VideoFileReader(str(path)).get_batch([0])
 
     def test_tells_once_that_the_size_changes(self, tmp_path, write_video):
@@ -257,7 +257,7 @@ class TestVideoFileReader:
         assert log.read_text().count('its frames change size; all are scaled to that of the first') == 1
 
     def test_bad_clip(self, unopenable):
-        with pytest.raises(UnreadableClip) as caught:
+        with pytest.raises(VideoReadError) as caught:
             VideoFileReader(str(unopenable))
         assert caught.value.path == str(unopenable)
         reason = {'missing.mp4': 'No such file', 'empty.mp4': 'the file is empty'}
@@ -267,12 +267,12 @@ class TestVideoFileReader:
     def test_error_in_mid_file(self, bad_clips):
         reader = VideoFileReader(str(bad_clips / 'damaged.mp4'))
         assert len(reader) == 40
-        with pytest.raises(UnreadableClip, match=r'damaged\.mp4: cannot decode frames 38 to 39'):
+        with pytest.raises(VideoReadError, match=r'damaged\.mp4: cannot decode frames 38 to 39'):
             reader.get_batch([38, 39])
 
     def test_frames_before_an_error_come(self, bad_clips):
         frames = []
-        with pytest.raises(UnreadableClip, match=r'damaged\.mp4: cannot decode frames \d+ to 39'):
+        with pytest.raises(VideoReadError, match=r'damaged\.mp4: cannot decode frames \d+ to 39'):
             frames.extend(iter(VideoFileReader(str(bad_clips / 'damaged.mp4'))))
         assert 5 < len(frames) < 39
 
@@ -284,7 +284,7 @@ class TestVideoFileReader:
         assert np.array_equal(reader.get_batch([0, 7]), expected)
 
     def test_folder_in_place_of_a_file(self, tmp_path):
-        with pytest.raises(UnreadableClip):
+        with pytest.raises(VideoReadError):
             VideoFileReader(str(tmp_path))
 
 
@@ -302,11 +302,11 @@ class TestFrameFolderReader:
         assert np.array_equal(list(reader), frames)
 
     def test_no_images(self, tmp_path):
-        with pytest.raises(UnreadableClip, match='holds no images'):
+        with pytest.raises(VideoReadError, match='holds no images'):
             FrameFolderReader(str(tmp_path))
 
     def test_missing(self, tmp_path):
-        with pytest.raises(UnreadableClip, match='No such file'):
+        with pytest.raises(VideoReadError, match='No such file'):
             FrameFolderReader(str(tmp_path / 'nowhere'))
 
     @pytest.mark.parametrize('content', [b'', b'no image', None], ids=['empty', 'text', 'cut off'])
@@ -318,17 +318,17 @@ class TestFrameFolderReader:
         bad.write_bytes(bad.read_bytes()[: bad.stat().st_size // 2] if content is None else content)
         reader = FrameFolderReader(str(folder))
         assert reader.get_batch([0]).shape == (1, 48, 64, 3)
-        with pytest.raises(UnreadableClip, match=rf'clip: 1\.{suffix} is no readable image'):
+        with pytest.raises(VideoReadError, match=rf'clip: 1\.{suffix} is no readable image'):
             reader.get_batch([0, 1])
 
     def test_sizes_differ(self, tmp_path):
         folder = write_images(tmp_path / 'clip', {'0.png': plain(0), '1.png': plain(0, 32, 32)})
-        with pytest.raises(UnreadableClip, match=r'differ in size: 0\.png 64x48, 1\.png 32x32'):
+        with pytest.raises(VideoReadError, match=r'differ in size: 0\.png 64x48, 1\.png 32x32'):
             FrameFolderReader(str(folder)).get_batch([0, 1])
-        with pytest.raises(UnreadableClip, match=r'differ in size: 0\.png 64x48, 1\.png 32x32'):
+        with pytest.raises(VideoReadError, match=r'differ in size: 0\.png 64x48, 1\.png 32x32'):
             list(FrameFolderReader(str(folder)))
 
 
 def test_unreadable_clip_survives_the_way_out_of_a_worker():
-    error = pickle.loads(pickle.dumps(UnreadableClip('a.mp4', 'the file is empty')))
+    error = pickle.loads(pickle.dumps(VideoReadError('a.mp4', 'the file is empty')))
     assert (error.path, error.reason, str(error)) == ('a.mp4', 'the file is empty', 'a.mp4: the file is empty')

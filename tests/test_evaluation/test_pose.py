@@ -7,7 +7,7 @@ from mmvidmae.evaluation.functional import (
     joints_from_maps,
     keypoint_accuracy,
     pose_label_maps,
-    pose_normaliser,
+    pose_normalizer,
 )
 
 
@@ -58,10 +58,10 @@ def test_grid_to_image():
     assert grid_to_image([[5, 10]], (20, 40), (240, 320)).tolist() == [[40, 120]]
 
 
-def test_normaliser():
+def test_normalizer():
     gt = np.array([[[0, 0], [3, 4], [100, 100]]] * 3, dtype=float)
     visible = [[True, True, False], [False, True, False], [False] * 3]
-    np.testing.assert_allclose(pose_normaliser(gt, visible), [3, 0, np.nan])
+    np.testing.assert_allclose(pose_normalizer(gt, visible), [3, 0, np.nan])
 
 
 @pytest.mark.filterwarnings('error')

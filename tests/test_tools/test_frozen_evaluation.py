@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from tiny_runs import build, tiny_config
 
 from mmvidmae.engine import PropagationVisHook
-from mmvidmae.evaluation.id_maps import read_id_map
+from mmvidmae.structures.label_maps import read_label_map
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -66,7 +66,9 @@ def test_two_processes_give_the_numbers_of_one(davis, trained, tmp_path, call_to
     for name in 'abc':
         assert (tmp_path / f'one/work/propagation/{name}.jpg').exists()
         for path in sorted((tmp_path / f'one/predictions/{name}').iterdir()):
-            assert np.array_equal(read_id_map(path), read_id_map(tmp_path / f'two/predictions/{name}' / path.name))
+            assert np.array_equal(
+                read_label_map(path), read_label_map(tmp_path / f'two/predictions/{name}' / path.name)
+            )
 
 
 def test_everything_goes_to_the_work_dir_with_the_name_of_the_weights(davis, trained, tmp_path, call_tool, capsys):
@@ -151,7 +153,7 @@ def test_correspondence(trained, davis, video_dir, tmp_path, call_tool, capsys):
     model = [trained / 'SiamMAE' / 'run.py', trained / 'SiamMAE' / 'epoch_1.pth']
     frame = davis / 'JPEGImages/480p/a/00001.jpg'
     call_tool(tool, *model, frame, frame, '--point', '30', '20', '--short-side', '64', '-o', 'same.png')
-    assert 'same.png: most similar at 28 20 (cosine 1.000)' in capsys.readouterr().out, 'the same cell, its centre'
+    assert 'same.png: most similar at 28 20 (cosine 1.000)' in capsys.readouterr().out, 'the same cell, its center'
     call_tool(tool, model[0], 'none', f'{video_dir / "a.mp4"}:0', f'{video_dir / "a.mp4"}:5', '--point', '3', '4')
     assert (tmp_path / 'correspondence.png').read_bytes().startswith(b'\x89PNG')
     for arguments, message in [
@@ -179,8 +181,8 @@ def test_attention_maps(trained, davis, tmp_path, call_tool, capsys):
         assert message in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_attention_mass(trained, video_dir, tmp_path, call_tool, capsys):
-    tool = 'analysis_tools/attention_mass.py'
+def test_attention_share(trained, video_dir, tmp_path, call_tool, capsys):
+    tool = 'analysis_tools/attention_share.py'
     drop = [trained / 'DropMAE/run.py', trained / 'DropMAE/epoch_1.pth']
     videos = [video_dir / 'b.mp4', video_dir / 'c.avi']
     call_tool(tool, *drop, *videos, '--pairs', '2', '--gap', '1', '5', '--csv', 'mass.csv', '--plot', 'mass.png')
@@ -191,7 +193,7 @@ def test_attention_mass(trained, video_dir, tmp_path, call_tool, capsys):
     capsys.readouterr()
     with pytest.raises(SystemExit):
         call_tool(tool, trained / 'SiamMAE/run.py', trained / 'SiamMAE/epoch_1.pth', *videos)
-    assert 'attention mass is for DropMAE and TwinMAE' in capsys.readouterr().err
+    assert 'attention share is for DropMAE and TwinMAE' in capsys.readouterr().err
 
 
 def test_poses_from_the_command_line(trained, tmp_path, call_tool):

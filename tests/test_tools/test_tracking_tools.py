@@ -25,7 +25,7 @@ def tracking_config(sequences: Path, folder: Path, **changes) -> Path:
     cfg = Config.fromfile(ROOT / 'configs/small/droptrack.py')
     arch = dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64)
     cfg.model.update(template_size=32, search_size=64)
-    cfg.model.backbone.update(arch=arch, eliminate_at=(1,), keep_rates=(0.7,))
+    cfg.model.backbone.update(arch=arch, ce_loc=(1,), ce_keep_ratio=(0.7,))
     cfg.model.head.channels = 16
     cfg.train_dataloader.update(num_workers=0, persistent_workers=False, batch_size=2)
     cfg.train_dataloader.sampler.samples_per_epoch = 12

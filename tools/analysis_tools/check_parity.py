@@ -1,7 +1,8 @@
 """Compare our models with outputs recorded from the authors' implementations.
 
-Each ``.npz`` file is recognised by its arrays; the model or function that it describes is built from the file alone.
-Prints a line for each array with its largest difference and tolerance. The exit code is 1 if one is exceeded.
+Each ``.npz`` file is recognized by its arrays; the model or function that it describes is built from the file alone.
+The checks are part of the tests, so this program works in a checkout. Prints a line for each array with its largest
+difference and tolerance. The exit code is 1 if one is exceeded.
 
 Example:
     python tools/analysis_tools/check_parity.py tests/data/parity/*.npz
@@ -29,7 +30,8 @@ def main() -> int:
 
 
 def check(args: argparse.Namespace) -> int:
-    from mmvidmae.parity import check_file
+    sys.path.insert(0, str(ROOT / 'tests'))
+    from parity import check_file
 
     failed = 0
     for path in args.files:

@@ -35,7 +35,7 @@ def draw(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     import cv2
 
     from mmvidmae.apis import extract_features, get_model
-    from mmvidmae.datasets import UnreadableClip
+    from mmvidmae.datasets import VideoReadError
     from mmvidmae.datasets.readers import read_image
     from mmvidmae.models.layers import attention_weights
     from mmvidmae.visualization import contact_sheet, draw_heat, mark_point
@@ -57,7 +57,7 @@ def draw(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
             lambda attn, x: seen.append(attention_weights(attn, x[0]))
         ):
             extract_features(model, [resized])
-    except (OSError, ValueError, UnreadableClip) as error:
+    except (OSError, ValueError, VideoReadError) as error:
         parser.error(str(error))
 
     weights = seen[0][0]  # (heads, tokens, tokens)

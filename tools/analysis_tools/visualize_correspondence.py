@@ -55,7 +55,7 @@ def draw(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     import torch
 
     from mmvidmae.apis import extract_features, get_model
-    from mmvidmae.datasets import UnreadableClip
+    from mmvidmae.datasets import VideoReadError
     from mmvidmae.visualization import contact_sheet, draw_heat, mark_point
 
     try:
@@ -70,7 +70,7 @@ def draw(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         size = tuple(max(1, round(side * scale / patch)) * patch for side in (height, width))
         inputs = [cv2.resize(frame, size[::-1], interpolation=cv2.INTER_AREA) for frame in frames]
         features = torch.nn.functional.normalize(extract_features(model, inputs), dim=1)
-    except (OSError, ValueError, UnreadableClip) as error:
+    except (OSError, ValueError, VideoReadError) as error:
         parser.error(str(error))
 
     rows, columns = features.shape[2:]

@@ -42,7 +42,7 @@ def main() -> None:
 
 def draw(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     from mmvidmae.apis import PairReconstructor, get_model
-    from mmvidmae.datasets import UnreadableClip
+    from mmvidmae.datasets import VideoReadError
     from mmvidmae.datasets.sources import VIDEO_SUFFIXES
 
     try:
@@ -52,7 +52,7 @@ def draw(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         else:
             pairs = [tuple(args.frames)] if args.frames else args.num
             errors = reconstructor.write_picture(args.video, args.out, pairs, tuple(args.gap))
-    except (OSError, ValueError, UnreadableClip) as error:
+    except (OSError, ValueError, VideoReadError) as error:
         parser.error(str(error))
     print(f'{args.out}: {len(errors)} pairs, mean error {sum(errors) / len(errors):.3f}')
 

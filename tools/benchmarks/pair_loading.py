@@ -1,7 +1,7 @@
 """Time reading training pairs against the reference's loader, side by side in one process on one core.
 
 The reference (dropmae.md C): for each pair the video is opened, two frames are read at native resolution by random
-access, and each is cropped, flipped and normalised for itself with PIL. Ours reads the same clips with one and with
+access, and each is cropped, flipped and normalized for itself with PIL. Ours reads the same clips with one and with
 four pairs a visit, and, if they are given, re-encoded ones (tools/dataset_converters/resize_videos.py). They take
 turns; figures are medians over rounds in which every clip is visited once, in seconds of one core.
 

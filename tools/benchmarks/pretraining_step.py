@@ -120,7 +120,7 @@ def check(ours: nn.Module, theirs: nn.Module, frames: Tensor) -> None:
     noise = torch.rand(len(frames), 2 * rows * columns, device=frames.device)
     results = []
     for model in (ours, theirs):
-        loss = model.reconstruct(frames, noise).loss
+        loss = model.forward_pretrain(frames, noise).loss
         loss.backward()
         results.append((loss.item(), [p.grad for p in model.parameters() if p.grad is not None]))
         model.zero_grad(set_to_none=True)

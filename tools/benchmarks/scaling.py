@@ -1,7 +1,7 @@
 """What gradient checkpointing, torch.compile and more processes do to a training step (forward, backward, AdamW).
 
 Step times are medians; the plain, checkpointed and compiled steps take turns in one process, and a process alone takes
-turns with all of them together. Memory is the peak of weights, gradients, optimiser and activations of a process, each
+turns with all of them together. Memory is the peak of weights, gradients, optimizer and activations of a process, each
 measured in processes of its own. Before a figure is printed, losses are compared.
 
 Example:
@@ -53,7 +53,7 @@ from side_by_side import TrainingStep, machine, synchronize, take_turns  # noqa:
 from torch import multiprocessing, nn  # noqa: E402
 from torch.nn.parallel import DistributedDataParallel  # noqa: E402
 
-from mmvidmae.compat.fsdp import shard  # noqa: E402
+from mmvidmae.engine.strategies.fsdp import shard  # noqa: E402
 from mmvidmae.models.selfsup import DropMAE, SiamMAE  # noqa: E402
 
 

@@ -47,7 +47,7 @@ from side_by_side import describe_memory, machine, take_turns  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 from mmvidmae.models.trackers.drop_track import DropTrack  # noqa: E402
-from mmvidmae.models.trackers.geometry import box_to_frame, clip_box, crop_padding, sample_crop  # noqa: E402
+from mmvidmae.structures.boxes import box_to_frame, clip_box, crop_padding, sample_crop  # noqa: E402
 
 
 class PlainTracker:
@@ -56,11 +56,11 @@ class PlainTracker:
     def __init__(self, model: DropTrack) -> None:
         self.model = model
         cells = math.prod(model.backbone.grids[0])
-        self.mask = torch.zeros(1, cells, dtype=torch.bool, device=model.cells.device)
-        self.mask[:, model.cells] = True
+        self.mask = torch.zeros(1, cells, dtype=torch.bool, device=model.ce_template_cells.device)
+        self.mask[:, model.ce_template_cells] = True
 
     def crop(self, frame: np.ndarray, box: list[float], factor: float, out_size: int) -> tuple[Tensor, float]:
-        """Crop and mask, then to the device as float32, then normalised."""
+        """Crop and mask, then to the device as float32, then normalized."""
         crop, resize_factor = sample_crop(frame, box, factor, out_size)
         padding = crop_padding(frame.shape[:2], box, factor, out_size)
         device, preprocessor = self.mask.device, self.model.data_preprocessor
@@ -101,8 +101,8 @@ class PlainTracker:
         for i, layer in enumerate(backbone.layers):
             out, weights = self.attend(layer, layer.ln1(tokens))
             tokens = tokens + out
-            if i in backbone.keep_rates:
-                tokens, index, removed = self.eliminate(weights, tokens, backbone.keep_rates[i], index)
+            if i in backbone.ce_keep_ratio:
+                tokens, index, removed = self.eliminate(weights, tokens, backbone.ce_keep_ratio[i], index)
                 all_removed.append(removed)
             tokens = layer.ffn(layer.ln2(tokens), identity=tokens)
         search = backbone.ln1(tokens)[:, num_template:]
@@ -172,10 +172,10 @@ def make_tracker(arch: str, template_size: int, search_size: int) -> DropTrack:
 
 def track(model: DropTrack, frames: list[np.ndarray], box: list[float]) -> list[list[float]]:
     """Boxes of all frames, as our tracker finds them."""
-    target = model.start(frames[0], box)
+    target = model.initialize(frames[0], box)
     boxes = [target.box]
     for frame in frames[1:]:
-        target, _ = model.step(frame, target)
+        target, _ = model.track(frame, target)
         boxes.append(target.box)
     return boxes
 
@@ -187,7 +187,7 @@ def compare(model: DropTrack, num_frames: int, repeats: int, amp: bool) -> tuple
     Raises:
         SystemExit: If the boxes differ by more than rounding explains.
     """
-    device = model.cells.device
+    device = model.ce_template_cells.device
     frames, box = make_video(num_frames)
     plain = PlainTracker(model)
     ways = dict(plain=lambda: plain.track(frames, box), ours=lambda: track(model, frames, box))

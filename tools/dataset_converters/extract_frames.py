@@ -36,7 +36,7 @@ if __name__ == '__main__':
 
 import cv2  # noqa: E402
 
-from mmvidmae.datasets import UnreadableClip, VideoFileReader  # noqa: E402
+from mmvidmae.datasets import VideoFileReader, VideoReadError  # noqa: E402
 from mmvidmae.datasets.sources import scan  # noqa: E402
 
 
@@ -74,7 +74,7 @@ class Extractor:
                     return 'stopped'
                 self._write(part / f'{number:05d}.jpg', frame)
             os.replace(part, result)
-        except UnreadableClip as failure:
+        except VideoReadError as failure:
             return failure.reason
         except OSError as error:
             return str(error)

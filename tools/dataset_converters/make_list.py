@@ -11,7 +11,7 @@ import argparse
 import os
 from pathlib import Path
 
-from common import run_tool, say, whole_file
+from common import atomic_write, run_tool, say
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
     # itself to have a class.
     classes = sorted({Path(clip).parts[0] for clip in clips if len(Path(clip).parts) > 1}, key=natural_key)
     labels = {name: number for number, name in enumerate(classes)}
-    with whole_file(args.output) as file:
+    with atomic_write(args.output) as file:
         for clip in clips:
             path = clip if args.relative else os.path.join(os.path.abspath(args.root), clip)
             line = f'{path} {labels[Path(clip).parts[0]]}' if len(Path(clip).parts) > 1 else path

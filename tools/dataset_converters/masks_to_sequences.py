@@ -46,7 +46,7 @@ from rich.progress import track  # noqa: E402
 
 from mmvidmae.apis import open_clip  # noqa: E402
 from mmvidmae.datasets.sources import image_names  # noqa: E402
-from mmvidmae.evaluation.id_maps import nothing_given, read_id_map, read_objects  # noqa: E402
+from mmvidmae.structures.label_maps import nothing_given, read_label_map, read_objects  # noqa: E402
 
 
 def box_line(mask: np.ndarray) -> str:
@@ -81,7 +81,7 @@ def davis_objects(pictures: Path, video: Path, out: Path, merge_objects: bool) -
     masks = [read_objects(video / name, merge_objects) for name in names]
     if not masks[0].any():
         first = video / names[0]
-        raise nothing_given({str(first): read_id_map(first)})
+        raise nothing_given({str(first): read_label_map(first)})
     for number in np.unique(masks[0][masks[0] > 0]):
         folder = out / f'{video.name}_{number}'
         (folder / 'img').mkdir(parents=True, exist_ok=True)

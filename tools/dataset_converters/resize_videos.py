@@ -73,7 +73,7 @@ def check_result(path: str) -> None:
     """Reads the first frame.
 
     Raises:
-        UnreadableClip: If it cannot be read.
+        VideoReadError: If it cannot be read.
     """
     VideoFileReader(path).get_batch([0])
 

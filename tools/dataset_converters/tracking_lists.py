@@ -15,7 +15,7 @@ import argparse
 import re
 from pathlib import Path
 
-from common import run_tool, say, whole_file
+from common import atomic_write, run_tool, say
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -112,7 +112,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(str(error))
     for name, lines in lists.items():
         output = args.root / 'annotations' / f'{name}_infos.txt'
-        with whole_file(output) as file:
+        with atomic_write(output) as file:
             file.write('\n'.join(['(video_path,annotation_path,start_frame_id,end_frame_id)', *lines]))
         say(f'{len(lines)} sequences: {output}')
     return 0

@@ -54,7 +54,7 @@ def decode(path: str, quick: bool) -> str | None:
     """Reads a video; gives the warnings that this makes the reader log, or None.
 
     Raises:
-        UnreadableClip: If it cannot be read.
+        VideoReadError: If it cannot be read.
     """
     notes = Notes()
     MMLogger.get_current_instance().handlers = [notes]

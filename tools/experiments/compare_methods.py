@@ -1,11 +1,12 @@
 """What do MAE on single frames, TwinMAE, DropMAE and SiamMAE learn under one budget? Pre-train them on a folder of
 clips, measure what they have learned, next to random weights, and write a table and plots.
 
-All runs have the same encoder, steps, batch, optimiser and schedule (configs/small); the budget is counted in pairs of
+All runs have the same encoder, steps, batch, optimizer and schedule (configs/small); the budget is counted in pairs of
 frames, which are two pictures to MAE. In this order: pre-training; early measures on held-out frames (loss with another
-earlier frame, matching of patches under known motion, attention mass); J&F of frozen encoders over training; ablations,
-shorter; a small tracker and a small DropSeg, fine-tuned; the report. Each result is a file of ``OUT/results``: what is
-there is not done again, and a run that was stopped, or that ``--minutes`` ended, goes on. Logs are in ``OUT/logs``.
+earlier frame, matching of patches under known motion, attention share); J&F of frozen encoders over training;
+ablations, shorter; a small tracker and a small DropSeg, fine-tuned; the report. Each result is a file of
+``OUT/results``: what is there is not done again, and a run that was stopped, or that ``--minutes`` ended, goes on. Logs
+are in ``OUT/logs``.
 
 Example:
     python tools/experiments/compare_methods.py data/videos work_dirs/compare --davis data/DAVIS \\
@@ -147,7 +148,7 @@ import torch  # noqa: E402
 from measures import JOBS, run_config  # noqa: E402
 from report import RANDOM, RANDOM_ENCODER, read_result, write_report  # noqa: E402
 
-from mmvidmae.utils.files import whole_file  # noqa: E402
+from mmvidmae.utils.files import atomic_write  # noqa: E402
 
 
 class Job(NamedTuple):
@@ -293,7 +294,7 @@ def do(job: Job, out: Path) -> None:
     start = time.perf_counter()
     result = JOBS[job.kind](**job.arguments)
     seconds = round(time.perf_counter() - start, 1)
-    with whole_file(out / 'results' / f'{job.name}.json') as part:
+    with atomic_write(out / 'results' / f'{job.name}.json') as part:
         cpu = round(sum(os.times()[:4]), 1)  # says more than seconds on a machine that others use, too
         content = dict(job=job.name, arguments=job.arguments, seconds=seconds, cpu_seconds=cpu, result=result)
         part.write_text(json.dumps(content, indent=1) + '\n')

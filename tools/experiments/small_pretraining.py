@@ -32,14 +32,14 @@ def prepare(videos: Path, out: Path, short_side: int = 112) -> None:
     """Re-encode the clips to ``out/clips``, with this short side, and list them in ``out/clips.txt``."""
     from mmvidmae.apis import open_clip
     from mmvidmae.datasets.sources import scan
-    from mmvidmae.utils.files import whole_file
+    from mmvidmae.utils.files import atomic_write
 
     clips = out / 'clips'
     tool = ROOT / 'tools/dataset_converters/resize_videos.py'
     subprocess.run([sys.executable, tool, videos, clips, '--short-side', str(short_side)], check=True)
     names = scan(str(clips), 'video')
     lines = [f'{name}\n' * min(max(len(open_clip(clips / name)) // 40, 1), 20) for name in names]
-    with whole_file(out / 'clips.txt') as part:
+    with atomic_write(out / 'clips.txt') as part:
         part.write_text(''.join(lines), 'utf-8')
 
 

@@ -72,7 +72,7 @@ def compare(
     """
     import torch
 
-    from mmvidmae.utils.files import whole_file
+    from mmvidmae.utils.files import atomic_write
 
     if args.threads:
         torch.set_num_threads(args.threads)
@@ -83,7 +83,7 @@ def compare(
             config = make_config()
             config.work_dir = str(args.out / f'{name}-{seed}')
             table[f'{name}-{seed}'] = fine_tune(config, checkpoint, args.iters, seed, measure)
-            with whole_file(args.out / 'table.json') as part:
+            with atomic_write(args.out / 'table.json') as part:
                 part.write_text(json.dumps(dict(iters=args.iters, scores=table), indent=2) + '\n')
     columns = list(next(iter(table.values())))
     print(f'{"start-seed":<16}' + ''.join(f'{column.rpartition("/")[2]:>16}' for column in columns))

@@ -1,6 +1,6 @@
 """Convert pre-trained weights between formats, without trusting the file they come in.
 
-The source is recognised by the names of its parameters. What cannot be converted in full is refused with a list, and
+The source is recognized by the names of its parameters. What cannot be converted in full is refused with a list, and
 nothing is written (exit code 1); ``--encoder-only`` leaves decoders and heads behind. The output holds tensors and a
 few strings, in the format of its suffix: ``.safetensors``, or any other for ``torch.save``.
 

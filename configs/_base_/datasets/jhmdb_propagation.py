@@ -11,7 +11,7 @@ test_dataloader = dict(
         split=1,
         pipeline=[
             dict(type='mmvidmae.LoadVideoFrames', size=(320, 320)),
-            dict(type='mmvidmae.PackLabelledVideo'),
+            dict(type='mmvidmae.PackVideoSequence'),
         ],
     ),
 )

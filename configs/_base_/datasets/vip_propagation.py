@@ -10,7 +10,7 @@ test_dataloader = dict(
         data_root='data/VIP',
         pipeline=[
             dict(type='mmvidmae.LoadVideoFrames', size=(560, 560)),
-            dict(type='mmvidmae.PackLabelledVideo'),
+            dict(type='mmvidmae.PackVideoSequence'),
         ],
     ),
 )

@@ -12,7 +12,7 @@ test_dataloader = dict(
         split='valid',
         pipeline=[
             dict(type='mmvidmae.LoadVideoFrames', size=(480, 880)),
-            dict(type='mmvidmae.PackLabelledVideo'),
+            dict(type='mmvidmae.PackVideoSequence'),
         ],
     ),
 )

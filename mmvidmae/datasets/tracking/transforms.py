@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
 
-from mmvidmae.models.trackers.geometry import box_to_crop, crop_padding, sample_crop
 from mmvidmae.registry import TRANSFORMS
+from mmvidmae.structures.boxes import box_to_crop, crop_padding, sample_crop
 
 
 @TRANSFORMS.register_module()
@@ -69,13 +69,13 @@ class OSTrackCrop(BaseTransform):
     """Cuts template and search region around jittered boxes, then changes brightness and flips each by itself.
 
     A box of width w and height h becomes one of w exp(a N), h exp(a N) with a = ``scale_jitter``, moved by up to
-    ``centre_jitter`` / 2 times the square root of its area in each direction. Reads and replaces ``img``, ``gt_bboxes``
+    ``center_jitter`` / 2 times the square root of its area in each direction. Reads and replaces ``img``, ``gt_bboxes``
     (x1, y1, x2, y2) and ``img_shape`` of a pair; the result is None if a box is empty or a crop is all padding.
 
     Args:
         factors: Sides of the crops in units of the square root of the box's area, (template, search).
         sizes: Sides of the results in pixels.
-        centre_jitter: See above.
+        center_jitter: See above.
         scale_jitter: See above.
         brightness: Factors are drawn from [1 - brightness, 1 + brightness].
         flip_prob: Probability of a horizontal flip.
@@ -87,12 +87,12 @@ class OSTrackCrop(BaseTransform):
         self,
         factors: tuple[float, float] = (2.0, 5.0),
         sizes: tuple[int, int] = (192, 384),
-        centre_jitter: tuple[float, float] = (0.0, 4.5),
+        center_jitter: tuple[float, float] = (0.0, 4.5),
         scale_jitter: tuple[float, float] = (0.0, 0.5),
         brightness: float = 0.2,
         flip_prob: float = 0.5,
     ) -> None:
-        self.crops = list(zip(factors, sizes, centre_jitter, scale_jitter, strict=True))
+        self.crops = list(zip(factors, sizes, center_jitter, scale_jitter, strict=True))
         self.brightness = brightness
         self.flip_prob = flip_prob
 
@@ -113,14 +113,14 @@ class OSTrackCrop(BaseTransform):
         corners: np.ndarray,
         factor: float,
         size: int,
-        centre_jitter: float,
+        center_jitter: float,
         scale_jitter: float,
     ) -> tuple[np.ndarray, np.ndarray] | None:
         box = np.concatenate((corners[:2], corners[2:] - corners[:2]))
         if not np.isfinite(box).all() or (box[2:] <= 0).any():
             return None
         extent = box[2:] * np.exp([random.gauss(0, scale_jitter) for _ in range(2)])
-        shift = np.sqrt(extent.prod()) * centre_jitter * np.array([random.random() - 0.5 for _ in range(2)])
+        shift = np.sqrt(extent.prod()) * center_jitter * np.array([random.random() - 0.5 for _ in range(2)])
         around = np.concatenate((box[:2] + box[2:] / 2 + shift - extent / 2, extent))
         if crop_padding(image.shape[:2], around, factor, size).all():
             return None

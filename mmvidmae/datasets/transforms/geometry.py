@@ -19,7 +19,7 @@ class PairRandomResizedCrop(BaseTransform):
     """Crops a random box and resizes it, as torchvision's ``RandomResizedCrop`` does.
 
     A box has a random share of the frame's area and a log-uniform aspect ratio. If ten draws give none that fits, the
-    largest centre box whose aspect ratio is allowed is taken.
+    largest center box whose aspect ratio is allowed is taken.
 
     **Required Keys:**
 
@@ -159,7 +159,7 @@ class PairResize(BaseTransform):
 
 @TRANSFORMS.register_module()
 class PairCenterCrop(BaseTransform):
-    """Cuts the centre out of frames that are at least as large, as after ``PairResize``.
+    """Cuts the center out of frames that are at least as large, as after ``PairResize``.
 
     **Required Keys:**
 

@@ -12,7 +12,7 @@ from mmengine.logging import print_log
 
 from mmvidmae.registry import TRANSFORMS
 
-from ..readers import UnreadableClip, read_image
+from ..readers import VideoReadError, read_image
 
 
 @TRANSFORMS.register_module()
@@ -129,7 +129,7 @@ class LoadPicture(BaseTransform):
             another item, and the log tells it.
 
     Raises:
-        UnreadableClip: If a picture cannot be read, unless it is skipped.
+        VideoReadError: If a picture cannot be read, unless it is skipped.
     """
 
     def __init__(self, skip_unreadable: bool = False) -> None:
@@ -140,7 +140,7 @@ class LoadPicture(BaseTransform):
         paths = results['img_path']
         try:
             images = [self._read(path) for path in ([paths] if isinstance(paths, str) else paths)]
-        except UnreadableClip as failure:
+        except VideoReadError as failure:
             if not self.skip_unreadable:
                 raise
             print_log(f'Replaced by another item: {failure}', 'current', logging.WARNING)

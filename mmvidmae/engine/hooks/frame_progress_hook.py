@@ -13,7 +13,7 @@ class FrameProgressHook(Hook):
     """Shows the progress of a test in frames, with the time left, where an item is a whole video.
 
     For models that count their frames (:func:`count_frames`): :class:`LabelPropagator` and :class:`DropSeg`, and
-    datasets of labelled videos.
+    datasets of annotated videos.
 
     Args:
         interval: Seconds between two lines of the log.

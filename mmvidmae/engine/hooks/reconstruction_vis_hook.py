@@ -22,7 +22,7 @@ class ReconstructionVisHook(Hook):
     The model has predicted them anyway, so a picture costs little. With the default ``PairSampler(shuffle=False)``
     they are the same pairs with the same masks each time, one row a pair. The picture goes to
     ``<work_dir>/reconstructions/val_iter_<n>.png`` (``test.png``) and, as ``val_reconstruction``, to all
-    visualisation backends such as TensorBoard. ``train_cfg.val_interval`` says how often. Only rank 0 draws, from its
+    visualization backends such as TensorBoard. ``train_cfg.val_interval`` says how often. Only rank 0 draws, from its
     share of the pairs.
 
     Args:

@@ -7,7 +7,7 @@ from .pose import (
     joints_from_maps,
     keypoint_accuracy,
     pose_label_maps,
-    pose_normaliser,
+    pose_normalizer,
 )
 from .video_segmentation import (
     SequenceScores,
@@ -18,7 +18,7 @@ from .video_segmentation import (
     mask_boundary,
     region_similarity,
     score_sequence,
-    summarise_sequences,
+    summarize_sequences,
     temporal_statistics,
 )
 
@@ -36,10 +36,10 @@ __all__ = [
     'keypoint_accuracy',
     'mask_boundary',
     'pose_label_maps',
-    'pose_normaliser',
+    'pose_normalizer',
     'region_similarity',
     'score_sequence',
     'segmentation_scores',
-    'summarise_sequences',
+    'summarize_sequences',
     'temporal_statistics',
 ]

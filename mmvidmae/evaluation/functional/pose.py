@@ -93,7 +93,7 @@ def grid_to_image(points: np.ndarray, grid_size: tuple[int, int], image_size: tu
     return _as_points(points) / grid_size[::-1] * image_size[::-1]
 
 
-def pose_normaliser(gt: np.ndarray, visible: np.ndarray) -> np.ndarray:
+def pose_normalizer(gt: np.ndarray, visible: np.ndarray) -> np.ndarray:
     """Size of the person in each frame: 0.6 times the diagonal of the box around the visible joints.
 
     Args:
@@ -112,7 +112,7 @@ def pose_normaliser(gt: np.ndarray, visible: np.ndarray) -> np.ndarray:
 
 
 def joint_distances(pred: np.ndarray, gt: np.ndarray) -> np.ndarray:
-    """Distances of predicted joints from the true ones in units of :func:`pose_normaliser`.
+    """Distances of predicted joints from the true ones in units of :func:`pose_normalizer`.
 
     Frame 0, which was given, is left out, and so are predictions beyond the last annotated frame. A joint predicted
     invisible (``x < 0``, whatever ``y``) is neither right nor wrong, and outside the box of its frame.
@@ -138,7 +138,7 @@ def joint_distances(pred: np.ndarray, gt: np.ndarray) -> np.ndarray:
         )
     pred, gt = pred[1 : len(gt)], gt[1:]
     visible = pred[..., 0] >= 0
-    size = pose_normaliser(gt, visible)[:, None]
+    size = pose_normalizer(gt, visible)[:, None]
     distance = np.linalg.norm(pred - gt, axis=-1)
     relative = np.divide(distance, size, out=np.full(distance.shape, np.inf), where=size > 0)
     return np.where(visible, relative, np.nan)

@@ -14,7 +14,7 @@ from mmengine.dist import all_gather_object, is_main_process
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
-from mmvidmae.utils.files import whole_file
+from mmvidmae.utils.files import atomic_write
 
 from .prediction_writer import SUBMISSION_FOLDERS, PredictionWriter
 
@@ -71,7 +71,7 @@ class PropagationMetric(BaseMetric):
         """Score a video: any picklable value, or None if it has no ground truth."""
 
     @abstractmethod
-    def summarise(self, videos: dict[str, Any]) -> Summary:
+    def summarize(self, videos: dict[str, Any]) -> Summary:
         """Scores of a dataset from those of its videos by name, at least one of them."""
 
     def process(self, data_batch: Any, data_samples: Sequence[Mapping[str, Any]]) -> None:
@@ -124,12 +124,12 @@ class PropagationMetric(BaseMetric):
         return len(results)
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
-        """Summarise results of videos, one each, and report them."""
+        """Summarize results of videos, one each, and report them."""
         if not results:
             raise ValueError(f'{type(self).__name__} has nothing to evaluate: the dataset has no videos')
         _check_same_making(results)
         scored = {result['video_name']: result['scores'] for result in results if result['scores'] is not None}
-        summary = self.summarise(scored) if scored else self.without_scores()
+        summary = self.summarize(scored) if scored else self.without_scores()
         if is_main_process():
             self.report(results, summary)
         return summary.metrics
@@ -163,10 +163,10 @@ class PropagationMetric(BaseMetric):
         )
         path = self.out_dir / f'{self.prefix}_scores.json'
         self._warn_of_others(path)
-        with whole_file(path) as part:
+        with atomic_write(path) as part:
             part.write_text(json.dumps(content, indent=2, allow_nan=False) + '\n')
         for name, table in summary.tables.items():
-            with whole_file(self.out_dir / f'{self.prefix}_{name}.csv') as part, part.open('w', newline='') as file:
+            with atomic_write(self.out_dir / f'{self.prefix}_{name}.csv') as part, part.open('w', newline='') as file:
                 csv.writer(file, lineterminator='\n').writerows(_table_lines(name, table))
 
     def _warn_of_others(self, path: Path) -> None:
@@ -255,7 +255,7 @@ class MaskPropagationMetric(PropagationMetric):
         if self.writer is not None:
             self.writer.write(sample['video_name'], sample['frame_names'], masks)
         frames = [frame for frame, path in enumerate(sample['gt_paths']) if path is not None]
-        if self.format_only or not set(frames) - set(sample['given_masks']):
+        if self.format_only or not set(frames) - set(sample['reference_masks']):
             return None
         return self.score_masks(sample, masks, frames)
 

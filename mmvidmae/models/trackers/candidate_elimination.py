@@ -53,15 +53,15 @@ def box_cells(boxes: Tensor, template_size: int, grid: int) -> Tensor:
     return image.flatten(1) > 0
 
 
-def keep_rate_at(epoch: int, start: int, warmup: int, keep_rate: float) -> float:
+def keep_ratio_at(epoch: int, start: int, warmup: int, keep_ratio: float) -> float:
     """Share of the search tokens that training keeps at each elimination: all before epoch ``start``, then falling
-    along a cosine to ``keep_rate`` within ``warmup`` epochs (``adjust_keep_rate``; epochs count from 1)."""
+    along a cosine to ``keep_ratio`` within ``warmup`` epochs (``adjust_keep_rate``; epochs count from 1)."""
     progress = min(max((epoch - start) / warmup, 0.0), 1.0)
-    return keep_rate + (1 - keep_rate) * (math.cos(math.pi * progress) + 1) / 2
+    return keep_ratio + (1 - keep_ratio) * (math.cos(math.pi * progress) + 1) / 2
 
 
 def eliminating_layer(
-    layer: TransformerEncoderLayer, x: Tensor, ids: Tensor, keep_rate: float, cells: Tensor | None
+    layer: TransformerEncoderLayer, x: Tensor, ids: Tensor, keep_ratio: float, cells: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """Run a layer that drops search tokens between its attention and its feed-forward part.
 
@@ -72,17 +72,17 @@ def eliminating_layer(
         layer: An encoder layer.
         x: Template and search tokens ``(N, L_z + K, D)``.
         ids: Which search tokens are left, ``(N, K)``.
-        keep_rate: Share of them that stays.
+        keep_ratio: Share of them that stays.
         cells: Template tokens ``(M,)`` or ``(N, M)`` whose mean attention, over heads too, is a search token's score;
             None for all.
 
     Returns:
-        The tokens ``(N, L_z + ceil(keep_rate * K), D)`` and the ids left, best first.
+        The tokens ``(N, L_z + ceil(keep_ratio * K), D)`` and the ids left, best first.
     """
     num_template = x.shape[1] - ids.shape[1]
     normed = layer.ln1(x)
     k, v = _project(layer, normed, 'kv')
-    keep = math.ceil(keep_rate * ids.shape[1])
+    keep = math.ceil(keep_ratio * ids.shape[1])
     if keep < ids.shape[1]:
         best = _scores(layer, normed[:, :num_template], k, cells)[:, num_template:].topk(keep, dim=1).indices
         ids = ids.gather(1, best)
@@ -119,7 +119,7 @@ def _scores(layer: TransformerEncoderLayer, template: Tensor, k: Tensor, cells: 
 
 
 def _project(layer: TransformerEncoderLayer, x: Tensor, what: str) -> Tensor:
-    """Queries (``'q'``) or keys and values (``'kv'``) of normalised tokens ``(N, L, D)``, ``(N, heads, L, d)`` each."""
+    """Queries (``'q'``) or keys and values (``'kv'``) of normalized tokens ``(N, L, D)``, ``(N, heads, L, d)`` each."""
     attn = layer.attn
     rows = slice(0, attn.embed_dims) if what == 'q' else slice(attn.embed_dims, None)
     bias = None if attn.qkv.bias is None else attn.qkv.bias[rows]

@@ -19,7 +19,7 @@ class YouTubeVOSDataset(MaskVideoDataset):
     Args:
         data_root: Folder of the data set, above the splits.
         split: ``'valid'``, ``'test'`` or ``'train'``.
-        **kwargs: See :class:`LabelledVideoDataset`.
+        **kwargs: See :class:`VideoSequenceDataset`.
     """
 
     METAINFO = dict(dataset_type='youtube_vos')

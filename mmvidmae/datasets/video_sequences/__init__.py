@@ -1,6 +1,6 @@
 """DAVIS, YouTube-VOS, VIP and JHMDB: whole videos with labels, for frozen evaluation."""
 
-from .base import LabelledVideoDataset, MaskVideoDataset
+from .base import MaskVideoDataset, VideoSequenceDataset
 from .davis import DAVISDataset
 from .jhmdb import JHMDBDataset
 from .vip import VIPDataset
@@ -9,8 +9,8 @@ from .youtube_vos import YouTubeVOSDataset
 __all__ = [
     'DAVISDataset',
     'JHMDBDataset',
-    'LabelledVideoDataset',
     'MaskVideoDataset',
     'VIPDataset',
+    'VideoSequenceDataset',
     'YouTubeVOSDataset',
 ]

@@ -135,7 +135,7 @@ def _check_video(report: Report, arrays: Arrays, model: DropSeg) -> None:
     report.compare('infer/pos_embed_two_frame', positions, arrays['infer/pos_embed_two_frame'], atol=1e-6)
 
     state = VideoSegmentation(model, tuple(arrays['infer/out_size'].tolist()))
-    model.data_preprocessor.normalise = lambda frames: frames  # the recorded ones are normalised
+    model.data_preprocessor.normalize = lambda frames: frames  # the recorded ones are normalized
     soft, ids = [], []
     for number, frame in enumerate(frames):
         soft.append(state.step_soft(frame, labels if number == 0 else None))

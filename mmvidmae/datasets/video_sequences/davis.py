@@ -5,8 +5,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from mmvidmae.evaluation.id_maps import read_id_map
 from mmvidmae.registry import DATASETS
+from mmvidmae.structures.label_maps import read_label_map
 
 from .base import MaskVideoDataset, check_masks, list_frames, match_masks
 
@@ -25,7 +25,7 @@ class DAVISDataset(MaskVideoDataset):
         split: Name of a list, ``ImageSets/<year>/<split>.txt``; for 2016 that year's own
             ``ImageSets/480p/<split>.txt`` with its paths will do too.
         resolution: ``'480p'`` or ``'Full-Resolution'``.
-        **kwargs: See :class:`LabelledVideoDataset`.
+        **kwargs: See :class:`VideoSequenceDataset`.
     """
 
     METAINFO = dict(dataset_type='davis')
@@ -70,5 +70,5 @@ class DAVISDataset(MaskVideoDataset):
         )
 
     def read_mask(self, path: str) -> np.ndarray:
-        """Id map; one object in 2016."""
-        return (read_id_map(path) > 0).astype(np.uint8) if self.year == '2016' else super().read_mask(path)
+        """Label map; one object in 2016."""
+        return (read_label_map(path) > 0).astype(np.uint8) if self.year == '2016' else super().read_mask(path)

@@ -47,7 +47,7 @@ def check_dropmae(arrays: Arrays) -> Report:
 
     seen = {}
     with blocks[0].register_forward_pre_hook(lambda _, args: seen.update(decoder_in=args[0])):
-        out = model.reconstruct(frames, noise)
+        out = model.forward_pretrain(frames, noise)
     report.compare('mask', out.mask, arrays['mask'])
     report.compare('ids_restore', out.ids_restore[0], arrays['ids_restore'])
     (mask,) = model.masking(noise, model.backbone.patch_resolution)
@@ -60,7 +60,7 @@ def check_dropmae(arrays: Arrays) -> Report:
     drops = [tensor(arrays[f'asad/drop/{i}'], torch.bool) for i in range(len(blocks))]
     num_drops = num_spatial_drops(blocks[0].attn.spatial_drop, drops[0].shape[-1])
     report.compare('asad/n_drop', num_drops, arrays['asad/n_drop'])
-    out = model.reconstruct(frames, noise, drops)
+    out = model.forward_pretrain(frames, noise, drops)
     report.compare('asad/pred', out.pred, arrays['asad/pred'], atol=2e-5)
     report.compare('asad/loss', out.loss, arrays['asad/loss'], rtol=LOSS_RTOL)
     _compare_gradients(report, 'asad/gradnorm/', model, out.loss, arrays, converters.mmvidmae_to_dropmae)
@@ -86,7 +86,7 @@ def check_cropmae(arrays: Arrays) -> Report:
         seen.update(decoder_q=args[0], decoder_kv=args[1], decoder_block0_out=output)
 
     with model.neck.decoder_blocks[0].register_forward_hook(watch):
-        out = model.reconstruct(frames, torch.cat((torch.zeros_like(noise), noise), dim=1))
+        out = model.forward_pretrain(frames, torch.cat((torch.zeros_like(noise), noise), dim=1))
     report.compare('mask', out.mask[:, noise.shape[1] :], arrays['mask'])
     report.compare('ids_restore', out.ids_restore[1], arrays['ids_restore'])
     report.compare('features_frame1', out.latent[0], arrays['features_frame1'], atol=1e-5)
@@ -209,7 +209,7 @@ def _build(
 def _compare_reconstruction(
     report: Report, model: PairMAE, out: PairMAEOutput, frames: Tensor, arrays: Arrays, pred_atol: float
 ) -> None:
-    """Prediction and both losses, with normalised and with raw targets."""
+    """Prediction and both losses, with normalized and with raw targets."""
     report.compare('pred', out.pred, arrays['pred'], atol=pred_atol)
     report.compare('loss', out.loss, arrays['loss'], rtol=LOSS_RTOL)
     model.head.norm_pix = False

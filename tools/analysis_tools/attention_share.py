@@ -1,8 +1,8 @@
 """Measure where a decoder looks: at the query's own frame or at the other one, layer by layer (DropMAE's analysis).
 
 Example:
-    python tools/analysis_tools/attention_mass.py CONFIG CHECKPOINT a.mp4 b.mp4 --plot mass.png
-    python tools/analysis_tools/attention_mass.py CONFIG CHECKPOINT a.mp4 --csv mass.csv
+    python tools/analysis_tools/attention_share.py CONFIG CHECKPOINT a.mp4 b.mp4 --plot mass.png
+    python tools/analysis_tools/attention_share.py CONFIG CHECKPOINT a.mp4 --csv mass.csv
 """
 
 import argparse
@@ -51,8 +51,8 @@ def measure(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     from rich.console import Console
     from rich.progress import track
 
-    from mmvidmae.apis import PairBatches, attention_mass, get_model, open_clip
-    from mmvidmae.datasets import UnreadableClip
+    from mmvidmae.apis import PairBatches, attention_share, get_model, open_clip
+    from mmvidmae.datasets import VideoReadError
 
     try:
         model = get_model(args.config, args.checkpoint)
@@ -63,8 +63,8 @@ def measure(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         ]
         total = sum(map(len, videos))
         batches = track(chain.from_iterable(videos), 'attention', total, console=Console(stderr=True))
-        mass = attention_mass(model, batches)
-    except (OSError, ValueError, UnreadableClip) as error:
+        mass = attention_share(model, batches)
+    except (OSError, ValueError, VideoReadError) as error:
         parser.error(str(error))
     rows = [(layer, *values) for layer, values in enumerate(zip(*(part.tolist() for part in mass)))]
     print(f'{"layer":>5}{"own frame":>12}{"itself":>12}{"other frame":>13}')

@@ -43,7 +43,7 @@ def check_video_segmentation(arrays: Arrays) -> Report:
             key = f'{letter}_{statistic}_per_object'
             report.compare(key, np.array(values), arrays[key], ATOL)
     key = 'global_JF_J_Jr_Jd_F_Fr_Fd'
-    report.compare(key, np.array(list(functional.summarise_sequences(scores).values())), arrays[key], ATOL)
+    report.compare(key, np.array(list(functional.summarize_sequences(scores).values())), arrays[key], ATOL)
 
     for name in _groups(arrays, 'seg2bmap'):
         mask = arrays[f'{name}/mask']
@@ -133,10 +133,10 @@ def check_pose(arrays: Arrays) -> Report:
         cells = _joints(arrays[f'{name}/pred_grid_xy'])
         pred = functional.grid_to_image(cells, grid_size, tuple(arrays[f'{name}/image_hw']))
         distances.append(functional.joint_distances(pred, gt))
-        normaliser = functional.pose_normaliser(gt, pred[: len(gt), :, 0] >= 0)
-        measurable = ~np.isnan(normaliser)  # the reference's value without a visible joint has no meaning
+        normalizer = functional.pose_normalizer(gt, pred[: len(gt), :, 0] >= 0)
+        measurable = ~np.isnan(normalizer)  # the reference's value without a visible joint has no meaning
         key = f'{name}/normaliser_per_frame'
-        report.compare(key, normaliser[measurable], arrays[key][measurable], 1e-6)
+        report.compare(key, normalizer[measurable], arrays[key][measurable], 1e-6)
     distances = np.concatenate(distances)
     for joint, values in enumerate(distances.T):
         key = f'pck/dist_joint{joint:02d}'

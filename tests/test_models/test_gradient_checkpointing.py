@@ -32,7 +32,7 @@ def step(method: str, with_cp: bool) -> tuple[torch.Tensor, dict[str, torch.Tens
 
     torch.manual_seed(1)
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        loss = model.reconstruct(frames).loss
+        loss = model.forward_pretrain(frames).loss
     loss.backward()
     return loss.detach(), {name: p.grad for name, p in model.named_parameters() if p.requires_grad}, kept
 
@@ -50,18 +50,18 @@ def test_same_loss_and_gradients_from_less_memory(method):
 @pytest.mark.parametrize('kind', ['OneStreamViT', 'MemoryMAEViT'])
 def test_every_layer_of_the_other_encoders_is_recomputed(kind, monkeypatch):
     """Those that eliminate tokens, and the last one, which runs for a part of the tokens alone."""
-    from mmvidmae.models.layers import recomputation
+    from mmvidmae.models.layers import gradient_checkpointing
 
     results = {}
     for with_cp in (False, True):
         calls = []
         monkeypatch.setattr(
-            recomputation,
+            gradient_checkpointing,
             'checkpoint',
             lambda *args, calls=calls, **options: calls.append(1) or checkpoint(*args, **options),
         )
         torch.manual_seed(0)
-        options = dict(template_size=16, search_size=32, eliminate_at=(1,), keep_rates=(0.6,))
+        options = dict(template_size=16, search_size=32, ce_loc=(1,), ce_keep_ratio=(0.6,))
         options = options if kind == 'OneStreamViT' else dict(img_size=32)
         encoder = MODELS.build(
             dict(type=f'mmvidmae.{kind}', arch=ARCH, patch_size=8, drop_path_rate=0.3, with_cp=with_cp, **options)
@@ -82,7 +82,9 @@ def test_every_layer_of_the_other_encoders_is_recomputed(kind, monkeypatch):
 
 def test_nothing_is_recomputed_without_gradients(monkeypatch):
     calls = []
-    monkeypatch.setattr('mmvidmae.models.layers.recomputation.checkpoint', lambda *args, **kwargs: calls.append(args))
+    monkeypatch.setattr(
+        'mmvidmae.models.layers.gradient_checkpointing.checkpoint', lambda *args, **kwargs: calls.append(args)
+    )
     with DefaultScope.overwrite_default_scope('mmpretrain'), torch.no_grad():
         encoder = MODELS.build(dict(type='mmvidmae.PairMAEViT', arch=ARCH, img_size=32, patch_size=8, with_cp=True))
         (features,) = encoder(torch.randn(1, 3, 32, 32))

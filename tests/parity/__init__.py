@@ -15,7 +15,7 @@ from .tracking_metrics import check_sot_metrics, check_vot_supervised
 
 __all__ = ['CHECKERS', 'Difference', 'Report', 'check_file']
 
-# What a kind of file is recognised by: all of these arrays (a name ending in '*' matches by its beginning).
+# What a kind of file is recognized by: all of these arrays (a name ending in '*' matches by its beginning).
 CHECKERS: dict[tuple[str, ...], Callable[[Mapping[str, np.ndarray]], Report]] = {
     ('imgs_x', 'imgs_z', 'asad/P_percent', 'state/*'): check_dropmae,
     ('frame1', 'frame2', 'features_frame1', 'state/*'): check_cropmae,
@@ -38,7 +38,7 @@ CHECKERS: dict[tuple[str, ...], Callable[[Mapping[str, np.ndarray]], Report]] = 
 
 
 def check_file(path: str | Path) -> Report:
-    """Recognise a reference file by its arrays and compare everything in it.
+    """Recognize a reference file by its arrays and compare everything in it.
 
     Args:
         path: An ``.npz`` file, read without unpickling.

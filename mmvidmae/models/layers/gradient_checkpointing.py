@@ -7,7 +7,7 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 
-def call_block(block: Callable, *args: Any, with_cp: bool = False) -> Any:
+def maybe_checkpoint(block: Callable, *args: Any, with_cp: bool = False) -> Any:
     """Call a block; with gradient checkpointing only its inputs are kept, and the backward pass runs it again.
 
     The second run draws the same random numbers as the first, so dropout and attention dropout repeat.

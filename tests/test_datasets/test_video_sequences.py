@@ -1,4 +1,4 @@
-"""Labelled videos: official layouts, what is given, what is checked, sizes."""
+"""Labeled videos: official layouts, what is given, what is checked, sizes."""
 
 import json
 import struct
@@ -17,15 +17,15 @@ from mmvidmae.datasets import (
     DAVISDataset,
     JHMDBDataset,
     LoadVideoFrames,
-    PackLabelledVideo,
-    UnreadableClip,
+    PackVideoSequence,
+    VideoReadError,
     VIPDataset,
     YouTubeVOSDataset,
 )
-from mmvidmae.evaluation.id_maps import write_id_map
 from mmvidmae.registry import DATASETS
+from mmvidmae.structures.label_maps import write_label_map
 
-PIPELINE = [dict(type='mmvidmae.LoadVideoFrames', size=(32, 48)), dict(type='mmvidmae.PackLabelledVideo')]
+PIPELINE = [dict(type='mmvidmae.LoadVideoFrames', size=(32, 48)), dict(type='mmvidmae.PackVideoSequence')]
 
 
 def write_frames(folder: Path, num: int, size=(60, 90), first: int = 0, suffix: str = '.jpg') -> None:
@@ -52,7 +52,7 @@ def davis(tmp_path):
     for name, num in (('bear', 3), ('camel', 1)):
         write_frames(tmp_path / 'JPEGImages/480p' / name, num)
         for index in range(num):
-            write_id_map(tmp_path / f'Annotations/480p/{name}/{index:05d}.png', mask_with([1, 2, 255]))
+            write_label_map(tmp_path / f'Annotations/480p/{name}/{index:05d}.png', mask_with([1, 2, 255]))
     for year in ('2016', '2017'):
         (tmp_path / 'ImageSets' / year).mkdir(parents=True)
         (tmp_path / 'ImageSets' / year / 'val.txt').write_text('bear\ncamel\n')
@@ -72,8 +72,8 @@ def test_davis_2017(davis):
     assert (sample.video_name, sample.frame_names) == ('bear', ['00000', '00001', '00002'])
     assert (sample.ori_shape, sample.img_shape, sample.out_shape) == ((60, 90), (32, 48), (60, 90))
     assert sample.input_size == '32x48'
-    assert list(sample.given_masks) == [0]
-    assert np.array_equal(sample.given_masks[0], mask_with([1, 2])), 'void is background'
+    assert list(sample.reference_masks) == [0]
+    assert np.array_equal(sample.reference_masks[0], mask_with([1, 2])), 'void is background'
     assert [Path(path).name for path in sample.gt_paths] == ['00000.png', '00001.png', '00002.png']
     assert len(dataset[1]['data_samples'].frame_names) == 1
     assert set(pseudo_collate([item])) == {'inputs', 'data_samples'}
@@ -81,7 +81,7 @@ def test_davis_2017(davis):
 
 def test_davis_2016_has_one_object(davis):
     dataset = DAVISDataset(str(davis), year='2016', pipeline=PIPELINE)
-    assert np.array_equal(dataset[0]['data_samples'].given_masks[0], mask_with([1, 1, 1]))
+    assert np.array_equal(dataset[0]['data_samples'].reference_masks[0], mask_with([1, 1, 1]))
 
 
 def test_the_list_of_the_2016_release(davis):
@@ -103,7 +103,7 @@ def test_test_dev_has_first_masks_only(davis):
         (davis / f'Annotations/480p/bear/{index:05d}.png').unlink()
     sample = DAVISDataset(str(davis), split='test-dev', pipeline=PIPELINE)[0]['data_samples']
     assert sample.gt_paths == [None, None, None]
-    assert list(sample.given_masks) == [0]
+    assert list(sample.reference_masks) == [0]
 
 
 def test_all_that_is_wrong_is_told_at_once(davis):
@@ -125,13 +125,13 @@ def test_all_that_is_wrong_is_told_at_once(davis):
         (lambda root: (root / 'ImageSets/2017/val.txt').write_text('bear\nbear\n'), 'listed twice: bear'),
         (lambda root: (root / 'JPEGImages/480p/bear/00002.jpg').unlink(), 'bear: 00002.png has no frame'),
         (
-            lambda root: write_id_map(root / 'Annotations/480p/bear/00000.png', mask_with([1], (30, 90))),
+            lambda root: write_label_map(root / 'Annotations/480p/bear/00000.png', mask_with([1], (30, 90))),
             '90 x 30 pixels, but its frame has 90 x 60',
         ),
         (lambda root: (root / 'Annotations/480p/bear/00000.png').write_bytes(b'no'), '00000.png: no readable image'),
         (lambda root: (root / 'Annotations/480p/bear/00002.png').write_bytes(b''), '00002.png: no readable image'),
         (
-            lambda root: write_id_map(root / 'Annotations/480p/bear/00002.png', mask_with([1], (30, 90))),
+            lambda root: write_label_map(root / 'Annotations/480p/bear/00002.png', mask_with([1], (30, 90))),
             '00002.png: 90 x 30 pixels, but its frame has 90 x 60',
         ),
         (
@@ -159,7 +159,7 @@ def test_other_mistakes(davis, tmp_path):
         DAVISDataset(str(tmp_path / 'nowhere'))
     with pytest.raises(ValueError, match='year must be'):
         DAVISDataset(str(davis), year='2018')
-    write_id_map(davis / 'Annotations/480p/bear/00000.png', mask_with([255]))
+    write_label_map(davis / 'Annotations/480p/bear/00000.png', mask_with([255]))
     with pytest.raises(ValueError, match=r'video bear: no object is given in .*00000\.png'):
         DAVISDataset(str(davis), pipeline=PIPELINE)[0]
     with pytest.raises(TypeError, match="must be a list of names, got 'bear'"):
@@ -197,10 +197,10 @@ def test_hidden_files_beside_masks_do_not_matter(davis):
 def test_damaged_frames_are_named(davis):
     path = davis / 'JPEGImages/480p/bear/00001.jpg'
     path.write_bytes(path.read_bytes()[:300])
-    with pytest.raises(UnreadableClip, match=r'00001\.jpg is no readable image'):
+    with pytest.raises(VideoReadError, match=r'00001\.jpg is no readable image'):
         DAVISDataset(str(davis), pipeline=PIPELINE)[0]
     write_frames(path.parent, 1, (30, 90), first=1)
-    with pytest.raises(UnreadableClip, match=r'00001\.jpg is 90x30, the frames before 90x60'):
+    with pytest.raises(VideoReadError, match=r'00001\.jpg is 90x30, the frames before 90x60'):
         DAVISDataset(str(davis), pipeline=PIPELINE)[0]
 
 
@@ -213,7 +213,7 @@ def test_frames_that_are_turned(davis):
         image = np.full((90, 60, 3), 40, np.uint8)
         image[:20] = 200  # the left side when it is upright
         Image.fromarray(image).save(path, exif=exif, quality=95)
-    data = DAVISDataset(str(davis), sequences=['bear'], pipeline=[LoadVideoFrames(divisor=30), PackLabelledVideo()])
+    data = DAVISDataset(str(davis), sequences=['bear'], pipeline=[LoadVideoFrames(divisor=30), PackVideoSequence()])
     frame = data[0]['inputs'][0].float().mean(0)
     assert frame.shape == (60, 90)
     assert frame[:, :15].min() > 150 > 60 > frame[:, 30:].max()
@@ -232,7 +232,7 @@ def test_masks_of_shades_and_of_0_and_255(davis):
     with pytest.raises(ValueError, match=r"video bear: no object is given in .* holds 255, which is void.*year='2016'"):
         DAVISDataset(str(davis), pipeline=PIPELINE)[0]
     merged = DAVISDataset(str(davis), year='2016', pipeline=PIPELINE)[0]['data_samples']
-    assert np.array_equal(merged.given_masks[0], mask > 0)
+    assert np.array_equal(merged.reference_masks[0], mask > 0)
 
 
 @pytest.mark.parametrize('content', ['huge', 'text'])
@@ -253,8 +253,8 @@ def youtube(tmp_path):
     root = tmp_path / 'valid'
     for index in range(4):
         write_frames(root / 'JPEGImages/v1', 1, first=5 * index)
-    write_id_map(root / 'Annotations/v1/00000.png', mask_with([1]))
-    write_id_map(root / 'Annotations/v1/00010.png', mask_with([1, 2, 5]))
+    write_label_map(root / 'Annotations/v1/00000.png', mask_with([1]))
+    write_label_map(root / 'Annotations/v1/00010.png', mask_with([1, 2, 5]))
     objects = {'1': ['00000', '00005'], '2': ['00010', '00015'], '5': ['00010']}
     meta = dict(v1=dict(objects={key: dict(category='cat', frames=frames) for key, frames in objects.items()}))
     (root / 'meta.json').write_text(json.dumps(dict(videos=meta)))
@@ -264,9 +264,9 @@ def youtube(tmp_path):
 def test_youtube_vos_gives_objects_where_they_appear(youtube):
     sample = YouTubeVOSDataset(str(youtube), pipeline=PIPELINE)[0]['data_samples']
     assert sample.frame_names == ['00000', '00005', '00010', '00015']
-    assert list(sample.given_masks) == [0, 2]
-    assert np.array_equal(sample.given_masks[0], mask_with([1]))
-    assert np.array_equal(sample.given_masks[2], mask_with([0, 2, 5])), 'only what is new'
+    assert list(sample.reference_masks) == [0, 2]
+    assert np.array_equal(sample.reference_masks[0], mask_with([1]))
+    assert np.array_equal(sample.reference_masks[2], mask_with([0, 2, 5])), 'only what is new'
     assert sample.gt_paths == [None] * 4
 
 
@@ -312,15 +312,15 @@ def vip(tmp_path):
         for index in range(2):
             path = tmp_path / f'Annotations/Category_ids/{name}/{index:05d}.png'
             path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(mask_with([13, 19], size)).save(path)  # grey
+            Image.fromarray(mask_with([13, 19], size)).save(path)  # gray
     return tmp_path
 
 
 def test_vip(vip):
-    dataset = VIPDataset(str(vip), pipeline=[LoadVideoFrames(long_side=80, divisor=16), PackLabelledVideo()])
+    dataset = VIPDataset(str(vip), pipeline=[LoadVideoFrames(long_side=80, divisor=16), PackVideoSequence()])
     assert len(dataset.metainfo['classes']) == 20
     samples = [dataset[index]['data_samples'] for index in range(2)]
-    assert np.array_equal(samples[0].given_masks[0], mask_with([13, 19]))
+    assert np.array_equal(samples[0].reference_masks[0], mask_with([13, 19]))
     assert all(samples[0].gt_paths)
     assert [sample.ori_shape for sample in samples] == [(60, 90), (101, 53)]
     assert [sample.img_shape for sample in samples] == [(48, 80), (80, 32)]
@@ -364,7 +364,7 @@ def test_jhmdb(jhmdb):
     points = np.random.default_rng(1).uniform(1, 60, (2, 15, 3))
     assert sample.gt_joints.shape == (3, 15, 2)
     np.testing.assert_allclose(sample.gt_joints[2, 4], points[:, 4, 2] - 1)
-    assert np.array_equal(sample.given_joints, sample.gt_joints[0])
+    assert np.array_equal(sample.reference_joints, sample.gt_joints[0])
     assert len(sample.frame_names) == 4
     assert len(dataset.metainfo['joint_names']) == 15
 
@@ -468,7 +468,7 @@ def test_frames_are_resized_bilinearly(davis):
         Image.fromarray(frame).save(folder / f'{index:05d}.png')
 
     def inputs(**options) -> np.ndarray:
-        pipeline = [LoadVideoFrames(**options), PackLabelledVideo()]
+        pipeline = [LoadVideoFrames(**options), PackVideoSequence()]
         return DAVISDataset(str(davis), pipeline=pipeline)[0]['inputs'].permute(0, 2, 3, 1).numpy()
 
     assert np.array_equal(inputs(divisor=30), frames), 'untouched at their own size'
@@ -477,7 +477,7 @@ def test_frames_are_resized_bilinearly(davis):
 
 
 def test_sizes_of_predictions(davis):
-    pipeline = [LoadVideoFrames(short_side=64, divisor=32, out_size=(48, 88)), PackLabelledVideo()]
+    pipeline = [LoadVideoFrames(short_side=64, divisor=32, out_size=(48, 88)), PackVideoSequence()]
     sample = DAVISDataset(str(davis), pipeline=pipeline)[0]['data_samples']
     assert (sample.img_shape, sample.out_shape) == ((64, 96), (48, 88))
     with pytest.raises(ValueError, match='give one of'):

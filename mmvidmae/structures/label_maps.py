@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from mmvidmae.utils.files import whole_file
+from mmvidmae.utils.files import atomic_write
 from mmvidmae.utils.images import UnreadableImage, decode_ids
 
 ID_MODES = ('P', 'L', '1')
@@ -30,7 +30,7 @@ def id_palette() -> np.ndarray:
     return palette
 
 
-def read_id_map(path: str | Path) -> np.ndarray:
+def read_label_map(path: str | Path) -> np.ndarray:
     """Read a mask.
 
     Args:
@@ -49,23 +49,23 @@ def read_id_map(path: str | Path) -> np.ndarray:
         raise OSError(f'{path} cannot be read as a mask: {getattr(error, "strerror", None) or error}') from error
     if mode not in ID_MODES:
         raise ValueError(
-            f'{path} is no id map: it is an image of mode {mode}, and only palette (P) or gray (L) images hold one id '
-            'a pixel'
+            f'{path} is no label map: it is an image of mode {mode}, and only palette (P) or gray (L) images hold one '
+            'id a pixel'
         )
     return ids.astype(np.uint8)
 
 
 def read_objects(path: str | Path, merge_objects: bool = False) -> np.ndarray:
-    """Read a mask of objects: :func:`read_id_map`, then :func:`to_objects`.
+    """Read a mask of objects: :func:`read_label_map`, then :func:`to_objects`.
 
     Raises:
         OSError, ValueError: As these.
     """
-    return to_objects(read_id_map(path), str(path), merge_objects)
+    return to_objects(read_label_map(path), str(path), merge_objects)
 
 
 def to_objects(ids: np.ndarray, name: str, merge_objects: bool = False) -> np.ndarray:
-    """The objects of an id map, void (255) as background.
+    """The objects of a label map, void (255) as background.
 
     Args:
         ids: Uint8 ``(H, W)``.
@@ -95,7 +95,7 @@ def nothing_given(masks: Mapping[str, np.ndarray]) -> ValueError:
     """The error for masks without any object, with a hint if they are masks of 0 and 255.
 
     Args:
-        masks: Id maps as read by :func:`read_id_map`, by their names.
+        masks: Label maps as read by :func:`read_label_map`, by their names.
     """
     return ValueError(f'no object is given in {", ".join(masks)}{void_hint(masks)}')
 
@@ -132,7 +132,7 @@ def _histogram(ids: np.ndarray, where: np.ndarray | None = None) -> np.ndarray:
     return cv2.calcHist([ids], [0], mask, [256], [0, 256]).ravel()  # (256, 1) before OpenCV 5, (256,) since
 
 
-def write_id_map(path: str | Path, ids: np.ndarray) -> None:
+def write_label_map(path: str | Path, ids: np.ndarray) -> None:
     """Write a mask as a palette PNG with the colors of :func:`id_palette`, in one step; folders are made.
 
     Args:
@@ -141,5 +141,5 @@ def write_id_map(path: str | Path, ids: np.ndarray) -> None:
     """
     image = Image.fromarray(ids)
     image.putpalette(id_palette().tobytes())
-    with whole_file(path) as part:
+    with atomic_write(path) as part:
         image.save(part, format='PNG')

@@ -6,6 +6,7 @@ import numpy as np
 
 from mmvidmae.evaluation.functional import tracking as T
 from mmvidmae.evaluation.functional import vot
+from mmvidmae.structures import regions
 
 from .report import Report
 
@@ -13,7 +14,7 @@ Arrays = Mapping[str, np.ndarray]
 
 
 def check_sot_metrics(arrays: Arrays) -> Report:
-    """Overlaps, centre errors, curves and scores of all protocols."""
+    """Overlaps, center errors, curves and scores of all protocols."""
     report = Report()
     names = sorted({name.split('/')[0] for name in arrays if name.startswith('seq')}, key=lambda name: int(name[3:]))
     videos = [[arrays[f'{name}/{what}'] for what in ('pred_xywh', 'gt_xywh', 'visible', 'cover')] for name in names]
@@ -75,8 +76,8 @@ def check_sot_metrics(arrays: Arrays) -> Report:
         for what, value in {
             'rect_iou_unbounded': T.toolkit_overlaps(p, g),
             'rect_iou_bounded': T.toolkit_overlaps(p, g, size),
-            'toolkit_center_error': T.centre_errors(p, g),
-            'toolkit_norm_center_error': T.centre_errors(p, g, g[:, 2:].clip(1)),
+            'toolkit_center_error': T.center_errors(p, g),
+            'toolkit_norm_center_error': T.center_errors(p, g, g[:, 2:].clip(1)),
         }.items():
             report.compare(f'{name}/{what}', value, arrays[f'{name}/{what}'], atol=1e-9)
     for prefix, with_visible in (('pysot', False), ('pysot_absent', True)):
@@ -92,12 +93,12 @@ def check_vot_supervised(arrays: Arrays) -> Report:
     report = Report()
     size = tuple(arrays['image_wh'].tolist())
     pairs = [[region[~np.isnan(region)] for region in pair] for pair in zip(arrays['first'], arrays['second'])]
-    report.compare('overlap', [vot.region_overlap(*pair, size) for pair in pairs], arrays['overlap'], atol=1e-12)
+    report.compare('overlap', [regions.region_overlap(*pair, size) for pair in pairs], arrays['overlap'], atol=1e-12)
     runs = []
     for name in sorted(name.removesuffix('/state') for name in arrays if name.endswith('/state')):
         state = arrays[f'{name}/state']
         frames = zip(arrays[f'{name}/pred_xywh'], arrays[f'{name}/gt'], state)
-        overlap = [vot.region_overlap(p, g, size) if what == vot.TRACKED else 0 for p, g, what in frames]
+        overlap = [regions.region_overlap(p, g, size) if what == regions.TRACKED else 0 for p, g, what in frames]
         report.compare(f'{name}/overlap', overlap, arrays[f'{name}/overlap'], atol=1e-12)
         runs.append(vot.SupervisedRun(np.array(overlap), state))
     report.compare('eao_curve', vot.eao_curve(runs), arrays['eao_curve'], atol=1e-6)

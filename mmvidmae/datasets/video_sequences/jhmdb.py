@@ -8,11 +8,11 @@ from scipy.io import loadmat
 
 from mmvidmae.registry import DATASETS
 
-from .base import LabelledVideoDataset, VideoProblem, list_frames
+from .base import VideoProblem, VideoSequenceDataset, list_frames
 
 
 @DATASETS.register_module()
-class JHMDBDataset(LabelledVideoDataset):
+class JHMDBDataset(VideoSequenceDataset):
     """JHMDB as it is distributed: ``Rename_Images/<class>/<video>/00001.png``,
     ``joint_positions/<class>/<video>/joint_positions.mat``, ``splits/<class>_test_split<n>.txt``.
 
@@ -25,7 +25,7 @@ class JHMDBDataset(LabelledVideoDataset):
         data_root: Folder of the data set.
         ann_file: A list below ``data_root``, in place of the splits.
         split: 1, 2 or 3.
-        **kwargs: See :class:`LabelledVideoDataset`.
+        **kwargs: See :class:`VideoSequenceDataset`.
     """
 
     METAINFO = dict(
@@ -90,4 +90,4 @@ class JHMDBDataset(LabelledVideoDataset):
     def prepare_data(self, idx: int) -> Any:
         """The item, with the joints of its first frame, through the pipeline."""
         info = self.get_data_info(idx)
-        return self.pipeline(dict(info, given_joints=info['gt_joints'][0]))
+        return self.pipeline(dict(info, reference_joints=info['gt_joints'][0]))

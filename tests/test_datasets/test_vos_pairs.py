@@ -9,7 +9,7 @@ import torch
 from mmengine.dataset import ConcatDataset
 from PIL import Image
 
-from mmvidmae.datasets import MaskPairAugment, MaskPairDataset, PackMaskPair
+from mmvidmae.datasets import PackVOSInputs, VOSPairAugment, VOSPairDataset
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def center(weight: torch.Tensor) -> list[float]:
 class TestPairs:
     def test_gaps_to_both_sides(self, long_davis):
         random.seed(0)
-        data = MaskPairDataset(long_davis, max_gap=7, repeat=3)
+        data = VOSPairDataset(long_davis, max_gap=7, repeat=3)
         assert len(data) == 3
         gaps = []
         for _ in range(300):
@@ -61,23 +61,23 @@ class TestPairs:
             folder, suffix = ('JPEGImages', 'jpg') if number % 4 else ('Annotations', 'png')
             path = root / f'{folder}/480p/v/{number:05d}.{suffix}'
             path.write_bytes(path.read_bytes()[: 2 * path.stat().st_size // 3])
-        data = MaskPairDataset(long_davis, max_gap=7)
+        data = VOSPairDataset(long_davis, max_gap=7)
         for _ in range(20):
             assert all(number % 2 for number in numbers(data[0]))
 
     def test_masks_of_0_and_255_get_a_hint(self, long_davis):
         for path in Path(long_davis['data_root'], 'Annotations/480p/v').iterdir():
             Image.fromarray(np.where(np.asarray(Image.open(path)) == 2, 255, 0).astype(np.uint8)).save(path)
-        data = MaskPairDataset(long_davis, pipeline=[dict(type='mmvidmae.MaskPairAugment', size=32), PackMaskPair()])
+        data = VOSPairDataset(long_davis, pipeline=[dict(type='mmvidmae.VOSPairAugment', size=32), PackVOSInputs()])
         with pytest.raises(ValueError, match=r"00000\.png holds 255, which is void.*of DAVISDataset: year='2016'"):
             data[0]
-        merged = MaskPairDataset(dict(long_davis, year='2016', ann_file='ImageSets/2017/train.txt'))
+        merged = VOSPairDataset(dict(long_davis, year='2016', ann_file='ImageSets/2017/train.txt'))
         assert merged[0]['masks'][0].max() == 1
 
     def test_all_gaps_are_equally_likely(self, long_davis):
         """The earlier frame is drawn first, uniformly; far from the end of the video the gap is uniform, too."""
         random.seed(0)
-        data = MaskPairDataset(long_davis, max_gap=4)
+        data = VOSPairDataset(long_davis, max_gap=4)
         pairs = [sorted(numbers(data[0])) for _ in range(1500)]
         counts = np.bincount([later - earlier for earlier, later in pairs if earlier < 35], minlength=5)
         assert len(counts) == 5
@@ -94,32 +94,32 @@ class TestPairs:
                 (tmp_path / f'Annotations/480p/v/{number:05d}.png').unlink()
                 (tmp_path / f'JPEGImages/480p/v/{number:05d}.jpg').unlink()
         random.seed(0)
-        data = MaskPairDataset(long_davis, max_gap=4)
+        data = VOSPairDataset(long_davis, max_gap=4)
         gaps = {abs(np.diff(numbers(data[0]))[0]) for _ in range(200)}
         assert gaps == {5, 10, 15, 20}, 'as in YouTube-VOS, every fifth frame is there'
 
     def test_two_data_sets_in_one(self, long_davis, davis):
         other = dict(type='mmvidmae.DAVISDataset', data_root=str(davis), split='val')
-        parts = [dict(type='mmvidmae.MaskPairDataset', videos=videos, repeat=2) for videos in (long_davis, other)]
+        parts = [dict(type='mmvidmae.VOSPairDataset', videos=videos, repeat=2) for videos in (long_davis, other)]
         joined = ConcatDataset(parts, ignore_keys=['dataset_type'])
         assert len(joined) == 2 * 1 + 2 * 3
         assert {joined[index]['video_name'] for index in range(8)} == {'v', 'a', 'b', 'c'}
 
     def test_bad_arguments(self, long_davis):
         with pytest.raises(ValueError, match='max_gap must be at least 1, got 0'):
-            MaskPairDataset(long_davis, max_gap=0)
+            VOSPairDataset(long_davis, max_gap=0)
         with pytest.raises(ValueError, match='repeat must be at least 1, got 0'):
-            MaskPairDataset(long_davis, repeat=0)
+            VOSPairDataset(long_davis, repeat=0)
         with pytest.raises(ValueError, match='0 < lo <= hi <= 1'):
-            MaskPairAugment(scale=(0.4, 36))
+            VOSPairAugment(scale=(0.4, 36))
         with pytest.raises(ValueError, match='these videos do not have: v'):
-            MaskPairDataset({**long_davis, 'split': 'test-dev', 'sequences': ['v']})
+            VOSPairDataset({**long_davis, 'split': 'test-dev', 'sequences': ['v']})
 
     def test_pairs_without_objects_are_drawn_again_and_in_the_end_named(self, long_davis, tmp_path):
         for path in (tmp_path / 'Annotations/480p/v').iterdir():
             Image.fromarray(np.zeros((48, 64), np.uint8)).save(path)
-        data = MaskPairDataset(
-            long_davis, pipeline=[dict(type='mmvidmae.MaskPairAugment', size=16), dict(type='mmvidmae.PackMaskPair')]
+        data = VOSPairDataset(
+            long_davis, pipeline=[dict(type='mmvidmae.VOSPairAugment', size=16), dict(type='mmvidmae.PackVOSInputs')]
         )
         with pytest.raises(ValueError, match='the last of video v, show no object'):
             data[0]
@@ -131,13 +131,13 @@ class TestAugment:
         frame, mask = np.zeros((60, 90, 3), np.uint8), np.zeros((60, 90), np.uint8)
         frame[20:40, 30:60, 0], mask[20:40, 30:60] = 255, 7
         for _ in range(20):
-            result = MaskPairAugment(size=48)(dict(frames=[frame, frame], masks=[mask, mask]))
+            result = VOSPairAugment(size=48)(dict(frames=[frame, frame], masks=[mask, mask]))
             for image, ids in zip(result['frames'], result['masks']):
                 assert (image.shape, image.dtype) == ((3, 48, 48), torch.uint8)
                 assert (ids.shape, ids.dtype) == ((48, 48), torch.uint8)
                 assert set(ids.unique().tolist()) <= {0, 7}
                 difference = image[0].float() - image[1].float()
-                if difference.max() > 100:  # not grey
+                if difference.max() > 100:  # not gray
                     bright = difference > difference.max() / 2
                     both, either = (bright & (ids == 7)).sum(), (bright | (ids == 7)).sum()
                     assert both / either > 0.85, 'all but pixels of the edge'
@@ -151,7 +151,7 @@ class TestAugment:
         y, x = np.mgrid[:height, :width]
         mask = ((y - 0.45 * height) ** 2 + (x - 0.52 * width) ** 2 < (0.12 * height) ** 2).astype(np.uint8)
         frame = np.stack([mask * 200 + 20] * 3, axis=2)
-        augment = MaskPairAugment(size=192, **({} if affine else dict(degrees=0, shear=0)))
+        augment = VOSPairAugment(size=192, **({} if affine else dict(degrees=0, shear=0)))
         offsets = []
         for _ in range(120):
             result = augment(dict(frames=[frame] * 2, masks=[mask] * 2))
@@ -171,11 +171,9 @@ class TestAugment:
         torch.manual_seed(0)
         ramp = np.repeat(np.linspace(30, 220, 90, dtype=np.uint8)[None, :, None], 60, 0).repeat(3, 2)
         mask = np.ones((60, 90), np.uint8)
-        first, second = MaskPairAugment(size=48, degrees=0, shear=0)(dict(frames=[ramp] * 2, masks=[mask] * 2))[
-            'frames'
-        ]
-        assert (first.float() - second.float()).abs().max() < 12, 'slight colours alone'
-        first, second = MaskPairAugment(size=48)(dict(frames=[ramp] * 2, masks=[mask] * 2))['masks']
+        first, second = VOSPairAugment(size=48, degrees=0, shear=0)(dict(frames=[ramp] * 2, masks=[mask] * 2))['frames']
+        assert (first.float() - second.float()).abs().max() < 12, 'slight colors alone'
+        first, second = VOSPairAugment(size=48)(dict(frames=[ramp] * 2, masks=[mask] * 2))['masks']
         assert (first != second).any()
 
 
@@ -185,7 +183,7 @@ class TestPacking:
         masks[0, :2], masks[0, 2:4], masks[0, 6:], masks[1, :3], masks[1, 3:] = 4, 9, 255, 9, 200
         frames = [torch.zeros(3, 8, 8, dtype=torch.uint8)] * 2
         results = dict(frames=frames, masks=list(masks), video_name='v', frame_names=['0', '1'])
-        return PackMaskPair(max_objects)(results), masks
+        return PackVOSInputs(max_objects)(results), masks
 
     def test_objects_of_the_remembered_frame_get_the_first_ids(self):
         random.seed(0)

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmvidmae import converters
-from mmvidmae.models.trackers import CenterHead, CenterMaps, OneStreamViT, box_cells, keep_rate_at, template_cells
+from mmvidmae.models.trackers import CenterHead, CenterMaps, OneStreamViT, box_cells, keep_ratio_at, template_cells
 from mmvidmae.models.trackers.center_head import (
     center_focal_loss,
     cxcywh_to_xyxy,
@@ -24,7 +24,7 @@ from mmvidmae.models.trackers.center_head import (
     gaussian_radius,
     generalized_iou,
 )
-from mmvidmae.models.trackers.geometry import (
+from mmvidmae.structures.boxes import (
     Window,
     box_to_crop,
     box_to_frame,
@@ -43,8 +43,8 @@ ELIMINATION_START, ELIMINATION_WARMUP = 20, 50
 
 
 def check_droptrack(arrays: Arrays) -> Report:
-    """DropTrack's forward pass under several keep rates, in single and double precision, and its losses, gradients and
-    normalisation statistics in both modes."""
+    """DropTrack's forward pass under several keep ratios, in single and double precision, and its losses, gradients and
+    normalization statistics in both modes."""
     report = Report()
     model = _build(arrays)
     for name in ('pos_embed_z', 'pos_embed_x'):
@@ -73,7 +73,7 @@ def check_droptrack(arrays: Arrays) -> Report:
     target = gaussian_heatmap(boxes, model.backbone.grids[1])
     report.compare('loss/gaussian_target', target, arrays['loss/gaussian_target'], atol=1e-6)
 
-    rate = keep_rate_at(
+    rate = keep_ratio_at(
         int(arrays['train/epoch']), ELIMINATION_START, ELIMINATION_WARMUP, arrays['cfg/ce_keep_ratio'][0].item()
     )
     report.compare('train/ce_keep_rate', rate, arrays['train/ce_keep_rate'], atol=1e-12)
@@ -84,7 +84,7 @@ def check_droptrack(arrays: Arrays) -> Report:
 
 
 def check_droptrack_geometry(arrays: Arrays) -> Report:
-    """Targets, losses, template cells, keep rates, windows, clipping and crops of DropTrack."""
+    """Targets, losses, template cells, keep ratios, windows, clipping and crops of DropTrack."""
     report = Report()
     for tag in _tags(arrays, 'heatmap_'):
         side = int(arrays[f'{tag}/search_size']) // int(arrays[f'{tag}/stride'])
@@ -111,7 +111,7 @@ def check_droptrack_geometry(arrays: Arrays) -> Report:
         if name.startswith('keep_rate/warm'):
             warmup, rate = name.removeprefix('keep_rate/warm').split('_r')
             rates = [
-                keep_rate_at(epoch, ELIMINATION_START, int(warmup), float(rate)) for epoch in arrays['keep_rate/epoch']
+                keep_ratio_at(epoch, ELIMINATION_START, int(warmup), float(rate)) for epoch in arrays['keep_rate/epoch']
             ]
             report.compare(name, rates, arrays[name], atol=1e-12)
         elif name.startswith('hann/'):
@@ -153,10 +153,10 @@ def check_droptrack_track(arrays: Arrays) -> Report:
 
     _check_crop(report, 'template_', 'template_att_mask', arrays, frames[0], box, **tracker.template_crop)
     mask = torch.zeros(arrays['ce_template_mask'].shape, dtype=torch.bool)
-    mask[:, slice(None) if tracker.cells is None else tracker.cells] = True
+    mask[:, slice(None) if tracker.ce_template_cells is None else tracker.ce_template_cells] = True
     report.compare('ce_template_mask', mask, arrays['ce_template_mask'])
 
-    target = once_through = tracker.start(frames[0], box)
+    target = once_through = tracker.initialize(frames[0], box)
     report.compare('state_xywh[0]', target.box, states[0], atol=1e-9)
     boxes, factors, predicted, unclipped = [], [], [], []
     for k, frame in enumerate(frames[1:], 1):
@@ -173,8 +173,8 @@ def check_droptrack_track(arrays: Arrays) -> Report:
         predicted.append(decoded)
         unclipped.append(box_to_frame(decoded, target.box, factor, tracker.search_crop['out_size']))
         factors.append(factor)
-        boxes.append(tracker.step(frame, target)[0].box)
-        once_through, _ = tracker.step(frame, once_through)
+        boxes.append(tracker.track(frame, target)[0].box)
+        once_through, _ = tracker.track(frame, once_through)
     report.compare('resize_factor', factors, arrays['resize_factor'], atol=1e-6)
     report.compare('pred_cxcywh_normalised', predicted, arrays['pred_cxcywh_normalised'], atol=1e-4)
     report.compare('mapped_back_xywh_unclipped', unclipped, arrays['mapped_back_xywh_unclipped'], atol=0.05)
@@ -198,8 +198,8 @@ def _encoder(arrays: Arrays) -> dict:
         search_size=int(arrays['cfg/search_size']),
         patch_size=int(arrays['cfg/patch']),
         frame_embed='state/backbone.temporal_pos_embed_x' in arrays,
-        eliminate_at=arrays['cfg/ce_loc'].tolist(),
-        keep_rates=arrays['cfg/ce_keep_ratio'].tolist(),
+        ce_loc=arrays['cfg/ce_loc'].tolist(),
+        ce_keep_ratio=arrays['cfg/ce_keep_ratio'].tolist(),
     )
 
 
@@ -241,7 +241,7 @@ def _check_forward(
         tokens = torch.cat((template, features.search.flatten(2).mT), dim=1)
         report.compare(f'{run}backbone_feat', tokens, arrays[f'{run}backbone_feat'], atol=feat_atol)
     before = torch.arange(features.search[0, 0].numel()).expand(len(features.search), -1)
-    for layer, kept in zip(backbone.keep_rates, features.kept):
+    for layer, kept in zip(backbone.ce_keep_ratio, features.kept):
         removed = [sorted(set(b.tolist()) - set(k.tolist())) for b, k in zip(before, kept)]
         before = kept
         for what, ids in (('kept', kept.sort(1).values), ('removed', torch.tensor(removed))):
@@ -273,7 +273,7 @@ def _check_loss(
         report.compare(f'{run}{name}', value, arrays[f'{run}{name}'], rtol=rtol)
     report.compare(f'{run}mean_iou', losses['iou'], arrays[f'{run}mean_iou'], atol=rtol)
 
-    # In double precision: a bias before batch normalisation has no gradient but rounding errors.
+    # In double precision: a bias before batch normalization has no gradient but rounding errors.
     double = copy.deepcopy(model).double()
     double.load_state_dict(_state(arrays))
     inputs = [value.double() if torch.is_tensor(value) and value.is_floating_point() else value for value in inputs]

@@ -91,7 +91,7 @@ class Window:
 
     @classmethod
     def around(cls, box: Box, side: int, frame_size: tuple[int, int]) -> 'Window':
-        """The square of ``side`` pixels centred on ``box``, in a frame of (height, width)."""
+        """The square of ``side`` pixels centerd on ``box``, in a frame of (height, width)."""
         spans = [
             _span(start, extent, side, size) for start, extent, size in zip(box[:2], box[2:], reversed(frame_size))
         ]
@@ -150,7 +150,7 @@ def crop_padding(frame_size: tuple[int, int], box: Box, factor: float, out_size:
 def box_to_crop(box: Box, around: Box, resize_factor: float, out_size: int) -> np.ndarray:
     """Where a box of the frame lies in a crop, in training (``transform_image_to_crop``).
 
-    Training takes (out_size - 1) / 2 for the centre of the crop, :func:`box_to_frame` takes out_size / 2, as published.
+    Training takes (out_size - 1) / 2 for the center of the crop, :func:`box_to_frame` takes out_size / 2, as published.
 
     Args:
         box: (x, y, w, h) in pixels of the frame.
@@ -164,8 +164,8 @@ def box_to_crop(box: Box, around: Box, resize_factor: float, out_size: int) -> n
     box, around = np.asarray(box), np.asarray(around)
     size = box[2:] * resize_factor
     shift = (box[:2] + 0.5 * box[2:]) - (around[:2] + 0.5 * around[2:])
-    centre = (out_size - 1) / 2 + shift * resize_factor
-    return np.concatenate((centre - 0.5 * size, size))
+    center = (out_size - 1) / 2 + shift * resize_factor
+    return np.concatenate((center - 0.5 * size, size))
 
 
 def box_to_frame(box: Box, around: Box, resize_factor: float, out_size: int) -> list[float]:
@@ -210,7 +210,7 @@ def clip_box(box: Box, frame_size: tuple[int, int], margin: float = 0) -> list[f
 
 
 def hann_window(height: int, width: int) -> Tensor:
-    """Centred Hann window ``(height, width)`` without zeros at the border (``hann2d``)."""
+    """Centerd Hann window ``(height, width)`` without zeros at the border (``hann2d``)."""
     rows, columns = (torch.hann_window(size + 2, periodic=False)[1:-1] for size in (height, width))
     return rows[:, None] * columns
 

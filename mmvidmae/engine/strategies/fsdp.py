@@ -5,7 +5,7 @@ What: with MMEngine's own ``FSDPStrategy`` (0.10.7, ``_strategy/fsdp.py``)
 - every weight loses its decay under ``paramwise_cfg=dict(flat_decay_mult=0)``;
 - a run cannot be resumed, nor started or saved on a machine without a GPU;
 - a kill in a save leaves a broken file under the name of the checkpoint, and so nothing to resume from;
-- checkpoints hold the optimiser's state by parameter names, which an unsharded run cannot load, and no loss scale.
+- checkpoints hold the optimizer's state by parameter names, which an unsharded run cannot load, and no loss scale.
 
 Why: parameter groups are made after sharding, which flattens all parameters to one dimension;
 ``optim_state_dict_to_load`` gets its arguments in the order of torch 2.0, which 2.1 changed; the device is given as the
@@ -66,7 +66,7 @@ class FSDPStrategy(_FSDPStrategy):
             self.state_dict_config.offload_to_cpu = self.optim_state_dict_config.offload_to_cpu = False
 
     def build_optim_wrapper(self, optim_wrapper: BaseOptimWrapper | dict, model: nn.Module) -> BaseOptimWrapper:
-        """Build the optimiser, its groups from parameters in their true shapes."""
+        """Build the optimizer, its groups from parameters in their true shapes."""
         with FSDP.summon_full_params(model, writeback=False):
             return super().build_optim_wrapper(optim_wrapper, model)
 
@@ -78,7 +78,7 @@ class FSDPStrategy(_FSDPStrategy):
             put_in_place(partial, filename)
 
     def optim_state_dict(self) -> dict:
-        """The optimiser's state as without sharding; all ranks must call it, and only rank 0 gets something."""
+        """The optimizer's state as without sharding; all ranks must call it, and only rank 0 gets something."""
         state = FSDP.optim_state_dict(self.model, self.optim_wrapper.optimizer)
         if not is_main_process():
             return {}
@@ -88,7 +88,7 @@ class FSDPStrategy(_FSDPStrategy):
         return plain
 
     def load_optim_state_dict(self, state_dict: dict) -> None:
-        """Load the whole state of an optimiser, on all ranks."""
+        """Load the whole state of an optimizer, on all ranks."""
         names = list(self._names())
         by_name = dict(
             state={names[number]: values for number, values in state_dict['state'].items()},
@@ -101,7 +101,7 @@ class FSDPStrategy(_FSDPStrategy):
         self.optim_wrapper.load_state_dict({**state_dict, **sharded})
 
     def _names(self) -> Iterator[str]:
-        """The unsharded names of the optimiser's parameters, in its order."""
+        """The unsharded names of the optimizer's parameters, in its order."""
         names = {param: name.replace('_fsdp_wrapped_module.', '') for name, param in self.model.named_parameters()}
         for group in self.optim_wrapper.optimizer.param_groups:
             yield from (names[param] for param in group['params'])

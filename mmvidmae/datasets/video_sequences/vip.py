@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from mmvidmae.evaluation.id_maps import VOID, read_id_map
 from mmvidmae.registry import DATASETS
+from mmvidmae.structures.label_maps import VOID, read_label_map
 
 from .base import MaskVideoDataset, check_masks, list_frames, match_masks
 
@@ -15,11 +15,11 @@ from .base import MaskVideoDataset, check_masks, list_frames, match_masks
 class VIPDataset(MaskVideoDataset):
     """VIP as it is distributed (``VIP_Fine``).
 
-    That is ``Images/<video>/*.jpg``, ``Annotations/Category_ids/<video>/*.png`` with grey ids 0 to 19, and
+    That is ``Images/<video>/*.jpg``, ``Annotations/Category_ids/<video>/*.png`` with gray ids 0 to 19, and
     ``lists/val_videos.txt``. Every frame there has a mask; they are 25 frames of the original video apart.
 
     Args:
-        **kwargs: See :class:`LabelledVideoDataset`.
+        **kwargs: See :class:`VideoSequenceDataset`.
     """
 
     METAINFO = dict(
@@ -46,5 +46,5 @@ class VIPDataset(MaskVideoDataset):
 
     def read_mask(self, path: str) -> np.ndarray:
         """Part map, with void as background. Parts may be thin lines, unlike objects, so they are not checked."""
-        parts = read_id_map(path)
+        parts = read_label_map(path)
         return np.where(parts == VOID, 0, parts).astype(np.uint8)

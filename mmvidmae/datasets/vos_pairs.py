@@ -17,12 +17,12 @@ from torch.utils.data import Dataset
 from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms.v2 import functional as F
 
-from mmvidmae.evaluation.id_maps import read_id_map, void_hint
 from mmvidmae.registry import DATASETS, TRANSFORMS
+from mmvidmae.structures.label_maps import read_label_map, void_hint
 
-from .labelled_videos import MaskVideoDataset
-from .readers import UnreadableClip, read_image
-from .samplers import Visit, seeded
+from .readers import VideoReadError, read_image
+from .samplers import SampleIndex, seeded
+from .video_sequences import MaskVideoDataset
 
 TRIALS = 50
 """Pairs that are drawn in search of one that shows an object."""
@@ -33,12 +33,12 @@ MEAN_COLOR = [124, 116, 104]
 
 
 @DATASETS.register_module()
-class MaskPairDataset(Dataset):
+class VOSPairDataset(Dataset):
     """Pairs of annotated frames, a remembered one and a query, from the videos of another dataset.
 
     A visit of a video draws the earlier frame of the pair (any but the last), then the later one, 1 to ``max_gap``
     annotated frames away and all of these with equal odds, as far as the video goes. Either of the two is the
-    remembered frame, with equal odds. A pair whose remembered frame shows no object, or none any more after
+    memory frame, with equal odds. A pair whose memory frame shows no object, or none any more after
     augmentation, gives way to one of another video. So does one of which a file cannot be read, which is logged.
     With a sampler of ours all draws follow from (seed, epoch, number of the visit).
 
@@ -47,7 +47,7 @@ class MaskPairDataset(Dataset):
         max_gap: Largest distance of the two, counted in annotated frames. DropSeg: 24 on DAVIS, and 4 on YouTube-VOS,
             whose annotated frames are 5 frames of the video apart.
         repeat: How often an epoch visits each video.
-        pipeline: Transforms of ``frames`` (two of uint8 RGB ``(H, W, 3)``) and ``masks`` (two id maps ``(H, W)``).
+        pipeline: Transforms of ``frames`` (two of uint8 RGB ``(H, W, 3)``) and ``masks`` (two label maps ``(H, W)``).
 
     Raises:
         ValueError: If ``max_gap`` or ``repeat`` is below 1, or a video has fewer than two frames with ground truth;
@@ -59,7 +59,7 @@ class MaskPairDataset(Dataset):
     def __init__(self, videos: dict, max_gap: int = 24, repeat: int = 1, pipeline: Sequence[dict] = ()) -> None:
         for name, value in (('max_gap', max_gap), ('repeat', repeat)):
             if value < 1:
-                raise ValueError(f'MaskPairDataset: {name} must be at least 1, got {value}')
+                raise ValueError(f'VOSPairDataset: {name} must be at least 1, got {value}')
         self.videos: MaskVideoDataset = DATASETS.build(videos)
         self.max_gap = max_gap
         self.repeat = repeat
@@ -83,7 +83,7 @@ class MaskPairDataset(Dataset):
     def __len__(self) -> int:
         return len(self.videos) * self.repeat
 
-    def __getitem__(self, index: Visit | int) -> Any:
+    def __getitem__(self, index: SampleIndex | int) -> Any:
         with seeded(index):
             return self._load(index)
 
@@ -92,7 +92,7 @@ class MaskPairDataset(Dataset):
             info = self.videos.get_data_info(index % len(self.videos))
             try:
                 item = self.pipeline(self._draw(info))
-            except (UnreadableClip, OSError) as failure:
+            except (VideoReadError, OSError) as failure:
                 print_log(f'A pair is replaced by another: {failure}', 'current', logging.WARNING)
                 item = None
             if item is not None:
@@ -100,9 +100,9 @@ class MaskPairDataset(Dataset):
             index = random.randrange(len(self.videos))
         mask = next(path for path in info['gt_paths'] if path is not None)
         raise ValueError(
-            f'{TRIALS} pairs in a row, the last of video {info["video_name"]}, show no object in the remembered frame '
+            f'{TRIALS} pairs in a row, the last of video {info["video_name"]}, show no object in the memory frame '
             'or cannot be read (see the log): check the masks, and that crops are not much smaller than the frames'
-            f'{void_hint({mask: read_id_map(mask)})}'
+            f'{void_hint({mask: read_label_map(mask)})}'
         )
 
     def _draw(self, info: dict[str, Any]) -> dict[str, Any]:
@@ -120,14 +120,14 @@ class MaskPairDataset(Dataset):
 
 
 @TRANSFORMS.register_module()
-class MaskPairAugment(BaseTransform):
+class VOSPairAugment(BaseTransform):
     """STCN's augmentation: a flip, a crop and colors for both frames alike, then an affine change and slight colors
     for each by itself.
 
     **Required and changed Keys:**
 
     - frames: two, uint8 RGB ``(H, W, 3)``, which become uint8 tensors ``(3, size, size)``.
-    - masks: two id maps, which become uint8 tensors ``(size, size)``.
+    - masks: two label maps, which become uint8 tensors ``(size, size)``.
 
     Args:
         size: Side of the result in pixels.
@@ -147,7 +147,7 @@ class MaskPairAugment(BaseTransform):
     ) -> None:
         if size < 1 or not 0 < scale[0] <= scale[1] <= 1 or degrees < 0 or shear < 0:
             raise ValueError(
-                'MaskPairAugment: expected a positive size, scale (lo, hi) with 0 < lo <= hi <= 1 and degrees and '
+                'VOSPairAugment: expected a positive size, scale (lo, hi) with 0 < lo <= hi <= 1 and degrees and '
                 f'shear of at least 0, got size={size}, scale={scale}, degrees={degrees}, shear={shear}'
             )
         self.size = size
@@ -180,14 +180,14 @@ class MaskPairAugment(BaseTransform):
 
 
 @TRANSFORMS.register_module()
-class PackMaskPair(BaseTransform):
-    """Chooses objects of the remembered frame and packs the pair; None if it shows none.
+class PackVOSInputs(BaseTransform):
+    """Chooses objects of the memory frame and packs the pair; None if it shows none.
 
     **Required Keys:** frames, masks (tensors), video_name, frame_names
 
     **Returned Keys:**
 
-    - inputs (torch.Tensor): ``(2, 3, H, W)``, uint8 RGB: the remembered frame, then the query.
+    - inputs (torch.Tensor): ``(2, 3, H, W)``, uint8 RGB: the memory frame, then the query.
     - data_samples (DataSample): ``gt_masks`` ``(2, H, W)``, uint8, with the chosen objects as 1, 2, ..., the rest as
       background; ``num_objects``, video and frames as metainfo.
 

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmvidmae.datasets.transforms.labelled_video import long_side_size, short_side_size
+from mmvidmae.datasets.transforms.video_sequence import long_side_size, short_side_size
 from mmvidmae.models.propagation import (
     PROTOCOLS,
     MaskLabels,
@@ -40,7 +40,7 @@ class _SoftLabels:
 
 def check_dino_propagation(arrays: Arrays) -> Report:
     """DINO's ``eval_video_segmentation.py``: single steps, a whole video, windows, rescaling, sizes and
-    normalisation."""
+    normalization."""
     report = Report()
     for tag in _tags(arrays, 'feat_context'):
         hw, topk, radius = (arrays[f'{tag}/{name}'] for name in ('hw', 'topk', 'size_mask_neighborhood'))

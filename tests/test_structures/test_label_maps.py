@@ -3,36 +3,36 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmvidmae.evaluation.id_maps import (
+from mmvidmae.structures.label_maps import (
     VOID,
     id_palette,
     nothing_given,
-    read_id_map,
+    read_label_map,
     read_objects,
     to_objects,
-    write_id_map,
+    write_label_map,
 )
-from mmvidmae.utils.files import whole_file
+from mmvidmae.utils.files import atomic_write
 
 
-def test_colours_of_pascal_and_davis():
+def test_colors_of_pascal_and_davis():
     palette = id_palette()
     assert palette.shape == (256, 3)
     known = {0: (0, 0, 0), 1: (128, 0, 0), 2: (0, 128, 0), 3: (128, 128, 0), 4: (0, 0, 128), 7: (128, 128, 128)}
     known |= {8: (64, 0, 0), 20: (0, 64, 128), 22: (0, 192, 128), 255: (224, 224, 192)}
-    for index, colour in known.items():
-        assert tuple(palette[index]) == colour
+    for index, color in known.items():
+        assert tuple(palette[index]) == color
     assert len(np.unique(palette, axis=0)) == 256
 
 
-def test_written_ids_come_back_and_show_their_colours(tmp_path):
+def test_written_ids_come_back_and_show_their_colors(tmp_path):
     ids = np.arange(256, dtype=np.uint8).reshape(8, 32)
     path = tmp_path / 'not' / 'yet' / '00000.png'
-    write_id_map(path, ids)
+    write_label_map(path, ids)
     with Image.open(path) as image:
         assert (image.format, image.mode, image.size) == ('PNG', 'P', (32, 8))
         assert np.array_equal(np.array(image.convert('RGB')), id_palette()[ids])
-    assert np.array_equal(read_id_map(path), ids)
+    assert np.array_equal(read_label_map(path), ids)
     assert [file.name for file in path.parent.iterdir()] == ['00000.png']
 
 
@@ -41,21 +41,21 @@ def test_grey_black_and_white_and_small_palettes_are_read_as_ids(tmp_path, mode)
     ids = np.eye(5, dtype=np.uint8)
     image = Image.fromarray(ids.astype(bool) if mode == '1' else ids)
     if mode == 'P':
-        image.putpalette([0, 0, 0, 200, 0, 0])  # two colours: Pillow writes one bit a pixel
+        image.putpalette([0, 0, 0, 200, 0, 0])  # two colors: Pillow writes one bit a pixel
     image.save(tmp_path / 'mask.png')
-    read = read_id_map(tmp_path / 'mask.png')
+    read = read_label_map(tmp_path / 'mask.png')
     assert read.dtype == np.uint8
     assert np.array_equal(read, ids)
 
 
-def test_colour_images_and_broken_files_are_named(tmp_path):
-    Image.new('RGB', (4, 4)).save(tmp_path / 'colour.png')
-    with pytest.raises(ValueError, match=r'colour\.png is no id map: it is an image of mode RGB'):
-        read_id_map(tmp_path / 'colour.png')
-    write_id_map(tmp_path / 'cut.png', np.random.default_rng(0).integers(0, 9, (99, 99), dtype=np.uint8))
+def test_color_images_and_broken_files_are_named(tmp_path):
+    Image.new('RGB', (4, 4)).save(tmp_path / 'color.png')
+    with pytest.raises(ValueError, match=r'color\.png is no label map: it is an image of mode RGB'):
+        read_label_map(tmp_path / 'color.png')
+    write_label_map(tmp_path / 'cut.png', np.random.default_rng(0).integers(0, 9, (99, 99), dtype=np.uint8))
     (tmp_path / 'cut.png').write_bytes((tmp_path / 'cut.png').read_bytes()[:1500])
     with pytest.raises(OSError, match=r'cut\.png cannot be read as a mask'):
-        read_id_map(tmp_path / 'cut.png')
+        read_label_map(tmp_path / 'cut.png')
 
 
 def test_a_failed_write_leaves_the_file_that_was_there(tmp_path):
@@ -63,14 +63,14 @@ def test_a_failed_write_leaves_the_file_that_was_there(tmp_path):
     path.write_text('old')
 
     def fail() -> None:
-        with whole_file(path) as part:
+        with atomic_write(path) as part:
             part.write_text('half')
             raise KeyError
 
     with pytest.raises(KeyError):
         fail()
     assert path.read_text() == 'old'
-    with whole_file(path) as part:
+    with atomic_write(path) as part:
         part.write_text('new')
         assert path.read_text() == 'old'
     assert path.read_text() == 'new'
@@ -140,7 +140,7 @@ def test_masks_of_0_and_255_get_a_hint(tmp_path):
 def test_jpeg_files_hold_no_ids(tmp_path):
     Image.fromarray(objects(3)).save(tmp_path / 'mask.jpg')
     with pytest.raises(OSError, match=r'mask\.jpg cannot be read as a mask: JPEG changes the ids; save masks as PNG'):
-        read_id_map(tmp_path / 'mask.jpg')
+        read_label_map(tmp_path / 'mask.jpg')
 
 
 @pytest.mark.parametrize('form', ['PNG', 'WEBP', 'TIFF'])
@@ -152,6 +152,6 @@ def test_masks_are_upright(tmp_path, form):
     Image.fromarray(ids).save(path, form, exif=exif, **(dict(lossless=True) if form == 'WEBP' else {}))
     if form == 'WEBP':  # has no gray pictures
         with pytest.raises(ValueError, match='mode RGB'):
-            read_id_map(path)
+            read_label_map(path)
     else:
-        assert np.array_equal(read_id_map(path), np.rot90(ids, -1))
+        assert np.array_equal(read_label_map(path), np.rot90(ids, -1))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from mmengine.dataset import BaseDataset
 
-from mmvidmae.evaluation.id_maps import ID_MODES, nothing_given, read_id_map, read_objects
+from mmvidmae.structures.label_maps import ID_MODES, nothing_given, read_label_map, read_objects
 from mmvidmae.utils.images import UnreadableImage, image_size
 
 from ..sources import image_names
@@ -18,12 +18,12 @@ MOST_PROBLEMS = 20
 """How many problems an error lists."""
 
 
-class LabelledVideoDataset(BaseDataset):
+class VideoSequenceDataset(BaseDataset):
     """Base of datasets whose items are whole videos, for frozen evaluation.
 
     The whole list is checked when the dataset is built: folders, files, headers of masks. All problems are collected
     into one error, so that little is left to be found out after hours of work. Images are not decoded for that: a frame
-    that turns out to be damaged raises :class:`UnreadableClip` when its video is loaded.
+    that turns out to be damaged raises :class:`VideoReadError` when its video is loaded.
 
     What an item holds, before the pipeline: ``video_name``, ``frame_paths``, ``frame_names`` and the labels, see
     ``docs/evaluation_data.md``.
@@ -127,15 +127,15 @@ class LabelledVideoDataset(BaseDataset):
         return pairs
 
 
-class MaskVideoDataset(LabelledVideoDataset):
-    """Base of datasets with id maps: ``prepare_data`` adds ``given_masks``, read by :meth:`read_mask`.
+class MaskVideoDataset(VideoSequenceDataset):
+    """Base of datasets with label maps: ``prepare_data`` adds ``reference_masks``, read by :meth:`read_mask`.
 
     A description holds ``given``, for each frame with given labels ``(path, ids)``, where ids are those that are given
     there, or None for all; and ``gt_paths``.
     """
 
     def read_mask(self, path: str) -> np.ndarray:
-        """Id map ``(H, W)``, uint8, with void as background.
+        """Label map ``(H, W)``, uint8, with void as background.
 
         Raises:
             OSError, ValueError: See :func:`read_objects`.
@@ -143,7 +143,7 @@ class MaskVideoDataset(LabelledVideoDataset):
         return read_objects(path)
 
     def prepare_data(self, idx: int) -> Any:
-        """The item, with the given masks, through the pipeline."""
+        """The item, with the reference masks, through the pipeline."""
         info = self.get_data_info(idx)
         sources = info.pop('given')
         given = {}
@@ -151,9 +151,9 @@ class MaskVideoDataset(LabelledVideoDataset):
             mask = self.read_mask(path)
             given[frame] = mask if ids is None else np.where(np.isin(mask, ids), mask, 0).astype(np.uint8)
         if not any(mask.any() for mask in given.values()):
-            problem = nothing_given({path: read_id_map(path) for path, _ in sources.values()})
+            problem = nothing_given({path: read_label_map(path) for path, _ in sources.values()})
             raise ValueError(f'video {info["video_name"]}: {problem}')
-        return self.pipeline(dict(info, given_masks=given))
+        return self.pipeline(dict(info, reference_masks=given))
 
 
 class VideoProblem(Exception):
@@ -186,7 +186,7 @@ def list_frames(folder: str | Path) -> tuple[list[str], list[str]]:
 
 
 def check_masks(sized: Sequence[str], frame_path: str, others: Sequence[str] = ()) -> None:
-    """Check that masks are readable id maps, by their headers alone: about 0.05 ms a file.
+    """Check that masks are readable label maps, by their headers alone: about 0.05 ms a file.
 
     Args:
         sized: Masks that must be as large as the frame.

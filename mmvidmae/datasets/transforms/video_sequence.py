@@ -1,4 +1,4 @@
-"""From a labelled video on disk to what the propagator takes."""
+"""From a annotated video on disk to what the propagator takes."""
 
 import os
 
@@ -10,7 +10,7 @@ from mmpretrain.structures import DataSample
 
 from mmvidmae.registry import TRANSFORMS
 
-from ..readers import UnreadableClip, read_image
+from ..readers import VideoReadError, read_image
 
 Size = tuple[int, int]
 
@@ -72,7 +72,7 @@ class LoadVideoFrames(BaseTransform):
 
     Raises:
         ValueError: If more than one rule is given.
-        UnreadableClip: If a frame cannot be read, or frames differ in size.
+        VideoReadError: If a frame cannot be read, or frames differ in size.
     """
 
     def __init__(
@@ -131,7 +131,7 @@ class LoadVideoFrames(BaseTransform):
                 frames = np.empty((len(paths), height, width, 3), np.uint8)
             if frame.shape[:2] != shape:
                 folder, name = os.path.split(path)
-                raise UnreadableClip(
+                raise VideoReadError(
                     folder, f'{name} is {frame.shape[1]}x{frame.shape[0]}, the frames before {shape[1]}x{shape[0]}'
                 )
             cv2.resize(frame, (width, height), dst=frames[index], interpolation=cv2.INTER_LINEAR)
@@ -145,13 +145,13 @@ class LoadVideoFrames(BaseTransform):
 
 
 @TRANSFORMS.register_module()
-class PackLabelledVideo(BaseTransform):
-    """Packs a labelled video into ``inputs`` and a data sample.
+class PackVideoSequence(BaseTransform):
+    """Packs a annotated video into ``inputs`` and a data sample.
 
     **Required Keys:**
 
     - frames, video_name, frame_names, frame_paths, ori_shape, img_shape, out_shape, input_size
-    - given_masks and gt_paths, or given_joints and gt_joints
+    - reference_masks and gt_paths, or reference_joints and gt_joints
 
     **Returned Keys:**
 
@@ -160,7 +160,7 @@ class PackLabelledVideo(BaseTransform):
     """
 
     META = ('video_name', 'frame_names', 'frame_paths', 'ori_shape', 'img_shape', 'out_shape', 'input_size')
-    LABELS = ('given_masks', 'gt_paths', 'given_joints', 'gt_joints')
+    LABELS = ('reference_masks', 'gt_paths', 'reference_joints', 'gt_joints')
 
     def transform(self, results: dict) -> dict:
         """Pack the video."""
