@@ -31,6 +31,7 @@ demo: core
 lint: full
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
 
 docs: full
 	$(RUN) -m sphinx -W --keep-going -q -b html docs docs/_build/html

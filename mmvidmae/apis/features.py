@@ -53,7 +53,7 @@ def extract_features(
     depth = backbone.num_layers
     wanted = [depth - 1] if layers is None else [layer + depth if layer < 0 else layer for layer in layers]
     if not all(0 <= layer < depth for layer in wanted):
-        raise ValueError(f'layers must lie between {-depth} and {depth - 1}, got {list(layers)}')
+        raise ValueError(f'layers must lie between {-depth} and {depth - 1}, got {list(layers or ())}')
 
     batch = dict(inputs=_to_batch(frames)[:, None], data_samples=None)  # one frame in the place of pairs
     frames = model.data_preprocessor(batch)['inputs']

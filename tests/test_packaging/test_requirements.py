@@ -48,7 +48,7 @@ def test_pip_lines_of_check_env_are_the_tested_versions():
 def test_metadata(built):
     metadata = built.metadata
     assert metadata['Version'] == check_env.__version__
-    assert set(metadata.get_all('Provides-Extra')) == {'tracking', 'segmentation', 'all', 'test'}
+    assert set(metadata.get_all('Provides-Extra')) == {'tracking', 'segmentation', 'all', 'test', 'docs'}
     for requirement in map(Requirement, metadata.get_all('Requires-Dist')):
         name = canonicalize_name(requirement.name)
         assert not AMBIGUOUS.fullmatch(name), f'{requirement}: pip would install it beside a fork'
