@@ -57,6 +57,8 @@ EXTRAS = dict(
 )
 EXTRAS['all'] = sorted(set(EXTRAS['tracking'] + EXTRAS['segmentation']))
 
+NOT_IN_WHEELS = shutil.ignore_patterns('__pycache__', '*.pyc', 'weights', 'experiments')
+
 
 class BuildWithMim(build_py):
     """Puts configs, tools and the model index where ``mim`` looks for them: ``mmvidmae/.mim``.
@@ -64,8 +66,6 @@ class BuildWithMim(build_py):
     A wheel gets copies, without trained weights and experiments. An editable install gets links in the source tree, so
     that what is edited is what runs.
     """
-
-    left_out = shutil.ignore_patterns('__pycache__', '*.pyc', 'weights', 'experiments')
 
     def run(self) -> None:
         super().run()
@@ -79,7 +79,7 @@ class BuildWithMim(build_py):
             if self.editable_mode:
                 (mim / name).symlink_to(os.path.relpath(source, mim))
             elif source.is_dir():
-                shutil.copytree(source, mim / name, ignore=self.left_out)
+                shutil.copytree(source, mim / name, ignore=NOT_IN_WHEELS)
             else:
                 shutil.copy2(source, mim / name)
         if self.editable_mode:
