@@ -51,7 +51,7 @@ def test_pre_commit_has_the_same_ruff():
 
 
 def test_the_version_is_in_the_changelog_and_the_citation():
-    assert f'## [{check_env.__version__}]' in (ROOT / 'CHANGELOG.md').read_text()
+    assert f'## {check_env.__version__}\n' in (ROOT / 'CHANGELOG.md').read_text()
     assert f'version: {check_env.__version__}\n' in (ROOT / 'CITATION.cff').read_text()
 
 
