@@ -17,6 +17,10 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from mmvidmae.utils.interrupt import leave_on_interrupt  # noqa: E402
+
 WORK = Path('work_dirs', 'demo')  # below ROOT; named by configs/_base_/datasets/demo.py
 CONFIGS = {
     'DropMAE': Path('configs/dropmae/dropmae_vit-micro-p4_1xb2-coslr-6e_demo.py'),
@@ -83,8 +87,13 @@ def main() -> None:
         parser.error(f'--videos (VIDEOS=...): {args.videos} is no folder')
     videos = args.videos.resolve() if args.videos else None
     os.chdir(ROOT)
-    start = time.monotonic()
+    with leave_on_interrupt(f'What was done so far is in {ROOT / WORK}; `make demo` goes on from there.'):
+        demonstrate(videos)
 
+
+def demonstrate(videos: Path | None) -> None:
+    """Everything, in the folder of the checkout."""
+    start = time.monotonic()
     number = prepare_clips(videos or fetch_clips(WORK / 'originals').resolve())
     for name, config in CONFIGS.items():
         run(f'Pre-training a small {name}', 'tools/train.py', config, '--work-dir', WORK / name, '--resume')
@@ -93,7 +102,6 @@ def main() -> None:
         'tools/analysis_tools/plot_loss.py', *(WORK / name for name in CONFIGS), '-o', WORK / 'loss.png',
     )  # fmt: skip
 
-    sys.path.insert(0, str(ROOT))
     from mmvidmae.visualization import read_losses
 
     seconds, source = round(time.monotonic() - start), videos or CLIPS_WHEEL

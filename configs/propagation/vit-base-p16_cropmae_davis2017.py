@@ -11,4 +11,3 @@ test_pipeline = [
     dict(type='mmvidmae.PackLabelledVideo'),
 ]
 test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
-test_evaluator = dict(out_dir='work_dirs/{{ fileBasenameNoExtension }}/predictions')

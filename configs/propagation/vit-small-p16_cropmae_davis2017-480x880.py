@@ -12,4 +12,4 @@ test_pipeline = [
     dict(type='mmvidmae.PackLabelledVideo'),
 ]
 test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
-test_evaluator = dict(gt_size=(480, 880), out_dir='work_dirs/{{ fileBasenameNoExtension }}/predictions')
+test_evaluator = dict(gt_size=(480, 880))

@@ -2,7 +2,7 @@
 
 from .attention import AttentionMass, attention_mass
 from .correspondence import KnownMotion, MatchAccuracy, attention_accuracy, feature_accuracy, warp_frames
-from .features import extract_features
+from .features import extract_features, feature_batches
 from .model_zoo import get_model, list_models
 from .pairs import PairBatches, open_clip
 from .reconstructor import PairReconstructor
@@ -22,6 +22,7 @@ __all__ = [
     'attention_mass',
     'extract_features',
     'feature_accuracy',
+    'feature_batches',
     'get_model',
     'list_models',
     'open_clip',

@@ -115,7 +115,7 @@ def feature_accuracy(model: PairMAE, motion: KnownMotion, layers: Sequence[int] 
     """
     backbone = model.backbone
     layers = range(backbone.num_layers) if layers is None else layers
-    pairs = zip(*(extract_features(model, frames, layers) for frames in (motion.frames, motion.warped)))
+    pairs = zip(*(extract_features(model, frames, layers, progress=False) for frames in (motion.frames, motion.warped)))
     results = []
     for frame, warped in pairs:
         grid = tuple(frame.shape[-2:])

@@ -65,7 +65,7 @@ class ClipReader(Protocol):
         """
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        """All frames in order, (H, W, 3), uint8 RGB, each decoded once. Nothing else may be read meanwhile."""
+        """All frames in order, (H, W, 3), uint8 RGB, each decoded once."""
 
 
 _LOCAL = threading.local()
@@ -420,6 +420,8 @@ class VideoFileReader:
         except UnreadableClip as failure:
             task = f'cannot decode frames {number} to {max(number, len(self) - 1)}'
             raise UnreadableClip(self.path, f'{task} ({failure.reason})') from failure.__cause__
+        if not number:
+            raise UnreadableClip(self.path, 'it shows none of its frames')
         if number != len(self):  # it is known better now
             self._times, self._length = None, number
 

@@ -2,17 +2,16 @@
 
 import argparse
 import gc
-import inspect
 import os
 import signal
 import sys
-from collections.abc import Sequence, Sized
+from collections.abc import Sized
 from difflib import get_close_matches
 from pathlib import Path
 from types import FrameType
 
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
@@ -20,46 +19,19 @@ from mmengine.runner import Runner
 from mmvidmae.compat.no_gpu import adapt_to_cpu
 from mmvidmae.registry import MODELS
 
-CONFIG_KEYS = {
-    *inspect.signature(Runner.__init__).parameters,
-    'activation_checkpointing',
-    'compile',
-    'efficient_conv_bn_eval',
-    'find_unused_parameters',
-    'model_wrapper_cfg',
-    'runner_type',
-    'strategy',
-    'sync_bn',
-}
-"""Top-level keys that MMEngine reads, whether a config has them or not."""
+from .arguments import make_parser, require_file
+from .check_config import CONFIG_KEYS, ConfigError, check_config
 
-
-class _Options(DictAction):
-    """MMEngine's parser of ``key=value`` options, with an error that names a malformed one."""
-
-    def __call__(self, parser: argparse.ArgumentParser, namespace, values: Sequence[str], option_string=None) -> None:
-        for option in values:
-            if '=' not in option:
-                parser.error(f'{option_string} {option}: expected key=value')
-        super().__call__(parser, namespace, values, option_string)
-
-
-def make_parser(description: str) -> argparse.ArgumentParser:
-    """A parser with the arguments that training and testing share."""
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument('config', help='config file')
-    parser.add_argument('--work-dir', help='folder for logs and checkpoints (default: work_dirs/<name of the config>)')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=_Options,
-        metavar='KEY=VALUE',
-        help='change settings of the config, e.g. model.neck.depth=4 param_scheduler.0.end=10 "x=[1,2]"',
-    )
-    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='job launcher')
-    # torch.distributed.launch passes one spelling or the other, depending on its version; torchrun sets LOCAL_RANK.
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
-    return parser
+__all__ = [
+    'build_runner',
+    'close_distributed',
+    'load_config',
+    'make_parser',
+    'require_batches',
+    'require_file',
+    'resume_latest',
+    'train',
+]
 
 
 def load_config(parser: argparse.ArgumentParser, args: argparse.Namespace) -> Config:
@@ -93,6 +65,11 @@ def load_config(parser: argparse.ArgumentParser, args: argparse.Namespace) -> Co
     except (KeyError, TypeError) as error:
         parser.error(f'--cfg-options: {error.args[0]}')
 
+    try:
+        check_config(cfg)
+    except ConfigError as error:
+        parser.error(f'{args.config}: {error}')
+
     cfg.launcher = args.launcher
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
@@ -111,12 +88,6 @@ def load_config(parser: argparse.ArgumentParser, args: argparse.Namespace) -> Co
             loader['persistent_workers'] = False
             loader.pop('prefetch_factor', None)
     return cfg
-
-
-def require_file(parser: argparse.ArgumentParser, path: str, what: str) -> None:
-    """End the program with a message unless ``path`` is a file or names a remote one (``scheme://``)."""
-    if '://' not in path and not Path(path).is_file():
-        parser.error(f'{what} {path} does not exist' if not Path(path).exists() else f'{what} {path} is not a file')
 
 
 def build_runner(cfg: Config) -> Runner:

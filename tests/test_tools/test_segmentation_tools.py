@@ -40,6 +40,7 @@ def dropseg_config(davis: Path, folder: Path, **changes) -> Path:
     cfg.default_hooks.checkpoint.update(interval=2, max_keep_ckpts=-1)
     cfg.default_hooks.logger.interval = 1
     cfg.custom_hooks.append(dict(type='TraceHook'))
+    cfg.custom_imports = dict(imports=['tiny_runs'])
     cfg.work_dir = str(folder / 'work')
     cfg.test_evaluator.out_dir = str(folder / 'masks')
     return dump_config(cfg, folder, changes)

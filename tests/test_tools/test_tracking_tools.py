@@ -40,6 +40,7 @@ def tracking_config(sequences: Path, folder: Path, **changes) -> Path:
         dict(type='mmvidmae.CandidateEliminationHook', start=0, warmup=1),
         dict(type='TraceHook'),
     ]
+    cfg.custom_imports = dict(imports=['tiny_runs'])
     cfg.model.backbone.drop_path_rate = 0.1
     cfg.default_hooks.checkpoint.interval = 1
     cfg.default_hooks.logger.interval = 1
@@ -99,6 +100,7 @@ def test_two_processes_give_the_boxes_of_one(sequences, checkpoint, tmp_path, ca
     assert code == 0, output
     scores = [json.loads(path.with_suffix('.json').read_text()) for path in (one, two)]
     assert scores[0] == scores[1]
+    assert scores[0].pop('weights')['checkpoint'] == str(checkpoint)
     assert scores[0].keys() == {f'sot/{name}' for name in ('success', 'norm_precision', 'precision', 'OP50', 'OP75')}
     for index, name in enumerate('abc'):
         boxes = [np.loadtxt(tmp_path / run / f'boxes/{name}.txt', delimiter=',') for run in ('one', 'two')]

@@ -15,11 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
     sys.path.insert(0, str(ROOT))
 
-from rich.console import Console  # noqa: E402
-from rich.progress import track  # noqa: E402
-
-from mmvidmae.apis import PairBatches, attention_mass, get_model, open_clip  # noqa: E402
-from mmvidmae.datasets import UnreadableClip  # noqa: E402
+from mmvidmae.utils.interrupt import leave_on_interrupt  # noqa: E402
 
 
 def plot(rows: list[tuple[int, float, float, float]], path: str) -> None:
@@ -47,6 +43,17 @@ def main() -> None:
     parser.add_argument('--csv', help='file for the table')
     parser.add_argument('--plot', help='picture to draw')
     args = parser.parse_args()
+    with leave_on_interrupt('Nothing was written: run the same command again.'):
+        measure(parser, args)
+
+
+def measure(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    from rich.console import Console
+    from rich.progress import track
+
+    from mmvidmae.apis import PairBatches, attention_mass, get_model, open_clip
+    from mmvidmae.datasets import UnreadableClip
+
     try:
         model = get_model(args.config, args.checkpoint)
         size = tuple(side * model.backbone.patch_size for side in model.backbone.patch_resolution)

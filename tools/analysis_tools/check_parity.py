@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
     sys.path.insert(0, str(ROOT))
 
-from mmvidmae.parity import check_file  # noqa: E402
+from mmvidmae.utils.interrupt import leave_on_interrupt  # noqa: E402
 
 
 def main() -> int:
@@ -24,6 +24,12 @@ def main() -> int:
     parser.add_argument('files', nargs='+', metavar='FILE.npz', help='reference files')
     parser.add_argument('--quiet', action='store_true', help='print only what fails, and a line for each file')
     args = parser.parse_args()
+    with leave_on_interrupt('The files named above were compared, the others were not.'):
+        return check(args)
+
+
+def check(args: argparse.Namespace) -> int:
+    from mmvidmae.parity import check_file
 
     failed = 0
     for path in args.files:

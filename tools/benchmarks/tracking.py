@@ -20,6 +20,25 @@ ROOT = Path(__file__).resolve().parents[2]
 if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
     sys.path.insert(0, str(ROOT))
 
+from mmvidmae.utils.interrupt import leave_on_interrupt  # noqa: E402
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--arch', default='base', help='ViT of the package (default: %(default)s)')
+    parser.add_argument('--template-size', type=int, default=192)
+    parser.add_argument('--search-size', type=int, default=384)
+    parser.add_argument('--frames', type=int, default=5, help='of the video, the first gives the target')
+    parser.add_argument('--repeats', type=int, default=5)
+    parser.add_argument('--threads', type=int, default=2)
+    parser.add_argument('--device', default='cpu')
+    parser.add_argument('--amp', action='store_true', help='both in mixed precision')
+    return parser
+
+
+if __name__ == '__main__':
+    make_parser().parse_args()  # answers --help and refuses mistakes before the imports below, which take seconds
+
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 import torch.nn.functional as F  # noqa: E402
@@ -181,15 +200,7 @@ def compare(model: DropTrack, num_frames: int, repeats: int, amp: bool) -> tuple
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--arch', default='base', help='ViT of the package (default: %(default)s)')
-    parser.add_argument('--template-size', type=int, default=192)
-    parser.add_argument('--search-size', type=int, default=384)
-    parser.add_argument('--frames', type=int, default=5, help='of the video, the first gives the target')
-    parser.add_argument('--repeats', type=int, default=5)
-    parser.add_argument('--threads', type=int, default=2)
-    parser.add_argument('--device', default='cpu')
-    parser.add_argument('--amp', action='store_true', help='both in mixed precision')
+    parser = make_parser()
     args = parser.parse_args()
     if args.frames < 2:
         parser.error(f'--frames {args.frames}: expected at least 2')
@@ -205,4 +216,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    with leave_on_interrupt('What was measured is above; the rest was not.'):
+        main()

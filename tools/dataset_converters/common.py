@@ -15,8 +15,6 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from mmvidmae.datasets import UnreadableClip
-
 
 def add_job_arguments(parser: argparse.ArgumentParser, timeout: float | None = None) -> None:
     """Adds ``--workers`` and, where jobs have one, ``--timeout``."""
@@ -116,6 +114,8 @@ def _serve(connection: Connection) -> None:
 
 def describe(error: Exception) -> str:
     """What is wrong, in a few words, for errors of any origin."""
+    from mmvidmae.datasets import UnreadableClip  # takes seconds
+
     if isinstance(error, UnreadableClip):
         return error.reason
     if isinstance(error, ClipFailed | OSError | ValueError):

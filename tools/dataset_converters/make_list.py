@@ -13,15 +13,24 @@ from pathlib import Path
 
 from common import run_tool, say, whole_file
 
-from mmvidmae.datasets.sources import natural_key, parse_line, scan
 
-
-def main(arguments: list[str] | None = None) -> int:
+def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('root', help='folder to search, at any depth')
     parser.add_argument('output', type=Path, help='list file to write')
     parser.add_argument('--frames', action='store_true', help='clips are folders of images instead of video files')
     parser.add_argument('--relative', action='store_true', help='write paths relative to the root, not absolute ones')
+    return parser
+
+
+if __name__ == '__main__':
+    make_parser().parse_args()  # answers --help and refuses mistakes before the imports below, which take seconds
+
+from mmvidmae.datasets.sources import natural_key, parse_line, scan  # noqa: E402
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = make_parser()
     args = parser.parse_args(arguments)
 
     kind = 'frames' if args.frames else 'video'

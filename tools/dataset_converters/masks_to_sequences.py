@@ -23,6 +23,22 @@ ROOT = Path(__file__).resolve().parents[2]
 if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
     sys.path.insert(0, str(ROOT))
 
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('layout', choices=('davis', 'jhmdb'))
+    parser.add_argument('source', type=Path, help='folder with JPEGImages and Annotations, or with puppet_mask')
+    parser.add_argument('out', type=Path, help='folder for the sequences')
+    parser.add_argument('--videos', type=Path, help='JHMDB: folder of <class>/<clip>.avi')
+    parser.add_argument(
+        '--merge-objects', action='store_true', help='DAVIS: all that is not 0 is one object, as in masks of 0 and 255'
+    )
+    return parser
+
+
+if __name__ == '__main__':
+    make_parser().parse_args()  # answers --help and refuses mistakes before the imports below, which take seconds
+
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 from common import describe, finish, run_tool  # noqa: E402
@@ -128,14 +144,7 @@ def read_mat(path: Path, name: str) -> np.ndarray:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('layout', choices=('davis', 'jhmdb'))
-    parser.add_argument('source', type=Path, help='folder with JPEGImages and Annotations, or with puppet_mask')
-    parser.add_argument('out', type=Path, help='folder for the sequences')
-    parser.add_argument('--videos', type=Path, help='JHMDB: folder of <class>/<clip>.avi')
-    parser.add_argument(
-        '--merge-objects', action='store_true', help='DAVIS: all that is not 0 is one object, as in masks of 0 and 255'
-    )
+    parser = make_parser()
     args = parser.parse_args(arguments)
     try:
         videos = list(dict(davis=davis, jhmdb=jhmdb)[args.layout](args))

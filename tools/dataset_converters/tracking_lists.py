@@ -17,8 +17,19 @@ from pathlib import Path
 
 from common import run_tool, say, whole_file
 
-from mmvidmae.datasets.sources import image_names, natural_key
-from mmvidmae.datasets.tracking import read_boxes
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('dataset', choices=('lasot', 'otb100', 'uav123'))
+    parser.add_argument('root', type=Path, help='folder of the data set')
+    return parser
+
+
+if __name__ == '__main__':
+    make_parser().parse_args()  # answers --help and refuses mistakes before the imports below, which take seconds
+
+from mmvidmae.datasets.sources import image_names, natural_key  # noqa: E402
+from mmvidmae.datasets.tracking import read_boxes  # noqa: E402
 
 OTB_STARTS = {'David': 300, 'Tiger1': 6}
 """First frames, from 1, of videos whose annotation begins later (Tiger1: the benchmark leaves the first 5 out)."""
@@ -93,9 +104,7 @@ def uav123(root: Path) -> dict[str, list[str]]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('dataset', choices=('lasot', 'otb100', 'uav123'))
-    parser.add_argument('root', type=Path, help='folder of the data set')
+    parser = make_parser()
     args = parser.parse_args(arguments)
     try:
         lists = dict(lasot=lasot, otb100=otb100, uav123=uav123)[args.dataset](args.root)

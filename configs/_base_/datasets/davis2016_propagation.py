@@ -16,5 +16,5 @@ test_dataloader = dict(
         ],
     ),
 )
-test_evaluator = dict(type='mmvidmae.VideoSegmentationMetric', merge_objects=True)
+test_evaluator = dict(type='mmvidmae.VideoSegmentationMetric', out_dir='predictions', merge_objects=True)
 test_cfg = dict()

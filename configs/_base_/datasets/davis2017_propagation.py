@@ -16,5 +16,5 @@ test_dataloader = dict(
         ],
     ),
 )
-test_evaluator = dict(type='mmvidmae.VideoSegmentationMetric')
+test_evaluator = dict(type='mmvidmae.VideoSegmentationMetric', out_dir='predictions')
 test_cfg = dict()

@@ -16,5 +16,7 @@ test_dataloader = dict(
         ],
     ),
 )
-test_evaluator = dict(type='mmvidmae.VideoSegmentationMetric', format_only=True, submission='davis')
+test_evaluator = dict(
+    type='mmvidmae.VideoSegmentationMetric', out_dir='predictions', format_only=True, submission='davis'
+)
 test_cfg = dict()

@@ -15,5 +15,5 @@ test_dataloader = dict(
         ],
     ),
 )
-test_evaluator = dict(type='mmvidmae.PoseMetric')
+test_evaluator = dict(type='mmvidmae.PoseMetric', out_dir='predictions')
 test_cfg = dict()

@@ -14,5 +14,5 @@ test_dataloader = dict(
         ],
     ),
 )
-test_evaluator = dict(type='mmvidmae.PartSegmentationMetric')
+test_evaluator = dict(type='mmvidmae.PartSegmentationMetric', out_dir='predictions')
 test_cfg = dict()

@@ -16,5 +16,7 @@ test_dataloader = dict(
         ],
     ),
 )
-test_evaluator = dict(type='mmvidmae.VideoSegmentationMetric', format_only=True, submission='youtube_vos')
+test_evaluator = dict(
+    type='mmvidmae.VideoSegmentationMetric', out_dir='predictions', format_only=True, submission='youtube_vos'
+)
 test_cfg = dict()

@@ -62,10 +62,11 @@ class SequenceFolderDataset(SeededItems, BaseSOTDataset):
 
     @property
     def metainfo(self) -> dict:
-        """As in MMEngine; once the list is read also ``sequences``, the name of each for its results (the last folder
-        where that is enough to tell them apart), and ``has_ground_truth``, whether any has more than a first box."""
+        """As in MMEngine. A data set for tests adds, once its list is read, ``sequences``, the name of each sequence
+        for its results (the last folder where that is enough to tell them apart), and ``has_ground_truth``, whether any
+        has more than a first box."""
         metainfo = super().metainfo
-        if self._fully_initialized:
+        if self._fully_initialized and self.test_mode:  # data sets that are mixed for training must agree
             infos = [self.get_data_info(index) for index in range(self.num_videos)]
             last = Counter(info['name'].rsplit('/', 1)[-1] for info in infos)
             short = all(count == 1 for count in last.values())

@@ -12,6 +12,8 @@ from mmpretrain.structures import DataSample
 from mmvidmae.registry import HOOKS
 from mmvidmae.visualization import draw_reconstructions
 
+from .weights_record_hook import trained_iterations
+
 
 @HOOKS.register_module()
 class ReconstructionVisHook(Hook):
@@ -58,6 +60,6 @@ class ReconstructionVisHook(Hook):
         path = Path(runner.work_dir, 'reconstructions', filename)
         path.parent.mkdir(exist_ok=True)
         cv2.imwrite(str(path), picture[..., ::-1])  # OpenCV writes BGR
-        runner.visualizer.add_image(f'{mode}_reconstruction', picture, step=runner.iter)
+        runner.visualizer.add_image(f'{mode}_reconstruction', picture, step=trained_iterations(runner))
         runner.logger.info(f'Reconstructions: {path}')
         self.samples = []

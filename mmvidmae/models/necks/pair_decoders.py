@@ -235,6 +235,7 @@ class CrossPairDecoder(PairDecoder):
             packed_init=True,
         ),
     }
+    options = frozenset(presets['cropmae'])  # arguments that a preset has a value for
     variants = {'cross-self': {'cross', 'self', 'ffn'}, 'cross': {'cross', 'ffn'}, 'joint': {'self', 'ffn'}}
 
     def __init__(

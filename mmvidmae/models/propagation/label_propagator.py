@@ -11,6 +11,7 @@ from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
 from mmvidmae.registry import MODELS
+from mmvidmae.utils.progress import count_frames
 from mmvidmae.utils.weights import load_whole
 
 from .context import propagate_features
@@ -143,7 +144,8 @@ class LabelPropagator(BaseModel):
 
     def _predict(self, frames: Tensor, sample: DataSample) -> DataSample:
         labels = self._labels(frames, sample)
-        decoded = [labels.decode(frame, soft) for frame, soft in self.propagate(frames, labels)]
+        found = count_frames(self.propagate(frames, labels), sample.get('video_name', 'video'))
+        decoded = [labels.decode(frame, soft) for frame, soft in found]
         # before the first given frame there is nothing to predict
         blanks = [torch.zeros_like(decoded[0])] * (len(frames) - len(decoded))
         sample.set_field(torch.stack(blanks + decoded).cpu().numpy(), labels.field)

@@ -10,6 +10,7 @@ from mmpretrain.structures import DataSample
 from torch import Tensor
 
 from mmvidmae.registry import MODELS
+from mmvidmae.utils.progress import count_frames
 
 from ..propagation.labels import resize_nearest
 from .objects import aggregate_objects, intersection_and_union
@@ -197,6 +198,7 @@ class DropSeg(BaseModel):
             number: mask if mask.shape == out_size else resize_nearest(torch.as_tensor(mask), frames.shape[-2:], True)
             for number, mask in sample.given_masks.items()
         }
-        masks = [mask.cpu() for mask in self.segment_video(frames, given, out_size)]
+        found = count_frames(self.segment_video(frames, given, out_size), sample.get('video_name', 'video'))
+        masks = [mask.cpu() for mask in found]
         sample.set_field(torch.stack(masks).numpy(), 'pred_masks')
         return sample
