@@ -63,7 +63,8 @@ def extract_features(
             such layer.
         VideoReadError: If a video or folder cannot be read.
     """
-    results, done = [], 0
+    results: list[Tensor] = []
+    done = 0
     number, batches = feature_batches(model, frames, layers, out, short_side, batch_size, progress)
     for batch in batches:
         results = results or [part.new_empty(number, *part.shape[1:]) for part in batch]
@@ -93,7 +94,7 @@ def feature_batches(
     depth = model.backbone.num_layers
     wanted = [depth - 1] if layers is None else [layer + depth if layer < 0 else layer for layer in layers]
     if not all(0 <= layer < depth for layer in wanted):
-        raise ValueError(f'layers must lie between {-depth} and {depth - 1}, got {list(layers)}')
+        raise ValueError(f'layers must lie between {-depth} and {depth - 1}, got {list(layers or ())}')
     if batch_size < 1 or (short_side is not None and short_side < 1):
         raise ValueError(f'batch_size and short_side must be at least 1, got {batch_size} and {short_side}')
     number, images = _open(frames)
@@ -134,7 +135,8 @@ def _open(frames: Frames) -> tuple[int, Iterator[tuple[str, Tensor]]]:
             )
     elif isinstance(frames, str | PathLike):
         frames = [frames]
-    number = sum(len(open_clip(fspath(frame))) if _is_clip(frame) else 1 for frame in frames)  # not all open at once
+    # not all open at once
+    number = sum(len(open_clip(fspath(frame))) if _is_clip(frame) else 1 for frame in frames)  # type: ignore[arg-type, misc]
 
     def images() -> Iterator[tuple[str, Tensor]]:
         for index, frame in enumerate(frames):

@@ -91,12 +91,12 @@ class VideoSegmenter:
         return record(source, self.segment(source.frames, masks), keep, draw, video_file, fps, self.progress)
 
     def segment(
-        self, frames: Iterable[np.ndarray], masks: Mask | Mapping[int, Mask]
+        self, frames: Iterable[np.ndarray | None], masks: Mask | Mapping[int, Mask]
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Frames and their label maps, uint8 ``(H, W)``, as the frames come.
 
         Args:
-            frames: uint8 RGB ``(H, W, 3)``.
+            frames: uint8 RGB ``(H, W, 3)``; None, a lost frame, is an error.
             masks: As in :meth:`__call__`.
 
         Raises:
@@ -131,7 +131,7 @@ class VideoSegmenter:
             elif size != state.out_size:
                 raise ValueError(
                     f'frame {number} has {size[0]} x {size[1]} pixels, those before '
-                    f'{state.out_size[0]} x {state.out_size[1]}'
+                    f'{state.out_size[0]} x {state.out_size[1]}'  # type: ignore[index]
                 )
             scale = min(1.0, self.short_side / min(size))
             reduced = cv2.resize(frame, [round(side * scale) for side in size[::-1]], interpolation=cv2.INTER_LINEAR)

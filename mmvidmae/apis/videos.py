@@ -3,7 +3,7 @@
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
@@ -109,7 +109,7 @@ def open_video(video: Video) -> Source:
     if isinstance(video, str | Path):
         reader = open_clip(video)
         return Source(Path(video).name, len(reader), _frame_rate(video) or DEFAULT_FPS, reader)
-    return Source('frames', len(video) if hasattr(video, '__len__') else None, DEFAULT_FPS, video)
+    return Source('frames', len(video) if isinstance(video, Sized) else None, DEFAULT_FPS, video)
 
 
 def _pictures(camera: cv2.VideoCapture) -> Iterator[np.ndarray | None]:

@@ -1,14 +1,14 @@
 """The command line that ``tools/train.py`` and ``tools/test.py`` share. Imports nothing that takes long."""
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 
 class _Options(argparse.Action):
     """MMEngine's parser of ``key=value`` options, with an error that names a malformed one."""
 
-    def __call__(self, parser: argparse.ArgumentParser, namespace, values: Sequence[str], option_string=None) -> None:
+    def __call__(self, parser: argparse.ArgumentParser, namespace, values: Any, option_string=None) -> None:
         from mmengine.config import DictAction  # takes seconds
 
         for option in values:

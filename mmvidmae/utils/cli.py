@@ -85,7 +85,7 @@ def load_config(parser: argparse.ArgumentParser, args: argparse.Namespace) -> Co
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         loader = cfg.get(name)
         if isinstance(loader, dict) and not loader.get('num_workers', 0):  # PyTorch refuses what is about workers
-            loader.persistent_workers = False
+            loader['persistent_workers'] = False
             loader.pop('prefetch_factor', None)
     return cfg
 

@@ -68,8 +68,8 @@ def draw_pose(frame: np.ndarray, joints: np.ndarray) -> np.ndarray:
     palette = id_palette()
     points = [None if x < 0 else (round(float(x)), round(float(y))) for x, y in joints]
     for start, end in LIMBS if len(joints) == 15 else ():
-        if points[start] is not None and points[end] is not None:
-            cv2.line(drawn, points[start], points[end], (255, 255, 255), max(1, size // 2), cv2.LINE_AA)
+        if (a := points[start]) is not None and (b := points[end]) is not None:
+            cv2.line(drawn, a, b, (255, 255, 255), max(1, size // 2), cv2.LINE_AA)
     for number, point in enumerate(points):
         if point is not None:
             cv2.circle(drawn, point, size, palette[number + 1].tolist(), -1, cv2.LINE_AA)

@@ -30,7 +30,8 @@ def read_losses(work_dir: str | Path) -> Losses:
     Raises:
         ValueError: If the folder holds no training log.
     """
-    train, val = {}, {}
+    train: dict[int, float] = {}
+    val: dict[int, tuple[float, float]] = {}
     for file in sorted(Path(work_dir).glob('*/vis_data/scalars.json')):
         lines = _read_lines(file)
         steps = [line['step'] for line in lines if 'loss' in line]

@@ -111,7 +111,7 @@ def write_report(
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_write(folder / 'results.json') as part:
         part.write_text(json.dumps(dict(made=made, results=results.all), indent=1) + '\n')
-    lines = [f'Written by `{made["command"]}`; all figures: results.json.']
+    lines = ['# All figures', '', f'Written by `{made["command"]}`; all figures: results.json.']
 
     rows = []
     for method in METHODS:

@@ -49,7 +49,7 @@ def confusion_matrix(pred: np.ndarray, gt: np.ndarray, num_classes: int) -> np.n
     if pred.size and not 0 <= pred.min() <= pred.max() <= 255:
         raise ValueError(f'predicted class ids must be 0 to 255, not {pred.min()} to {pred.max()}')
     if pred.shape != gt.shape:
-        resized = Image.fromarray(pred.astype(np.uint8)).resize(gt.shape[::-1], Image.Resampling.NEAREST)
+        resized = Image.fromarray(pred.astype(np.uint8)).resize((gt.shape[1], gt.shape[0]), Image.Resampling.NEAREST)
         pred = np.asarray(resized)
     scored = gt < num_classes
     pred, gt = pred[scored].astype(np.int64), gt[scored].astype(np.int64)

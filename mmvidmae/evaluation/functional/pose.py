@@ -108,7 +108,7 @@ def pose_normalizer(gt: np.ndarray, visible: np.ndarray) -> np.ndarray:
     visible = np.asarray(visible, dtype=bool)[..., None]
     low = np.where(visible, gt, np.inf).min(1)
     high = np.where(visible, gt, -np.inf).max(1)
-    return np.where(visible.any(1)[:, 0], 0.6 * np.linalg.norm(high - low, axis=-1), np.nan)
+    return np.where(visible[..., 0].any(1), 0.6 * np.linalg.norm(high - low, axis=-1), np.nan)
 
 
 def joint_distances(pred: np.ndarray, gt: np.ndarray) -> np.ndarray:

@@ -252,8 +252,8 @@ def _boundary_f(pred: np.ndarray, gt: np.ndarray, kernel: np.ndarray) -> float:
     # only boundary pixels are looked up, so that nothing outside their bounding box matters
     x, y, width, height = cv2.boundingRect((pred | gt).view(np.uint8))
     pred, gt = (np.ascontiguousarray(mask[y : y + height, x : x + width]).view(np.uint8) for mask in (pred, gt))
-    precision = np.count_nonzero(pred & cv2.dilate(gt, kernel)) / num_pred
-    recall = np.count_nonzero(gt & cv2.dilate(pred, kernel)) / num_gt
+    precision = np.count_nonzero(pred & cv2.dilate(gt, kernel)) / num_pred  # type: ignore[operator]
+    recall = np.count_nonzero(gt & cv2.dilate(pred, kernel)) / num_gt  # type: ignore[operator]
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 
