@@ -132,9 +132,9 @@ class Environment:
         if self.stack == STACKS[0]:
             return str(file)
         names = forks()
-        lines = [names.get(line.partition('==')[0], [line]) for line in (ROOT / file).read_text().splitlines()]
+        lines = (ROOT / file).read_text().splitlines()
         copy = self.path / f'{name}.txt'
-        copy.write_text('\n'.join(sum(lines, [])))
+        copy.write_text('\n'.join(part for line in lines for part in names.get(line.partition('==')[0], [line])))
         return str(copy)
 
     def check_stack(self) -> None:

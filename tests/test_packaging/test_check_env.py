@@ -45,7 +45,7 @@ def test_this_environment_can_pretrain():
     ('hidden', 'line'),
     [
         ('torch', r'install torch==\S+ torchvision==\S+$'),
-        ('mmcv', f"install --no-deps .*{MMCV.replace('mmcv==', 'mmcv(-lite)?==')}$"),
+        ('mmcv', f'install --no-deps .*{MMCV.replace("mmcv==", "mmcv(-lite)?==")}$'),
         ('einops', 'install einops$'),
         ('addict', 'install addict$'),
     ],

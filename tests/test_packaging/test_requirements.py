@@ -12,7 +12,9 @@ from mmvidmae.utils import check_env
 ROOT = Path(__file__).parents[2]
 FILES = {path.stem: path for path in (ROOT / 'requirements').glob('*.txt')}
 #: Distributions that share their import name with another, or ask for one that does.
-AMBIGUOUS = re.compile(r'(onedl-)?mm(cv|cls|det(ection)?|engine|pretrain|segmentation|track)|mmcv-.*|opencv-.*|trackeval')
+AMBIGUOUS = re.compile(
+    r'(onedl-)?mm(cv|cls|det(ection)?|engine|pretrain|segmentation|track)|mmcv-.*|opencv-.*|trackeval'
+)
 
 
 def requirements(path):
