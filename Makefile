@@ -3,11 +3,11 @@
 # make docs   the documentation site, in docs/_build/html         make coverage   the test suite, and which lines it runs
 # make docs-check   runs every command of the documentation, with tiny data; pages: PAGES='README.md docs/data.md'
 # make bench  speed against the references, small and quick: tools/benchmarks (docs/benchmarks.md)
-# Options, as NAME=value: VIDEOS  PAGES  PYTHON  VENV  TORCH_INDEX_URL  PYTEST_ARGS   (docs/install.md)
+# Options, as NAME=value: VIDEOS  PAGES  PYTHON  STACK  VENV  TORCH_INDEX_URL  PYTEST_ARGS   (docs/install.md)
 .NOTPARALLEL:
 .PHONY: help core full demo lint docs test coverage docs-check bench
 
-VENV ?= .venv
+VENV ?= .venv$(STACK:%=-%)
 CANDIDATES := $(or $(PYTHON),python3.11 python3.12 python3.10 python3)
 FITS := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))
 FOUND := $(shell for python in $(CANDIDATES); do "$$python" -c '$(FITS)' 2>/dev/null && echo "$$python" && break; done)
@@ -22,7 +22,7 @@ ifeq ($(FOUND),)
 	@echo 'None of "$(CANDIDATES)" is Python 3.10 to 3.12: apt-get install python3.11 python3.11-venv,' \
 		'or name one: make $@ PYTHON=/path/to/python' >&2; exit 1
 else
-	@"$(FOUND)" requirements/install.py --venv "$(VENV)" $@
+	@"$(FOUND)" requirements/install.py --venv "$(VENV)" $(STACK:%=--stack %) $@
 endif
 
 demo: core

@@ -1,6 +1,6 @@
 """Set up the virtual environment of ``make demo`` (stage ``core``) or ``make test`` (stage ``full``).
 
-Usage: ``python requirements/install.py {core,full} [--venv .venv]``. Needs only the standard library.
+Usage: ``python requirements/install.py {core,full} [--stack onedl] [--venv .venv]``. Needs only the standard library.
 
 Repeatable and safe to interrupt at any moment: a stamp in the environment says which stage is installed, from which
 requirement files. It is removed before anything changes and written last. Where it does not match, every step runs
@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = ROOT / 'requirements'
 SUPPORTED = ((3, 10), (3, 11), (3, 12))
 STAGES = ('core', 'full')  # each contains the one before
+STACKS = ('openmmlab', 'onedl')  # the original packages, or their maintained forks of the same import names
 
 
 class InstallError(Exception):
@@ -37,11 +39,22 @@ def say(text: str) -> None:
     print(f'[install] {text}', flush=True)
 
 
-class Environment:
-    """A virtual environment in the folder ``path``."""
+def forks() -> dict[str, list[str]]:
+    """What the stack of forks has for each original package: ``{'mmengine': ['onedl-mmengine==0.10.12'], ...}``."""
+    found = defaultdict(list)
+    for line in (REQUIREMENTS / 'onedl.txt').read_text().splitlines():
+        requirement, _, originals = line.partition('  # ')
+        for original in filter(None, originals.split(', ')):
+            found[original].append(requirement)
+    return dict(found)
 
-    def __init__(self, path: Path) -> None:
+
+class Environment:
+    """A virtual environment in the folder ``path``, for one of the stacks."""
+
+    def __init__(self, path: Path, stack: str = STACKS[0]) -> None:
         self.path = path.absolute()
+        self.stack = stack
         self.python = self.path / 'bin' / 'python'
         self.log = self.path / 'install.log'
         self.unfinished = self.path / 'unfinished'  # there while the environment is being made
@@ -113,6 +126,31 @@ class Environment:
         """Run ``pip install``."""
         self.run('-m', 'pip', 'install', *arguments)
 
+    def requirements(self, name: str) -> str:
+        """The file of ``requirements/`` that pip gets; for another stack, a copy that names its packages."""
+        file = Path('requirements', f'{name}.txt')
+        if self.stack == STACKS[0]:
+            return str(file)
+        names = forks()
+        lines = (ROOT / file).read_text().splitlines()
+        copy = self.path / f'{name}.txt'
+        copy.write_text('\n'.join(part for line in lines for part in names.get(line.partition('==')[0], [line])))
+        return str(copy)
+
+    def check_stack(self) -> None:
+        """See that the packages of the two stacks, which have the same files, are not installed over each other.
+
+        Raises:
+            InstallError: If a package of the other stack is installed.
+        """
+        of_forks = {requirement.partition('==')[0] for requirements in forks().values() for requirement in requirements}
+        others = sorted(of_forks if self.stack == STACKS[0] else forks())
+        if found := [name for name in others if self.has(name.replace('-', '_'))]:
+            raise InstallError(
+                f'{self.path} has {", ".join(found)}, which the stack {self.stack} would overwrite: '
+                'name another folder with VENV=...'
+            )
+
     @property
     def site_packages(self) -> Path:
         """Where packages are installed."""
@@ -138,12 +176,12 @@ class Environment:
 def install_core(environment: Environment) -> None:
     """Install what pre-training needs, and mmvidmae itself in place."""
     say('installing the pre-training core: requirements/core.txt')
-    environment.pip_install('--no-deps', '-r', 'requirements/core.txt')
+    environment.pip_install('--no-deps', '-r', environment.requirements('core'))
     say('installing requirements/torch.txt (a download of about 3 GB unless TORCH_INDEX_URL names a CPU build)')
     index = os.environ.get('TORCH_INDEX_URL')
     environment.pip_install(*(['--index-url', index] if index else []), '-r', 'requirements/torch.txt')
     if not environment.has('mmcv'):
-        environment.pip_install('--no-deps', '-r', 'requirements/mmcv-lite.txt')
+        environment.pip_install('--no-deps', '-r', environment.requirements('mmcv-lite'))
     environment.pip_install('--no-deps', '--no-build-isolation', '-e', '.')
     say('checking the installation: python -m mmvidmae.utils.check_env')
     environment.run('-m', 'mmvidmae.utils.check_env')
@@ -154,12 +192,12 @@ def install_full(environment: Environment) -> None:
     install_core(environment)
     names = ('tracking', 'segmentation', 'test', 'docs')
     say(f'installing the toolboxes, and the tools of tests and documentation: requirements/{{{",".join(names)}}}.txt')
-    lists = [part for name in names for part in ('-r', f'requirements/{name}.txt')]
+    lists = [part for name in names for part in ('-r', environment.requirements(name))]
     environment.pip_install('--no-deps', *lists)
     if environment.query('import mmcv.ops') is None:
         with tempfile.TemporaryDirectory() as folder:
             wheel = mmcv_wheel(environment, Path(folder))
-            say(f'installing {wheel.name} in place of mmcv-lite')
+            say(f'installing {wheel.name} in place of the mmcv without ops')
             environment.run('-m', 'pip', 'uninstall', '--yes', 'mmcv-lite')
             environment.pip_install('--no-deps', '--force-reinstall', str(wheel))
 
@@ -171,14 +209,14 @@ def mmcv_wheel(environment: Environment, folder: Path) -> Path:
         environment (Environment): Has torch, and what mmcv needs.
         folder (Path): Temporary folder for a wheel that pip finds.
     """
-    (requirement,) = (
-        line for line in (REQUIREMENTS / 'mmcv.txt').read_text().splitlines() if line.startswith('mmcv==')
-    )
+    lines = (ROOT / environment.requirements('mmcv')).read_text().splitlines()
+    (requirement,) = (line for line in lines if not line.startswith('#'))
+    name, version = requirement.split('==')
     try:
-        environment.run('-m', 'pip', 'download', '--no-deps', '--only-binary', 'mmcv', '-d', str(folder), requirement)
+        environment.run('-m', 'pip', 'download', '--no-deps', '--only-binary', name, '-d', str(folder), requirement)
     except InstallError:
         say(f'pip finds no wheel of {requirement}')
-    for wheel in folder.glob('mmcv-*.whl'):
+    for wheel in folder.glob('*.whl'):
         if loads(environment, wheel):
             return wheel
         say(f'{wheel.name} was built for another torch')
@@ -189,7 +227,7 @@ def mmcv_wheel(environment: Environment, folder: Path) -> Path:
         'print(f"cp{sys.version_info[0]}{sys.version_info[1]}-torch{torch.__version__}-{device}")'
     )
     cache = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'mmvidmae' / 'wheels' / key
-    for wheel in cache.glob(f'{requirement.replace("==", "-")}-*.whl'):
+    for wheel in cache.glob(f'{name.replace("-", "_")}-{version}-*.whl'):
         if loads(environment, wheel):
             return wheel
         wheel.unlink()
@@ -231,9 +269,10 @@ def build_mmcv(environment: Environment, requirement: str, cache: Path) -> Path:
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache) as folder:
         # no pip cache: its wheels do not tell which torch they were built with
-        options = ('--no-deps', '--no-build-isolation', '--no-cache-dir', '--no-binary', 'mmcv', '-w', folder)
+        name = requirement.partition('==')[0]
+        options = ('--no-deps', '--no-build-isolation', '--no-cache-dir', '--no-binary', name, '-w', folder)
         environment.run('-m', 'pip', 'wheel', *options, requirement, **variables)
-        (built,) = Path(folder).glob('mmcv-*.whl')
+        (built,) = Path(folder).glob('*.whl')
         if not loads(environment, built):
             raise InstallError(f'the {requirement} just built does not load: see {environment.log}')
         return built.replace(cache / built.name)
@@ -274,13 +313,15 @@ def main() -> int:
     parser.add_argument(
         '--venv', type=Path, default=ROOT / '.venv', help='folder of the virtual environment (default: .venv)'
     )
+    parser.add_argument('--stack', choices=STACKS, default=STACKS[0], help='the OpenMMLab packages or their forks')
     arguments = parser.parse_args()
-    environment = Environment(arguments.venv)
+    environment = Environment(arguments.venv, arguments.stack)
     try:
         if sys.version_info[:2] not in SUPPORTED:
             raise InstallError(f'Python {sys.version.split()[0]} is not 3.10 to 3.12: name another with PYTHON=...')
         with locked(ROOT):
             environment.make()
+            environment.check_stack()
             enough = [f'{stage} {fingerprint()}' for stage in STAGES[STAGES.index(arguments.stage) :]]
             if environment.stamp.exists() and environment.stamp.read_text() in enough:
                 return 0

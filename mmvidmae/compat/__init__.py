@@ -5,6 +5,7 @@ Importing :mod:`mmvidmae.registry`, as every use of our types does, applies thos
 """
 
 from .checkpoint_globals import allow_checkpoint_globals
+from .code_in_checkpoints import refuse_code_in_checkpoints
 from .mmcv_lite import ignore_missing_ops
 from .multimodal import leave_out_broken_multimodal
 from .safetensors import load_safetensors_everywhere
@@ -15,6 +16,7 @@ def apply() -> None:
     allow_checkpoint_globals()
     ignore_missing_ops()
     leave_out_broken_multimodal()
+    refuse_code_in_checkpoints()
     load_safetensors_everywhere()
 
 

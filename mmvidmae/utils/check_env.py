@@ -5,6 +5,7 @@ names of distributions: forks that keep OpenMMLab's import names (``onedl-*``) a
 pre-training works.
 """
 
+import contextlib
 import importlib
 import platform
 import shlex
@@ -54,6 +55,7 @@ PIP = {
     'PIL': 'pillow==12.3.0',
     'av': 'av==18.1.0',
     'cv2': 'opencv-python-headless==4.14.0.94',
+    'imgaug': '--no-deps imaug==0.4.3',
     'mmcv': '--no-deps mmcv-lite==2.1.0',
     'mmcv.ops': '--no-deps --no-build-isolation --no-cache-dir mmcv==2.1.0',
     'mmdet': '--no-deps mmdet==3.3.0',
@@ -72,6 +74,15 @@ PIP = {
     'yaml': 'pyyaml==6.0.3',
 }
 
+#: What takes their place in an environment with OneDL's forks; they have the same files.
+FORKS = {
+    'mmcv': 'onedl-mmcv==2.3.6',
+    'mmdet': 'onedl-mmdetection==3.5.1',
+    'mmengine': 'onedl-mmengine==0.10.12',
+    'mmpretrain': 'onedl-mmpretrain==1.3.6',
+    'mmseg': 'onedl-mmsegmentation==1.4.2',
+}
+
 
 def distributions(module: str) -> list[str]:
     """The installed distributions that provide a top-level module, as ``name version``.
@@ -80,10 +91,9 @@ def distributions(module: str) -> list[str]:
     """
     names = set(metadata.packages_distributions().get(module, ()))
     if not names:  # Python 3.10 knows only the distributions that have a top_level.txt
-        try:
-            names = {metadata.distribution(module).metadata['Name']}
-        except metadata.PackageNotFoundError:
-            return []
+        for name in (module, FORKS.get(module, module).partition('==')[0]):
+            with contextlib.suppress(metadata.PackageNotFoundError):
+                names.add(metadata.distribution(name).metadata['Name'])
     return sorted(f'{name} {metadata.version(name)}' for name in names)
 
 
@@ -101,6 +111,15 @@ def failure(module: str) -> Exception | None:
 def pip(command: str) -> str:
     """The shell command that runs pip for this environment."""
     return f'{shlex.quote(sys.executable)} -m pip {command}'
+
+
+def requirement(module: str) -> str:
+    """What to give ``pip install`` for a module; a fork where there are forks already."""
+    line = PIP.get(module, module)
+    fork = FORKS.get(module.partition('.')[0])
+    if fork and any(found.startswith('onedl-') for name in FORKS for found in distributions(name)):
+        return f'{line.rpartition(" ")[0]} {fork}'
+    return line
 
 
 def remedy(module: str, error: Exception) -> str | None:
@@ -127,8 +146,8 @@ def remedy(module: str, error: Exception) -> str | None:
         found = [distribution.split()[0] for distribution in distributions('mmcv')]
         if module == 'mmcv.ops' or found not in ([], ['mmcv-lite']):  # else mmcv-lite is enough
             uninstall = f'{pip("uninstall -y " + " ".join(found))} && ' if found else ''
-            return f'{uninstall}MMCV_WITH_OPS=1 {pip("install " + PIP["mmcv.ops"])}'
-    return pip(f'install {PIP.get(wanted, wanted)}')
+            return f'{uninstall}MMCV_WITH_OPS=1 {pip("install " + requirement("mmcv.ops"))}'
+    return pip(f'install {requirement(wanted)}')
 
 
 def report(name: str, reason: str | None, *more: str | None) -> None:

@@ -28,7 +28,7 @@ CHECKERS: dict[tuple[str, ...], Callable[[Mapping[str, np.ndarray]], Report]] = 
     ('pose/labels/pos_img_1based', 'pck/thresholds'): check_pose,
     ('video/first_seg_onehot', 'video/soft_predictions'): check_dino_propagation,
     ('eval_keep1/score_map', 'loss_train/grad_l2', 'state/backbone.*'): check_droptrack,
-    ('to_crop/box_in', 'keep_ratio/epoch', 'loss/focal_target'): check_droptrack_geometry,
+    ('to_crop/box_in', 'keep_rate/epoch', 'loss/focal_target'): check_droptrack_geometry,
     ('frames_rgb', 'init_box_xywh', 'f1/response'): check_droptrack_track,
     ('seq0/gt_xywh', 'seq0/pred_xywh', 'got10k_val/AO'): check_sot_metrics,
     ('first', 'second', 'eao_curve', 'run0/state'): check_vot_supervised,

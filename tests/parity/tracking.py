@@ -108,10 +108,10 @@ def check_droptrack_geometry(arrays: Arrays) -> Report:
             mask[:, template_cells(kind, (grid, grid))] = True
         report.compare(name, mask, arrays[name])
     for name in arrays:
-        if name.startswith('keep_ratio/warm'):
-            warmup, rate = name.removeprefix('keep_ratio/warm').split('_r')
+        if name.startswith('keep_rate/warm'):
+            warmup, rate = name.removeprefix('keep_rate/warm').split('_r')
             rates = [
-                keep_ratio_at(epoch, ELIMINATION_START, int(warmup), float(rate)) for epoch in arrays['keep_ratio/epoch']
+                keep_ratio_at(epoch, ELIMINATION_START, int(warmup), float(rate)) for epoch in arrays['keep_rate/epoch']
             ]
             report.compare(name, rates, arrays[name], atol=1e-12)
         elif name.startswith('hann/'):

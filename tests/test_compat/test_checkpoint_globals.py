@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.logging import HistoryBuffer, MessageHub
+from mmengine.runner import CheckpointLoader
 from mmengine.utils import digit_version
 
 import mmvidmae.compat
@@ -63,22 +64,28 @@ class Call:
         return self.call
 
 
-def test_code_in_a_checkpoint_is_refused_and_not_run(tmp_path):
+LOADERS = dict(torch=lambda path: torch.load(path, weights_only=True), mmengine=CheckpointLoader.load_checkpoint)
+each_loader = pytest.mark.parametrize('load', LOADERS.values(), ids=LOADERS)
+
+
+@each_loader
+def test_code_in_a_checkpoint_is_refused_and_not_run(tmp_path, load):
     victim = tmp_path / 'created'
     torch.save(dict(state_dict={}, meta=Call(os.mkdir, str(victim))), tmp_path / 'evil.pth')
     with pytest.raises(pickle.UnpicklingError, match='mkdir'):
-        torch.load(tmp_path / 'evil.pth', weights_only=True)
+        load(str(tmp_path / 'evil.pth'))
     assert not victim.exists()
 
 
+@each_loader
 @pytest.mark.parametrize(
     ('owner', 'name'),
     [(HistoryBuffer, '__init__'), (HistoryBuffer, 'register_statistics'), (np.ndarray, 'tofile'), (np.dtype, 'mean')],
 )
-def test_getattr_reaches_only_statistics(tmp_path, owner, name):
+def test_getattr_reaches_only_statistics(tmp_path, owner, name, load):
     torch.save(Call(getattr, owner, name), tmp_path / 'evil.pth')
     with pytest.raises(pickle.UnpicklingError, match='must not access attribute'):
-        torch.load(tmp_path / 'evil.pth', weights_only=True)
+        load(str(tmp_path / 'evil.pth'))
 
 
 def test_applying_again_changes_nothing():

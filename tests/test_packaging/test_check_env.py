@@ -12,6 +12,8 @@ import pytest
 from mmvidmae.utils import check_env
 
 ROOT = Path(__file__).parents[2]
+PINS = {False: ('mmengine==0.10.7', 'mmcv==2.1.0'), True: ('onedl-mmengine==0.10.12', 'onedl-mmcv==2.3.6')}
+MMENGINE, MMCV = PINS[check_env.distributions('mmengine')[0].startswith('onedl-')]  # the stack of this environment
 
 
 def run(*hidden):
@@ -43,7 +45,7 @@ def test_this_environment_can_pretrain():
     ('hidden', 'line'),
     [
         ('torch', r'install torch==\S+ torchvision==\S+$'),
-        ('mmcv', r'install --no-deps .*mmcv(-lite)?==2.1.0$'),  # the kind that this environment has
+        ('mmcv', f'install --no-deps .*{MMCV.replace("mmcv==", "mmcv(-lite)?==")}$'),
         ('einops', 'install einops$'),
         ('addict', 'install addict$'),
     ],
@@ -60,23 +62,43 @@ def test_names_the_pip_line_for_a_missing_module(hidden, line):
 
 def test_missing_compiled_ops():
     error = ModuleNotFoundError("No module named 'mmcv._ext'", name='mmcv._ext')
-    assert check_env.remedy('mmcv.ops', error).endswith('--no-build-isolation --no-cache-dir mmcv==2.1.0')
+    assert check_env.remedy('mmcv.ops', error).endswith(f'--no-build-isolation --no-cache-dir {MMCV}')
 
 
 def test_refused_versions():
     error = AssertionError('MMEngine==0.5.0 is used but incompatible. Please install mmengine>=0.8.3')
-    assert check_env.remedy('mmpretrain.models', error).endswith('install --no-deps mmengine==0.10.7')
+    assert check_env.remedy('mmpretrain.models', error).endswith(f'install --no-deps {MMENGINE}')
     assert 'do not install' in check_env.remedy('mmtrack', AssertionError('MMCV==2.1.0 is used but incompatible.'))
     assert check_env.remedy('mmpretrain.models', OSError('libGL.so.1: cannot open shared object file')) is None
 
 
-def test_forks_and_second_copies_are_listed(tmp_path, monkeypatch):
-    for name in ('onedl_toolbox', 'toolbox'):
-        info = tmp_path / f'{name}-1.2.dist-info'
-        info.mkdir()
-        (info / 'METADATA').write_text(f'Metadata-Version: 2.1\nName: {name.replace("_", "-")}\nVersion: 1.2\n')
-        (info / 'top_level.txt').write_text('toolbox\n')
+@pytest.fixture
+def add_distribution(tmp_path, monkeypatch):
+    """A function ``add_distribution(name, module)`` that puts metadata of release 1.2 on the path."""
     monkeypatch.syspath_prepend(tmp_path)
+
+    def add(name, module):
+        info = tmp_path / f'{name.replace("-", "_")}-1.2.dist-info'
+        info.mkdir()
+        (info / 'METADATA').write_text(f'Metadata-Version: 2.1\nName: {name}\nVersion: 1.2\n')
+        (info / 'top_level.txt').write_text(f'{module}\n')
+
+    return add
+
+
+def test_where_there_are_forks_the_remedy_is_a_fork(add_distribution):
+    add_distribution('onedl-mmcv', 'mmcv')
+    missing = ModuleNotFoundError("No module named 'mmseg'", name='mmseg')
+    assert check_env.remedy('mmseg.models', missing).endswith('install --no-deps onedl-mmsegmentation==1.4.2')
+    missing = ModuleNotFoundError("No module named 'mmcv._ext'", name='mmcv._ext')
+    assert check_env.remedy('mmcv.ops', missing).endswith('--no-cache-dir onedl-mmcv==2.3.6')
+    missing = ModuleNotFoundError("No module named 'torch'", name='torch')
+    assert check_env.remedy('torch', missing).endswith(f'install {check_env.PIP["torch"]}')
+
+
+def test_forks_and_second_copies_are_listed(add_distribution):
+    add_distribution('onedl-toolbox', 'toolbox')
+    add_distribution('toolbox', 'toolbox')
     assert check_env.distributions('toolbox') == ['onedl-toolbox 1.2', 'toolbox 1.2']
     assert check_env.distributions('mmvidmae_no_such_module') == []
 

@@ -70,6 +70,35 @@ def test_forgets_packages_that_are_half_installed(environment):
     assert not environment.has('file_gone')
 
 
+def test_the_stack_of_forks_has_the_same_lists_with_its_packages(install, tmp_path):
+    ours, forks = install.Environment(tmp_path), install.Environment(tmp_path, 'onedl')
+
+    def lines(environment, name):
+        text = (ROOT / environment.requirements(name)).read_text()
+        return {line for line in text.splitlines() if line and not line.startswith('#')}
+
+    assert lines(forks, 'mmcv') == lines(forks, 'mmcv-lite')
+    replaced, added = set(), set()
+    for name in ('core', 'mmcv', 'segmentation', 'test', 'tracking'):
+        assert lines(ours, name) != set()
+        replaced |= lines(ours, name) - lines(forks, name)
+        added |= lines(forks, name) - lines(ours, name)
+    assert {line.partition('==')[0] for line in replaced} == set(install.forks()) - {'mmcv-lite'}
+    assert added == {requirement for requirements in install.forks().values() for requirement in requirements}
+
+
+@pytest.mark.parametrize(
+    ('stack', 'installed'), [('onedl', 'mmengine'), ('openmmlab', 'onedl_mmengine')], ids=['forks', 'originals']
+)
+def test_one_stack_is_not_installed_over_the_other(install, environment, stack, installed):
+    (environment.site_packages / f'{installed}-1.0.dist-info').mkdir()
+    environment.stack = stack
+    with pytest.raises(install.InstallError, match=f'has {installed.replace("_", "-")}, .* another folder with VENV'):
+        environment.check_stack()
+    environment.stack = 'onedl' if stack == 'openmmlab' else 'openmmlab'
+    environment.check_stack()
+
+
 def run(*arguments, **variables):
     variables = {**os.environ, **variables}
     return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, env=variables, timeout=60)

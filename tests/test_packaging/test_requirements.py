@@ -12,7 +12,9 @@ from mmvidmae.utils import check_env
 ROOT = Path(__file__).parents[2]
 FILES = {path.stem: path for path in (ROOT / 'requirements').glob('*.txt')}
 #: Distributions that share their import name with another, or ask for one that does.
-AMBIGUOUS = re.compile(r'(onedl-)?mm(cv|cls|det|engine|pretrain|segmentation|track)|mmcv-.*|opencv-.*|trackeval')
+AMBIGUOUS = re.compile(
+    r'(onedl-)?mm(cv|cls|det(ection)?|engine|pretrain|segmentation|track)|mmcv-.*|opencv-.*|trackeval'
+)
 
 
 def requirements(path):
@@ -40,7 +42,8 @@ def test_every_requirement_is_pinned_once_and_equally_in_all_files(name):
 
 
 def test_pip_lines_of_check_env_are_the_tested_versions():
-    lines = [part for line in check_env.PIP.values() for part in line.split() if not part.startswith('-')]
+    lines = [*check_env.PIP.values(), *check_env.FORKS.values()]
+    lines = [part for line in lines for part in line.split() if not part.startswith('-')]
     for requirement in map(Requirement, lines):
         assert str(requirement.specifier) == pins()[canonicalize_name(requirement.name)]
 
@@ -64,3 +67,16 @@ def test_metadata(built):
         assert not AMBIGUOUS.fullmatch(name), f'{requirement}: pip would install it beside a fork'
         tested = pins()[name].removeprefix('==')
         assert requirement.specifier.contains(tested), f'{requirement} rules out the tested version {tested}'
+
+
+def test_each_fork_replaces_a_requirement_and_each_toolbox_has_a_fork():
+    """install.py reads what a fork replaces from the comments."""
+    originals = [
+        canonicalize_name(name)
+        for line in FILES['onedl'].read_text().splitlines()
+        if not line.startswith('#')
+        for name in line.partition('  # ')[2].split(', ')
+    ]
+    assert set(originals) <= set(pins())
+    toolboxes = {name for name in pins() if AMBIGUOUS.fullmatch(name) and name.startswith('mm')}
+    assert toolboxes - set(originals) == {'mmtrack'}

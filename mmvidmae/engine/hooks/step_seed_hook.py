@@ -51,7 +51,8 @@ class StepSeedHook(Hook):
         loader.sampler.start = batches * loader.batch_sampler.batch_size
         _restart(loop)
         loop.dataloader_iterator._epoch = epoch
-        loop.dataloader_iterator = _Onwards(loop.dataloader_iterator, runner.iter)
+        asked = 0 if hasattr(loop.dataloader_iterator, 'skip_iter') else runner.iter
+        loop.dataloader_iterator = _Onwards(loop.dataloader_iterator, asked)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
         """Seed the CPU's generator and those of all GPUs."""
@@ -64,11 +65,17 @@ def _restart(loop: IterBasedTrainLoop) -> None:
 
 
 class _Onwards:
-    """The batches of a resumed run that are to come. MMEngine's loop asks for those before them first: it gets None."""
+    """The batches of a resumed run that are to come.
+
+    MMEngine's loop asks for the ``done`` batches before them first: it gets None. OneDL's loop calls :meth:`skip_iter`.
+    """
 
     def __init__(self, batches: Iterator[Any], done: int) -> None:
         self._batches = batches
         self._done = done
+
+    def skip_iter(self, num_iters: int) -> None:
+        """Does nothing: the sampler is at its place already."""
 
     def __next__(self) -> Any:
         if self._done:
