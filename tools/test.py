@@ -31,7 +31,7 @@ def main() -> None:
     with leave_on_interrupt(lambda: what_is_there(metrics)):
         test(parser, args, metrics)
 
-        from mmvidmae.utils.cli import close_distributed
+        from mmvidmae.engine.cli import close_distributed
 
         close_distributed()
 
@@ -43,7 +43,7 @@ def test(parser: argparse.ArgumentParser, args: argparse.Namespace, metrics: lis
     from mmengine.evaluator import DumpResults
 
     from mmvidmae.engine.hooks import WeightsRecordHook, WholeCheckpointHook
-    from mmvidmae.utils.cli import build_runner, load_config
+    from mmvidmae.engine.cli import build_runner, load_config
 
     cfg = load_config(parser, args)
     for key in ('model', 'test_dataloader', 'test_cfg', 'test_evaluator'):

@@ -30,7 +30,7 @@ def main() -> None:
     )
     args = parser.parse_args()
 
-    from mmvidmae.utils.cli import build_runner, load_config, require_batches, resume_latest, train  # takes seconds
+    from mmvidmae.engine.cli import build_runner, load_config, require_batches, resume_latest, train  # takes seconds
 
     cfg = load_config(parser, args)
     for key in ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper'):
@@ -60,6 +60,6 @@ if __name__ == '__main__':
     with leave_on_interrupt('Training had not begun: nothing was saved.'):
         main()
 
-    from mmvidmae.utils.cli import close_distributed
+    from mmvidmae.engine.cli import close_distributed
 
     close_distributed()

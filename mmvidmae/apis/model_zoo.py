@@ -14,7 +14,7 @@ from torch import nn
 
 from mmvidmae.converters import read_state_dict
 from mmvidmae.models.selfsup import PairMAE
-from mmvidmae.utils.check_config import check_config
+from mmvidmae.engine.check_config import check_config
 from mmvidmae.utils.weights import load_whole
 
 ENCODER = 'backbone.'

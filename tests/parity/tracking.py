@@ -133,7 +133,7 @@ def check_droptrack_track(arrays: Arrays) -> Report:
     Raises:
         ImportError: If mmtrack is missing.
     """
-    from mmvidmae.models.trackers.drop_track import DropTrack
+    from mmvidmae.models.trackers import DropTrack
 
     report = Report()
     config = {

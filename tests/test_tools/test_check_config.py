@@ -7,7 +7,7 @@ from mmengine.config import Config
 from tiny_runs import tiny_config
 
 from mmvidmae.apis import get_model
-from mmvidmae.utils.check_config import CONFIG_KEYS, ConfigError, check_config
+from mmvidmae.engine.check_config import CONFIG_KEYS, ConfigError, check_config
 
 ROOT = Path(__file__).resolve().parents[2]
 PIPELINE = 'train_dataloader__dataset__pipeline'
