@@ -25,33 +25,33 @@ from .samplers import SampleIndex, seeded
 from .video_sequences import MaskVideoDataset
 
 TRIALS = 50
-"""Pairs that are drawn in search of one that shows an object."""
+"""Largest number of pairs to draw until one shows an object."""
 
 BICUBIC, NEAREST = InterpolationMode.BICUBIC, InterpolationMode.NEAREST
 MEAN_COLOR = [124, 116, 104]
-"""ImageNet's, in whole numbers: what comes into a frame from outside."""
+"""ImageNet's mean color in whole numbers, which fills pixels from outside the frame."""
 
 
 @DATASETS.register_module()
 class VOSPairDataset(Dataset):
-    """Pairs of annotated frames, a remembered one and a query, from the videos of another dataset.
+    """Pairs of annotated frames, a memory frame and a query frame, from the videos of another dataset.
 
-    A visit of a video draws the earlier frame of the pair (any but the last), then the later one, 1 to ``max_gap``
-    annotated frames away and all of these with equal odds, as far as the video goes. Either of the two is the
-    memory frame, with equal odds. A pair whose memory frame shows no object, or none any more after
-    augmentation, gives way to one of another video. So does one of which a file cannot be read, which is logged.
-    With a sampler of ours all draws follow from (seed, epoch, number of the visit).
+    A sample draws the earlier frame uniformly from all annotated frames but the last. The later frame follows 1 to
+    ``max_gap`` annotated frames after it, uniformly and within the video. Each of the two is the memory frame with
+    probability 1/2. A pair is replaced by one of another video if its memory frame shows no object, also after
+    augmentation, or if a file cannot be read. Unreadable files are logged. With :class:`PairSampler`, all draws follow
+    from (seed, epoch, sample number).
 
     Args:
         videos: Config of a :class:`MaskVideoDataset` with ground truth; its pipeline is not used.
-        max_gap: Largest distance of the two, counted in annotated frames. DropSeg: 24 on DAVIS, and 4 on YouTube-VOS,
-            whose annotated frames are 5 frames of the video apart.
-        repeat: How often an epoch visits each video.
+        max_gap: Largest gap between the two frames, in annotated frames. DropSeg uses 24 on DAVIS and 4 on YouTube-VOS,
+            where every fifth video frame is annotated.
+        repeat: Samples of each video in an epoch.
         pipeline: Transforms of ``frames`` (two of uint8 RGB ``(H, W, 3)``) and ``masks`` (two label maps ``(H, W)``).
 
     Raises:
-        ValueError: If ``max_gap`` or ``repeat`` is below 1, or a video has fewer than two frames with ground truth;
-            when an item is loaded, if no pair with an object is found.
+        ValueError: If ``max_gap`` or ``repeat`` is below 1, or a video has fewer than two frames with ground truth.
+            Also when an item is loaded, if no pair with an object is found.
 
     Source: ``jimmy-dq/DropSeg@7f5e082:dataset/vos_dataset.py:349-353`` (its ``max_jump`` is ``max_gap + 1``).
     """
@@ -74,11 +74,11 @@ class VOSPairDataset(Dataset):
 
     @property
     def metainfo(self) -> dict:
-        """That of the videos."""
+        """Meta information of the video dataset."""
         return self.videos.metainfo
 
     def full_init(self) -> None:
-        """Nothing is left to be done (asked for by MMEngine's concatenation)."""
+        """Do nothing; MMEngine's ``ConcatDataset`` calls it."""
 
     def __len__(self) -> int:
         return len(self.videos) * self.repeat
@@ -121,25 +121,25 @@ class VOSPairDataset(Dataset):
 
 @TRANSFORMS.register_module()
 class VOSPairAugment(BaseTransform):
-    """STCN's augmentation: a flip, a crop and colors for both frames alike, then an affine change and slight colors
-    for each by itself.
+    """STCN's augmentation. Both frames share a flip, a crop and a color change. Each frame then gets its own affine
+    transform and slight color change.
 
     **Required and changed Keys:**
 
-    - frames: two, uint8 RGB ``(H, W, 3)``, which become uint8 tensors ``(3, size, size)``.
-    - masks: two label maps, which become uint8 tensors ``(size, size)``.
+    - frames: two uint8 RGB arrays ``(H, W, 3)``, changed to uint8 tensors ``(3, size, size)``.
+    - masks: two label maps ``(H, W)``, changed to uint8 tensors ``(size, size)``.
 
     Args:
-        size: Side of the result in pixels.
-        scale: Share of the frame's area that a crop takes; its aspect ratio lies between 3/4 and 4/3.
-        degrees: Largest rotation to either side.
-        shear: Largest horizontal shear to either side, in degrees.
+        size: Output side in pixels.
+        scale: Smallest and largest area of the crop, as a share of the frame; the aspect ratio is 3/4 to 4/3.
+        degrees: Largest rotation in either direction, in degrees.
+        shear: Largest horizontal shear in either direction, in degrees.
 
     Raises:
         ValueError: If an argument is out of range.
 
-    Source: ``jimmy-dq/DropSeg@7f5e082:dataset/vos_dataset.py`` (bicubic; masks nearest; what comes in from outside is
-    the mean color).
+    Source: ``jimmy-dq/DropSeg@7f5e082:dataset/vos_dataset.py`` (bicubic for frames, nearest for masks, mean color
+    outside the frame).
     """
 
     def __init__(
@@ -158,9 +158,9 @@ class VOSPairAugment(BaseTransform):
         self.slight_colors = v2.ColorJitter(0.01, 0.01, 0.01, 0)
 
     def transform(self, results: dict) -> dict:
-        """Augment."""
-        # Masks go through Pillow, as frames do. Pillow samples both at the centers of pixels; torchvision's nearest
-        # neighbor of tensors samples at their corners, which moves a mask by half a pixel.
+        """Augment both frames and masks."""
+        # Masks go through Pillow, as frames do: Pillow samples at pixel centers. torchvision's nearest neighbor on
+        # tensors samples at pixel corners, which would move a mask by half a pixel.
         frames, masks = ([Image.fromarray(array) for array in results[key]] for key in ('frames', 'masks'))
         if torch.rand(1) < 0.5:
             frames, masks = ([F.horizontal_flip(image) for image in images] for images in (frames, masks))
@@ -181,25 +181,25 @@ class VOSPairAugment(BaseTransform):
 
 @TRANSFORMS.register_module()
 class PackVOSInputs(BaseTransform):
-    """Chooses objects of the memory frame and packs the pair; None if it shows none.
+    """Choose objects of the memory frame and pack the pair. The result is None if the memory frame shows no object.
 
     **Required Keys:** frames, masks (tensors), video_name, frame_names
 
     **Returned Keys:**
 
-    - inputs (torch.Tensor): ``(2, 3, H, W)``, uint8 RGB: the memory frame, then the query.
-    - data_samples (DataSample): ``gt_masks`` ``(2, H, W)``, uint8, with the chosen objects as 1, 2, ..., the rest as
-      background; ``num_objects``, video and frames as metainfo.
+    - inputs (torch.Tensor): uint8 RGB ``(2, 3, H, W)``, the memory frame and the query frame.
+    - data_samples (DataSample): ``gt_masks``, uint8 ``(2, H, W)``, with ids 1, 2, ... for the chosen objects and 0
+      elsewhere. The metainfo holds ``num_objects``, ``video_name`` and ``frame_names``.
 
     Args:
-        max_objects: Most objects of a pair.
+        max_objects: Largest number of objects in a pair.
     """
 
     def __init__(self, max_objects: int = 2) -> None:
         self.max_objects = max_objects
 
     def transform(self, results: dict) -> dict | None:
-        """Pack."""
+        """Pack the pair."""
         masks = torch.stack(results['masks'])
         found = [number for number in masks[0].unique().tolist() if number not in (0, 255)]
         if not found:

@@ -1,4 +1,4 @@
-"""From a annotated video on disk to what the propagator takes."""
+"""Loading and packing of annotated videos for label propagation."""
 
 import os
 
@@ -16,12 +16,13 @@ Size = tuple[int, int]
 
 
 def short_side_size(size: Size, short: int, divisor: int = 64) -> Size:
-    """Size with a given short side and the aspect ratio kept, the long side rounded down to a multiple of ``divisor``.
+    """Size with a given short side and the same aspect ratio. The long side is rounded down to a multiple of
+    ``divisor``.
 
     Args:
-        size: ``(H, W)`` in pixels; of a square, W counts as the long side.
+        size: ``(H, W)`` in pixels. For a square, W is the long side.
         short: Short side in pixels.
-        divisor: In pixels.
+        divisor: Divisor of the long side in pixels.
 
     Source: ``read_frame`` of DINO's ``eval_video_segmentation.py``: 480 x 854 becomes 480 x 832.
     """
@@ -32,12 +33,13 @@ def short_side_size(size: Size, short: int, divisor: int = 64) -> Size:
 
 
 def long_side_size(size: Size, long: int, divisor: int = 64) -> Size:
-    """Size with a given long side and the aspect ratio kept, the short side rounded down to a multiple of ``divisor``.
+    """Size with a given long side and the same aspect ratio. The short side is rounded down to a multiple of
+    ``divisor``.
 
     Args:
-        size: ``(H, W)`` in pixels; of a square, H counts as the long side.
+        size: ``(H, W)`` in pixels. For a square, H is the long side.
         long: Long side in pixels.
-        divisor: In pixels.
+        divisor: Divisor of the short side in pixels.
 
     Source: CropMAE's evaluation on VIP: 720 x 1280 becomes 448 x 880.
     """
@@ -49,9 +51,11 @@ def long_side_size(size: Size, long: int, divisor: int = 64) -> Size:
 
 @TRANSFORMS.register_module()
 class LoadVideoFrames(BaseTransform):
-    """Reads the frames of a video and resizes each at once (OpenCV's bilinear), so that only one is held at full size.
+    """Read the frames of a video and resize each one immediately (OpenCV bilinear). Only one frame at a time is held at
+    full size.
 
-    Give one of ``size``, ``short_side`` and ``long_side``, or none for the frames' own size.
+    Give at most one of ``size``, ``short_side`` and ``long_side``. With none, frames keep their size, rounded down to
+    multiples of ``divisor``.
 
     **Required Keys:**
 
@@ -61,17 +65,17 @@ class LoadVideoFrames(BaseTransform):
 
     - frames (torch.Tensor): uint8 RGB ``(T, 3, h, w)``, 0 to 255, channels last in memory.
     - ori_shape, img_shape, out_shape (tuple): ``(H, W)`` on disk, of ``frames``, and of predictions.
-    - input_size (str): The rule, for the record.
+    - input_size (str): The size rule as text, for the score file.
 
     Args:
-        size: ``(h, w)``; the aspect ratio is not kept.
+        size: ``(h, w)`` in pixels; the aspect ratio is not kept.
         short_side: Short side in pixels, see :func:`short_side_size`.
         long_side: Long side in pixels, see :func:`long_side_size`.
-        divisor: What the other side is a multiple of; without a rule, what both sides are rounded down to by resizing.
-        out_size: ``(H, W)`` that predictions are wanted at, to repeat published numbers; by default the size on disk.
+        divisor: Divisor of the other side in pixels. Without a size rule, divisor of both sides.
+        out_size: ``(H, W)`` of predictions, to reproduce published numbers; by default the size on disk.
 
     Raises:
-        ValueError: If more than one rule is given.
+        ValueError: If more than one size rule is given.
         VideoReadError: If a frame cannot be read, or frames differ in size.
     """
 
@@ -93,7 +97,7 @@ class LoadVideoFrames(BaseTransform):
 
     @property
     def rule(self) -> str:
-        """How frames are resized, in words."""
+        """Size rule as text."""
         if self.size is not None:
             return '{}x{}'.format(*self.size)
         for name, side in (('short', self.short_side), ('long', self.long_side)):
@@ -102,10 +106,10 @@ class LoadVideoFrames(BaseTransform):
         return f'native, multiples of {self.divisor}'
 
     def resized(self, size: Size) -> Size:
-        """``(h, w)`` of the frames of a video whose frames are ``(H, W)`` on disk.
+        """Input size ``(h, w)`` for frames of size ``(H, W)`` on disk.
 
         Raises:
-            ValueError: If nothing is left after rounding down.
+            ValueError: If a side is rounded down to zero.
         """
         if self.size is not None:
             new = self.size
@@ -146,7 +150,7 @@ class LoadVideoFrames(BaseTransform):
 
 @TRANSFORMS.register_module()
 class PackVideoSequence(BaseTransform):
-    """Packs a annotated video into ``inputs`` and a data sample.
+    """Pack an annotated video into ``inputs`` and a data sample.
 
     **Required Keys:**
 
@@ -156,7 +160,7 @@ class PackVideoSequence(BaseTransform):
     **Returned Keys:**
 
     - inputs (torch.Tensor): ``frames``.
-    - data_samples (DataSample): the labels as fields, everything else as metainfo.
+    - data_samples (DataSample): labels as fields, all other keys as metainfo.
     """
 
     META = ('video_name', 'frame_names', 'frame_paths', 'ori_shape', 'img_shape', 'out_shape', 'input_size')

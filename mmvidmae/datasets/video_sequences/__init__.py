@@ -1,4 +1,4 @@
-"""DAVIS, YouTube-VOS, VIP and JHMDB: whole videos with labels, for frozen evaluation."""
+"""DAVIS, YouTube-VOS, VIP and JHMDB: whole annotated videos for frozen evaluation."""
 
 from .base import MaskVideoDataset, VideoSequenceDataset
 from .davis import DAVISDataset

@@ -1,4 +1,4 @@
-"""Videos with the labels that propagation starts from and is scored by."""
+"""Base classes for datasets of annotated videos, for label propagation."""
 
 import os
 from abc import abstractmethod
@@ -15,30 +15,31 @@ from mmvidmae.utils.images import UnreadableImage, image_size
 from ..sources import image_names
 
 MOST_PROBLEMS = 20
-"""How many problems an error lists."""
+"""Largest number of problems that an error lists."""
 
 
 class VideoSequenceDataset(BaseDataset):
     """Base of datasets whose items are whole videos, for frozen evaluation.
 
-    The whole list is checked when the dataset is built: folders, files, headers of masks. All problems are collected
-    into one error, so that little is left to be found out after hours of work. Images are not decoded for that: a frame
-    that turns out to be damaged raises :class:`VideoReadError` when its video is loaded.
+    The folders, files and mask headers of all videos are checked when the dataset is built. One error reports all
+    problems, so that few can appear later in a run. Images are not decoded for this check. A damaged frame raises
+    :class:`VideoReadError` when its video is loaded.
 
-    What an item holds, before the pipeline: ``video_name``, ``frame_paths``, ``frame_names`` and the labels, see
+    Before the pipeline, an item holds ``video_name``, ``frame_paths``, ``frame_names`` and the labels. See
     ``docs/evaluation_data.md``.
 
     Args:
-        data_root: Folder of the data set.
-        ann_file: A list below ``data_root`` with the name of a video a line, in place of the official list.
-        sequences: Names of the videos to take, in this order, in place of any list.
-        pipeline: Transforms, the first of them :class:`LoadVideoFrames`.
-        **kwargs: Of MMEngine's ``BaseDataset``.
+        data_root: Folder of the dataset.
+        ann_file: List below ``data_root`` with one video name per line, used instead of the official list.
+        sequences: Names of the videos to use, in this order, instead of any list.
+        pipeline: Transforms, beginning with :class:`LoadVideoFrames`.
+        **kwargs: Arguments of MMEngine's ``BaseDataset``.
 
     Raises:
-        FileNotFoundError: If there is no such folder or list.
+        FileNotFoundError: If the folder or list does not exist.
         TypeError: If ``sequences`` is a string.
-        ValueError: If the list is empty, or anything in it is missing or does not fit; names up to 20 problems.
+        ValueError: If the list is empty, or a listed video has missing or inconsistent files. The message lists up to
+            20 problems.
     """
 
     def __init__(
@@ -57,18 +58,18 @@ class VideoSequenceDataset(BaseDataset):
 
     @abstractmethod
     def list_videos(self) -> list[str]:
-        """Names of the videos of the official list, in its order."""
+        """Video names in the official list, in its order."""
 
     def read_list(self, path: str) -> list[str]:
-        """Names of the videos of the list that the user gave, in its order."""
+        """Video names in the user's list, in its order."""
         return [line for _, line in self.read_lines(path)]
 
     @abstractmethod
     def describe_video(self, name: str) -> dict[str, Any]:
-        """What is known of a video without decoding anything.
+        """Describe a video without decoding images.
 
         Raises:
-            VideoProblem: If something is missing or does not fit.
+            VideoProblem: If files are missing or inconsistent.
         """
 
     def load_data_list(self) -> list[dict[str, Any]]:
@@ -100,10 +101,10 @@ class VideoSequenceDataset(BaseDataset):
         return videos
 
     def read_lines(self, path: str | Path) -> list[tuple[str, str]]:
-        """Where each line of a list below ``data_root`` is, ``<file>:<number>``, and what it says; no blank ones.
+        """Read a list below ``data_root``: position ``<file>:<number>`` and text of each line that is not blank.
 
         Raises:
-            FileNotFoundError: If there is no such file.
+            FileNotFoundError: If the file does not exist.
         """
         path = Path(self.data_root, path)
         if not path.is_file():
@@ -112,11 +113,11 @@ class VideoSequenceDataset(BaseDataset):
         return [(f'{path}:{number}', line.strip()) for number, line in lines if line.strip()]
 
     def read_pairs(self, path: str | Path) -> list[tuple[str, str, str]]:
-        """As :meth:`read_lines`, of a list of two columns.
+        """Read a list with two columns: position, first and second column of each line, as in :meth:`read_lines`.
 
         Raises:
-            FileNotFoundError: If there is no such file.
-            ValueError: For a line with more or fewer columns; says where it is and what it holds.
+            FileNotFoundError: If the file does not exist.
+            ValueError: If a line has more or fewer columns. The message gives its position and text.
         """
         pairs = []
         for where, line in self.read_lines(path):
@@ -128,14 +129,14 @@ class VideoSequenceDataset(BaseDataset):
 
 
 class MaskVideoDataset(VideoSequenceDataset):
-    """Base of datasets with label maps: ``prepare_data`` adds ``reference_masks``, read by :meth:`read_mask`.
+    """Base of datasets with label maps. ``prepare_data`` adds ``reference_masks``, read by :meth:`read_mask`.
 
-    A description holds ``given``, for each frame with given labels ``(path, ids)``, where ids are those that are given
-    there, or None for all; and ``gt_paths``.
+    The description of a video holds ``given`` and ``gt_paths``. ``given`` maps each frame with a reference mask to
+    ``(path, ids)``, where ids are the objects that first appear there, or None for all.
     """
 
     def read_mask(self, path: str) -> np.ndarray:
-        """Label map ``(H, W)``, uint8, with void as background.
+        """Read a label map ``(H, W)``, uint8, with void as background.
 
         Raises:
             OSError, ValueError: See :func:`read_objects`.
@@ -143,7 +144,7 @@ class MaskVideoDataset(VideoSequenceDataset):
         return read_objects(path)
 
     def prepare_data(self, idx: int) -> Any:
-        """The item, with the reference masks, through the pipeline."""
+        """Add the reference masks to an item and run the pipeline."""
         info = self.get_data_info(idx)
         sources = info.pop('given')
         given = {}
@@ -157,14 +158,14 @@ class MaskVideoDataset(VideoSequenceDataset):
 
 
 class VideoProblem(Exception):
-    """What is wrong with a video: its arguments are messages that name the files."""
+    """Problems of a video. The arguments are messages that name the files."""
 
 
 def list_frames(folder: str | Path) -> tuple[list[str], list[str]]:
-    """Paths and stems of the images of a folder, in natural order.
+    """List the paths and stems of the images of a folder, in natural order.
 
     Raises:
-        VideoProblem: If the folder is missing, has no images, empty files or links to nowhere.
+        VideoProblem: If the folder is missing or has no images, or if it contains empty files or broken links.
     """
     try:
         names = image_names(str(folder))
@@ -186,15 +187,15 @@ def list_frames(folder: str | Path) -> tuple[list[str], list[str]]:
 
 
 def check_masks(sized: Sequence[str], frame_path: str, others: Sequence[str] = ()) -> None:
-    """Check that masks are readable label maps, by their headers alone: about 0.05 ms a file.
+    """Check by their headers that masks are readable label maps. This takes about 0.05 ms per file.
 
     Args:
-        sized: Masks that must be as large as the frame.
-        frame_path: A frame.
-        others: Masks whose size does not matter.
+        sized: Masks that must have the size of the frame.
+        frame_path: A frame of the video.
+        others: Masks of any size.
 
     Raises:
-        VideoProblem: With all that is wrong.
+        VideoProblem: If there are problems; it lists all of them.
     """
     problems: list[str] = []
     size, _ = _header(frame_path, problems)
@@ -211,15 +212,15 @@ def check_masks(sized: Sequence[str], frame_path: str, others: Sequence[str] = (
 
 
 def match_masks(folder: str | Path, frame_names: Sequence[str], complete: bool) -> list[str | None]:
-    """The mask of each frame, by name; None where there is none.
+    """Find the mask of each frame by name; None for frames without a mask.
 
     Args:
-        folder: Folder of PNG files named as the frames.
+        folder: Folder of PNG files with the names of the frames.
         frame_names: Stems of the frames.
-        complete: Whether all frames must have one.
+        complete: Whether every frame must have a mask.
 
     Raises:
-        VideoProblem: If masks are missing, or frames for masks that there are.
+        VideoProblem: If a required mask is missing, or a mask has no frame.
     """
     try:
         names = [name for name in os.listdir(folder) if name.endswith('.png') and not name.startswith('.')]
@@ -235,7 +236,7 @@ def match_masks(folder: str | Path, frame_names: Sequence[str], complete: bool) 
 
 
 def _header(path: str, problems: list[str]) -> tuple[tuple[int, int] | None, str]:
-    """Upright size ``(W, H)`` and Pillow's mode of an image; no size, and a problem more, if it has none."""
+    """Upright size ``(W, H)`` and Pillow mode of an image. If it is unreadable, return no size and add a problem."""
     try:
         return image_size(path)
     except OSError as error:

@@ -13,17 +13,16 @@ from .base import MaskVideoDataset, check_masks, list_frames, match_masks
 
 @DATASETS.register_module()
 class DAVISDataset(MaskVideoDataset):
-    """DAVIS as it is distributed: ``{JPEGImages,Annotations}/<resolution>/<sequence>/00000.{jpg,png}``, ``ImageSets``.
+    """DAVIS as distributed: ``{JPEGImages,Annotations}/<resolution>/<sequence>/00000.{jpg,png}`` and ``ImageSets``.
 
-    In 2017 the objects of a sequence have ids of their own and 255 is void, which is background here. In 2016 there is
-    one object: whatever is not 0 (in that year's release it is 255). Of ``test-dev`` and ``test-challenge`` only the
-    first frame has a mask.
+    In 2017, each object of a sequence has its own id; void (255) counts as background. In 2016 there is one object: all
+    nonzero pixels (255 in the 2016 release). In ``test-dev`` and ``test-challenge``, only the first frame has a mask.
 
     Args:
-        data_root: Folder of the data set.
+        data_root: Folder of the dataset.
         year: ``'2016'`` or ``'2017'``.
-        split: Name of a list, ``ImageSets/<year>/<split>.txt``; for 2016 that year's own
-            ``ImageSets/480p/<split>.txt`` with its paths will do too.
+        split: Name of the list ``ImageSets/<year>/<split>.txt``. For 2016, the original list
+            ``ImageSets/480p/<split>.txt`` with its paths is also accepted.
         resolution: ``'480p'`` or ``'Full-Resolution'``.
         **kwargs: See :class:`VideoSequenceDataset`.
     """
@@ -46,11 +45,11 @@ class DAVISDataset(MaskVideoDataset):
         super().__init__(data_root, **kwargs)
 
     def list_videos(self) -> list[str]:
-        """Names in the list of the split."""
+        """Video names in the list of the split."""
         path = Path('ImageSets', self.year, f'{self.split}.txt')
         own = Path('ImageSets', '480p', f'{self.split}.txt')
         if self.year == '2016' and not Path(self.data_root, path).exists() and Path(self.data_root, own).exists():
-            # lines of a frame's and a mask's path: the sequences in the order of their first frames
+            # each line has the paths of a frame and its mask; sequences are in the order of their first frames
             return list(dict.fromkeys(Path(line.split()[0]).parent.name for line in self.read_list(own)))
         return self.read_list(path)
 
@@ -70,5 +69,5 @@ class DAVISDataset(MaskVideoDataset):
         )
 
     def read_mask(self, path: str) -> np.ndarray:
-        """Label map; one object in 2016."""
+        """Read a label map, with one object for 2016."""
         return (read_label_map(path) > 0).astype(np.uint8) if self.year == '2016' else super().read_mask(path)

@@ -1,4 +1,4 @@
-"""JHMDB's poses."""
+"""JHMDB with joint positions."""
 
 from pathlib import Path
 from typing import Any
@@ -13,18 +13,18 @@ from .base import VideoProblem, VideoSequenceDataset, list_frames
 
 @DATASETS.register_module()
 class JHMDBDataset(VideoSequenceDataset):
-    """JHMDB as it is distributed: ``Rename_Images/<class>/<video>/00001.png``,
+    """JHMDB as distributed: ``Rename_Images/<class>/<video>/00001.png``,
     ``joint_positions/<class>/<video>/joint_positions.mat``, ``splits/<class>_test_split<n>.txt``.
 
-    The videos are those of a list whose lines name a ``.mat`` file and a folder of frames, in either order, as UVC's
-    and CRW's do (268 videos of split 1), or, without one, the test videos of the data set's own splits. Paths of lists
-    count from ``joint_positions`` and ``Rename_Images`` on, whatever stands before. Frames without joints at the end of
-    a video are predicted and not scored. Frames must be numbered without a gap, or joints would belong to others.
+    By default, the videos are the test videos of a split of the dataset. With ``ann_file``, they are those of the list.
+    Each line of a list names a ``.mat`` file and a folder of frames, in either order, as in UVC's and CRW's lists (268
+    videos of split 1). Only the parts ``<class>/<video>`` of these paths are used. Frames after the last annotated one
+    are predicted but not scored. Frames must be numbered without gaps, so that joints and frames correspond.
 
     Args:
-        data_root: Folder of the data set.
-        ann_file: A list below ``data_root``, in place of the splits.
-        split: 1, 2 or 3.
+        data_root: Folder of the dataset.
+        ann_file: List below ``data_root``, used instead of the splits.
+        split: Split number 1, 2 or 3.
         **kwargs: See :class:`VideoSequenceDataset`.
     """
 
@@ -41,7 +41,7 @@ class JHMDBDataset(VideoSequenceDataset):
         super().__init__(data_root, ann_file, **kwargs)
 
     def list_videos(self) -> list[str]:
-        """Names ``<class>/<video>`` of the split, class by class."""
+        """Video names ``<class>/<video>`` of the split, class by class."""
         lists = sorted(Path(self.data_root, 'splits').glob(f'*_test_split{self.split}.txt'))
         if not lists:
             raise FileNotFoundError(f'{self.data_root}/splits has no *_test_split{self.split}.txt')
@@ -54,7 +54,7 @@ class JHMDBDataset(VideoSequenceDataset):
         return names
 
     def read_list(self, path: str) -> list[str]:
-        """Names ``<class>/<video>``, in the order of the list."""
+        """Video names ``<class>/<video>``, in the order of the list."""
         names = []
         for where, *pair in self.read_pairs(path):
             mat, folder = sorted(map(Path, pair), key=lambda column: column.suffix != '.mat')
@@ -77,7 +77,7 @@ class JHMDBDataset(VideoSequenceDataset):
             positions = np.asarray(loadmat(str(path), variable_names=['pos_img'])['pos_img'], dtype=np.float64)
         except FileNotFoundError as error:
             raise VideoProblem(f'{path}: No such file or directory') from error
-        except Exception as error:  # scipy raises whatever a damaged file leads it to
+        except Exception as error:  # scipy raises errors of many types on damaged files
             raise VideoProblem(f'{path}: not a readable file of joint positions ({error!r})') from error
         if positions.ndim == 2:  # MATLAB drops the axis of one frame
             positions = positions[..., None]
@@ -88,6 +88,6 @@ class JHMDBDataset(VideoSequenceDataset):
         return dict(frame_paths=frame_paths, frame_names=frame_names, gt_joints=positions.transpose(2, 1, 0) - 1)
 
     def prepare_data(self, idx: int) -> Any:
-        """The item, with the joints of its first frame, through the pipeline."""
+        """Add the joints of the first frame to an item and run the pipeline."""
         info = self.get_data_info(idx)
         return self.pipeline(dict(info, reference_joints=info['gt_joints'][0]))

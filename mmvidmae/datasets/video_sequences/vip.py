@@ -13,10 +13,10 @@ from .base import MaskVideoDataset, check_masks, list_frames, match_masks
 
 @DATASETS.register_module()
 class VIPDataset(MaskVideoDataset):
-    """VIP as it is distributed (``VIP_Fine``).
+    """VIP as distributed (``VIP_Fine``).
 
-    That is ``Images/<video>/*.jpg``, ``Annotations/Category_ids/<video>/*.png`` with gray ids 0 to 19, and
-    ``lists/val_videos.txt``. Every frame there has a mask; they are 25 frames of the original video apart.
+    The folder contains ``Images/<video>/*.jpg``, ``Annotations/Category_ids/<video>/*.png`` with gray ids 0 to 19, and
+    ``lists/val_videos.txt``. Every frame has a mask. Consecutive frames are 25 frames of the original video apart.
 
     Args:
         **kwargs: See :class:`VideoSequenceDataset`.
@@ -24,8 +24,8 @@ class VIPDataset(MaskVideoDataset):
 
     METAINFO = dict(
         dataset_type='vip',
-        # In the order of the ids, by the authors' loader of Category_ids (vip.py of HCPLab-SYSU/ATEN). Their
-        # test_parsing.py, and CRW's and CropMAE's eval_vip.py after it, print the names in another order.
+        # In the order of the ids, as in the authors' loader of Category_ids (vip.py of HCPLab-SYSU/ATEN). Their
+        # test_parsing.py prints the names in another order, and so do CRW's and CropMAE's eval_vip.py.
         classes=(
             *('background', 'hat', 'hair', 'gloves', 'sun-glasses', 'upper-clothes', 'dress', 'coat', 'socks', 'pants'),
             *('torso-skin', 'scarf', 'skirt', 'face', 'left-arm', 'right-arm', 'left-leg', 'right-leg'),
@@ -34,7 +34,7 @@ class VIPDataset(MaskVideoDataset):
     )
 
     def list_videos(self) -> list[str]:
-        """Names in the list of the validation set."""
+        """Video names in the list of the validation set."""
         return self.read_list('lists/val_videos.txt')
 
     def describe_video(self, name: str) -> dict[str, Any]:
@@ -45,6 +45,6 @@ class VIPDataset(MaskVideoDataset):
         return dict(frame_paths=frame_paths, frame_names=frame_names, given={0: (masks[0], None)}, gt_paths=masks)
 
     def read_mask(self, path: str) -> np.ndarray:
-        """Part map, with void as background. Parts may be thin lines, unlike objects, so they are not checked."""
+        """Read a part map with void as background. Unlike objects, parts may be thin lines, so they are not checked."""
         parts = read_label_map(path)
         return np.where(parts == VOID, 0, parts).astype(np.uint8)

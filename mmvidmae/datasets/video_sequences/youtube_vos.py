@@ -11,13 +11,14 @@ from .base import MaskVideoDataset, VideoProblem, check_masks, list_frames, matc
 
 @DATASETS.register_module()
 class YouTubeVOSDataset(MaskVideoDataset):
-    """YouTube-VOS as it is distributed: ``<split>/{JPEGImages,Annotations}/<video>/`` and ``<split>/meta.json``.
+    """YouTube-VOS as distributed: ``<split>/{JPEGImages,Annotations}/<video>/`` and ``<split>/meta.json``.
 
-    An object is given in the first frame that ``meta.json`` lists for it, which need not be the first of the video; a
-    given mask holds the ids that are new there. Only the training split has ground truth.
+    The reference mask of an object is in the first frame that ``meta.json`` lists for it, which may be later than the
+    first frame of the video. A reference mask holds the ids that first appear in its frame. Only the training split has
+    ground truth.
 
     Args:
-        data_root: Folder of the data set, above the splits.
+        data_root: Folder of the dataset, above the splits.
         split: ``'valid'``, ``'test'`` or ``'train'``.
         **kwargs: See :class:`VideoSequenceDataset`.
     """
@@ -43,15 +44,15 @@ class YouTubeVOSDataset(MaskVideoDataset):
             del self._meta
 
     def list_videos(self) -> list[str]:
-        """Names in ``meta.json``."""
+        """Video names in ``meta.json``."""
         return list(self._meta)
 
     def describe_video(self, name: str) -> dict[str, Any]:
-        """Frames, first masks of the objects, and ground truth of a video."""
+        """Frames, reference masks and ground truth of a video."""
         root = Path(self.data_root, self.split)
         frame_paths, frame_names = list_frames(root / 'JPEGImages' / name)
         public = self.split.startswith('train')
-        # in training every fifth frame has a mask, in validation those in which objects appear
+        # every fifth frame has a mask in the training split, and frames where objects first appear in validation
         masks = match_masks(root / 'Annotations' / name, frame_names, complete=False)
         given: dict[int, tuple[str, list[int]]] = {}
         try:
