@@ -76,7 +76,7 @@ def write_all(files: dict[Path, str]) -> None:
             path.write_text(text, 'utf-8')
 
 
-INTERNAL = re.compile(r'mmvidmae\.(compat|parity|version)\b')
+INTERNAL = re.compile(r'mmvidmae\.(compat|version)\b')
 
 
 def modules_of(package: ModuleType) -> list[ModuleType]:

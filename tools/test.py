@@ -42,8 +42,8 @@ def test(parser: argparse.ArgumentParser, args: argparse.Namespace, metrics: lis
     from mmengine.dist import is_main_process
     from mmengine.evaluator import DumpResults
 
-    from mmvidmae.engine.hooks import WeightsRecordHook, WholeCheckpointHook
     from mmvidmae.engine.cli import build_runner, load_config
+    from mmvidmae.engine.hooks import WeightsRecordHook, WholeCheckpointHook
 
     cfg = load_config(parser, args)
     for key in ('model', 'test_dataloader', 'test_cfg', 'test_evaluator'):

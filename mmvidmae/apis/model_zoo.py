@@ -13,8 +13,8 @@ from modelindex.load_model_index import load as load_index
 from torch import nn
 
 from mmvidmae.converters import read_state_dict
-from mmvidmae.models.selfsup import PairMAE
 from mmvidmae.engine.check_config import check_config
+from mmvidmae.models.selfsup import PairMAE
 from mmvidmae.utils.weights import load_whole
 
 ENCODER = 'backbone.'

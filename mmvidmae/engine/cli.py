@@ -18,8 +18,8 @@ from mmengine.runner import Runner
 
 from mmvidmae.compat.no_gpu import adapt_to_cpu
 from mmvidmae.registry import MODELS
-
 from mmvidmae.utils.arguments import make_parser, require_file
+
 from .check_config import CONFIG_KEYS, ConfigError, check_config
 
 __all__ = [

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from mmvidmae.evaluation import functional
+from mmvidmae.structures import pose_maps
 
 from .report import Report
 
@@ -106,13 +107,13 @@ def check_pose(arrays: Arrays) -> Report:
     for name in (name for name in _groups(arrays, 'pose') if 'draw_sigma' in name):
         expected = arrays[f'{name}/maps']
         sigma = float(name.rpartition('draw_sigma')[2])
-        maps = functional.pose_label_maps(arrays[f'{name}/points_xy'], expected.shape[1:], sigma)
+        maps = pose_maps.pose_label_maps(arrays[f'{name}/points_xy'], expected.shape[1:], sigma)
         report.compare(f'{name}/maps', maps, expected, ATOL)
 
     grid_size = tuple(arrays['pose/labels/input_hw'] // arrays['pose/labels/map_scale'])
     points = _joints(arrays['pose/labels/pos_img_1based']) - 1
-    points = functional.grid_to_image(points, tuple(arrays['pose/labels/image_hw']), grid_size)
-    maps = functional.pose_label_maps(points, grid_size)
+    points = pose_maps.grid_to_image(points, tuple(arrays['pose/labels/image_hw']), grid_size)
+    maps = pose_maps.pose_label_maps(points, grid_size)
     maps = np.moveaxis(np.concatenate(((maps == 0).all(1, keepdims=True), maps), axis=1), 1, -1)
     report.compare('pose/labels/all_frames', maps, arrays['pose/labels/all_frames'], 1e-6)
     report.compare('pose/labels/frame0_maps_with_bg', maps[0], arrays['pose/labels/frame0_maps_with_bg'], 1e-6)
@@ -123,7 +124,7 @@ def check_pose(arrays: Arrays) -> Report:
     ):
         maps = np.moveaxis(arrays[source], -1, 0)[1:]
         for key in (key for key in arrays if key.startswith(prefix)):
-            joints = functional.joints_from_maps(maps, topk=int(key.removeprefix(prefix)))
+            joints = pose_maps.joints_from_maps(maps, topk=int(key.removeprefix(prefix)))
             report.compare(key, joints.T, arrays[key], 1e-4)
 
     grid_size = tuple(arrays['pck/feat_res_w_h'][::-1])
@@ -131,7 +132,7 @@ def check_pose(arrays: Arrays) -> Report:
     for name in sorted(_groups(arrays, 'pck'), key=lambda name: int(name.rpartition('/')[2])):
         gt = _joints(arrays[f'{name}/pos_img_1based']) - 1
         cells = _joints(arrays[f'{name}/pred_grid_xy'])
-        pred = functional.grid_to_image(cells, grid_size, tuple(arrays[f'{name}/image_hw']))
+        pred = pose_maps.grid_to_image(cells, grid_size, tuple(arrays[f'{name}/image_hw']))
         distances.append(functional.joint_distances(pred, gt))
         normalizer = functional.pose_normalizer(gt, pred[: len(gt), :, 0] >= 0)
         measurable = ~np.isnan(normalizer)  # the reference's value without a visible joint has no meaning

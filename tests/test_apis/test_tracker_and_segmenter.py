@@ -148,7 +148,7 @@ class TestWrongInput:
             (np.stack([mask()] * 3, 2), 'the mask of frame 0 must be a label map'),
             (mask(size=(24, 64)), 'the mask of frame 0 has 24 x 64 pixels, but the frame 48 x 64 pixels'),
             (mask(0), 'no object is given in the mask of frame 0$'),
-            (mask(255), 'the mask of frame 0: it holds 255, which is void.* use merge_objects=True'),
+            (mask(255), 'the mask of frame 0 holds 255, which is void.* use merge_objects=True'),
             (np.random.default_rng(0).integers(0, 99, (48, 64), dtype=np.uint8), 'shades and not ids'),
             ({0: mask(), 3: mask(size=(24, 64))}, 'the mask of frame 3 has 24 x 64 pixels'),
             ({0: mask(), 4: mask()}, 'a mask is given for frame 4, but the video has 4 frames'),

@@ -1,14 +1,8 @@
 import numpy as np
 import pytest
 
-from mmvidmae.evaluation.functional import (
-    grid_to_image,
-    joint_distances,
-    joints_from_maps,
-    keypoint_accuracy,
-    pose_label_maps,
-    pose_normalizer,
-)
+from mmvidmae.evaluation.functional import joint_distances, keypoint_accuracy, pose_normalizer
+from mmvidmae.structures.pose_maps import grid_to_image, joints_from_maps, pose_label_maps
 
 
 def peak(maps):

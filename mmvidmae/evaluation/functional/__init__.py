@@ -2,11 +2,8 @@
 
 from .part_segmentation import SegmentationScores, confusion_matrix, segmentation_scores
 from .pose import (
-    grid_to_image,
     joint_distances,
-    joints_from_maps,
     keypoint_accuracy,
-    pose_label_maps,
     pose_normalizer,
 )
 from .video_segmentation import (
@@ -30,12 +27,9 @@ __all__ = [
     'boundary_tolerance',
     'confusion_matrix',
     'disk',
-    'grid_to_image',
     'joint_distances',
-    'joints_from_maps',
     'keypoint_accuracy',
     'mask_boundary',
-    'pose_label_maps',
     'pose_normalizer',
     'region_similarity',
     'score_sequence',

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmvidmae.evaluation.functional import grid_to_image, joints_from_maps, pose_label_maps
+from mmvidmae.structures.pose_maps import grid_to_image, joints_from_maps, pose_label_maps
 
 from .protocol import PropagationProtocol
 

@@ -6,8 +6,7 @@ from torch import Tensor, nn
 from mmvidmae.registry import MODELS
 
 from ..backbones import PairMAEViT
-from ..layers import maybe_checkpoint, square_grid
-from ..trackers.candidate_elimination import search_layer
+from ..layers import layer_of_last_tokens, maybe_checkpoint, square_grid
 
 
 @MODELS.register_module()
@@ -61,7 +60,7 @@ class MemoryMAEViT(PairMAEViT):
         *layers, last = self.layers
         for layer in layers:
             tokens = maybe_checkpoint(layer, tokens, with_cp=self.with_cp)
-        return self.ln1(maybe_checkpoint(search_layer, last, tokens, memory.shape[1], with_cp=self.with_cp))
+        return self.ln1(maybe_checkpoint(layer_of_last_tokens, last, tokens, memory.shape[1], with_cp=self.with_cp))
 
     def _prepare_pos_embed(self, state_dict: dict[str, Tensor], prefix: str, *args, **kwargs) -> None:
         """Before loading (hook of mmpretrain's VisionTransformer): make an encoder's parameters those of this one.

@@ -1,9 +1,6 @@
 """A video being segmented, frame by frame."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,9 +9,6 @@ from torch import Tensor
 
 from ..propagation.labels import resize_nearest
 from .objects import aggregate_objects
-
-if TYPE_CHECKING:
-    from .drop_seg import DropSeg
 
 MAX_ID = 255
 """Largest id of an object: masks are uint8."""
@@ -32,7 +26,7 @@ class VideoSegmentation:
         out_size: ``(H, W)`` of the masks; by default that of the frames.
     """
 
-    def __init__(self, model: DropSeg, out_size: tuple[int, int] | None = None) -> None:
+    def __init__(self, model: torch.nn.Module, out_size: tuple[int, int] | None = None) -> None:
         self.model = model
         self.out_size = out_size
         self.ids: list[int] = []

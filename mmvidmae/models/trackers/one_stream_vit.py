@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from mmvidmae.registry import MODELS
 
 from ..backbones import PairMAEViT
-from ..layers import maybe_checkpoint, require, require_size, require_whole, square_grid
-from .candidate_elimination import eliminating_layer, search_layer
+from ..layers import layer_of_last_tokens, maybe_checkpoint, require, require_size, require_whole, square_grid
+from .candidate_elimination import eliminating_layer
 
 
 class OneStreamFeatures(NamedTuple):
@@ -118,7 +118,7 @@ class OneStreamViT(PairMAEViT):
                 tokens, ids = maybe_checkpoint(eliminating_layer, layer, tokens, ids, rate, cells, with_cp=self.with_cp)
                 kept.append(ids)
             elif i == self.num_layers - 1:
-                tokens = maybe_checkpoint(search_layer, layer, tokens, num_template, with_cp=self.with_cp)
+                tokens = maybe_checkpoint(layer_of_last_tokens, layer, tokens, num_template, with_cp=self.with_cp)
             else:
                 tokens = maybe_checkpoint(layer, tokens, with_cp=self.with_cp)
         x = self.ln1(tokens[:, -ids.shape[1] :])
