@@ -44,6 +44,10 @@ class ClipFailed(Exception):
     """What could not be done with a clip, in a few words."""
 
 
+START_TIMEOUT = 300
+"""Seconds in which a process must have started and imported everything."""
+
+
 class Isolated:
     """Calls functions in processes of their own, one for each calling thread. A clip that makes the process hang or die
     costs itself alone: another process takes over.
@@ -66,9 +70,9 @@ class Isolated:
         Raises:
             ClipFailed: If it raises anything, takes too long, or dies.
         """
-        if not hasattr(self.local, 'process'):
-            self._start()
         try:
+            if not hasattr(self.local, 'process'):
+                self._start()
             self.local.connection.send((function, arguments))
             if self.local.connection.poll(self.timeout):
                 problem, result = self.local.connection.recv()
@@ -76,7 +80,9 @@ class Isolated:
                     return result
                 raise ClipFailed(problem)
             problem = f'no result after {self.timeout:g} s'
-        except (EOFError, OSError):
+        except (EOFError, OSError) as error:
+            if not hasattr(self.local, 'process'):
+                raise ClipFailed(f'no process could be started ({error})') from error
             self.local.process.join(1)
             problem = f'the decoder crashed (exit code {self.local.process.exitcode})'
         self.local.process.kill()
@@ -90,11 +96,14 @@ class Isolated:
 
     def _start(self) -> None:
         self.local.connection, theirs = self.context.Pipe()
-        self.local.process = self.context.Process(target=_serve, args=(theirs,), daemon=True)
-        self.local.process.start()
+        process = self.context.Process(target=_serve, args=(theirs,), daemon=True)
+        process.start()
         theirs.close()
-        self.processes.append(self.local.process)
-        self.local.connection.recv()  # it is ready: the start is not part of the first clip's time
+        self.processes.append(process)
+        self.local.process = process
+        if not self.local.connection.poll(START_TIMEOUT):  # the start is not part of the first clip's time
+            raise OSError('not started')
+        self.local.connection.recv()
 
 
 def _serve(connection: Connection) -> None:
