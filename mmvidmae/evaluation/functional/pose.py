@@ -1,7 +1,7 @@
-"""Joints as label maps and back, and the share of correct keypoints (PCK) on JHMDB, as CRW defines them.
+"""Conversion of joints to label maps and back, and PCK (percentage of correct keypoints) on JHMDB, as CRW defines them.
 
-Points are ``(x, y)`` in the last axis. ``joint_positions.mat`` holds ``pos_img`` as ``(2, J, T)`` in 1-based pixels:
-``pos_img.transpose(2, 1, 0) - 1`` gives the ``(T, J, 2)`` that these functions take.
+Points are ``(x, y)`` in the last axis. ``joint_positions.mat`` holds ``pos_img`` as ``(2, J, T)`` in 1-based pixels.
+Convert it with ``pos_img.transpose(2, 1, 0) - 1`` to the ``(T, J, 2)`` of these functions.
 """
 
 from collections.abc import Sequence
@@ -11,24 +11,26 @@ import torch
 
 
 def pose_label_maps(points: np.ndarray, grid_size: tuple[int, int], sigma: float = 0.5) -> np.ndarray:
-    """Draw joints as Gaussians on the feature grid, one map each.
+    """Draw each joint as a Gaussian in its own map on the feature grid.
 
-    A Gaussian reaches ``3 * sigma`` cells and peaks with 1 at the cell ``floor(x + 0.5)`` (for ``6 * sigma`` odd) or
-    ``floor(x)`` (even); corners are truncated towards zero, so that less than ``3 * sigma`` cells from the left or
-    upper border the peak is one cell further in. A joint outside the grid by more than that leaves a map of zeros.
+    A Gaussian extends ``3 * sigma`` cells. Its peak is 1, at the cell ``floor(x + 0.5)`` if ``6 * sigma`` is odd and at
+    ``floor(x)`` if it is even. Corners are truncated towards zero: less than ``3 * sigma`` cells from the left or upper
+    border, the peak is one cell further inside. A joint more than ``3 * sigma`` cells outside the grid gives a map of
+    zeros.
 
     Args:
-        points: ``(..., J, 2)`` in cells: 0-based pixels times grid size / image size.
-        grid_size: ``(h, w)`` in cells.
+        points: Joints ``(..., J, 2)`` in cells: 0-based pixels times grid size / image size.
+        grid_size: Grid size ``(h, w)`` in cells.
         sigma: Standard deviation in cells, above 0.
 
     Returns:
-        Float64 ``(..., J, h, w)``, 0 to 1.
+        Float64 maps ``(..., J, h, w)``, 0 to 1.
 
     Raises:
-        ValueError: If ``points`` does not end in pairs or ``sigma`` is not above 0.
+        ValueError: If the last axis of ``points`` is not of size 2, or ``sigma`` is not above 0.
 
-    Source: ``draw_labelmap_np`` of CRW and CropMAE (siammae.md C.6).
+    Source: ``draw_labelmap_np`` of ``alexandre-eymael/CropMAE@5d0dab2:downstreams/propagation/src/data/jhmdb.py``,
+    from CRW.
     """
     points = _as_points(points)
     if not sigma > 0:
@@ -45,21 +47,22 @@ def pose_label_maps(points: np.ndarray, grid_size: tuple[int, int], sigma: float
 
 
 def joints_from_maps(maps: np.ndarray, topk: int = 5) -> np.ndarray:
-    """Position of each joint: the mean of its strongest cells, weighted by their values.
+    """Compute the position of each joint as the mean of its strongest cells, weighted by their values.
 
-    Of equal cells, those count that ``torch.topk`` picks on a CPU, as in the reference.
+    Ties between cells are resolved as by ``torch.topk`` on a CPU, as in the reference.
 
     Args:
         maps: Joint maps ``(..., J, h, w)`` without background, not negative.
-        topk: Number of cells, 5 in CropMAE and UVC, 3 in CRW; all where the grid has fewer.
+        topk: Number of cells, 5 in CropMAE and UVC, 3 in CRW. If the grid has fewer cells, all are used.
 
     Returns:
-        Float64 ``(..., J, 2)`` in cells; ``(-1, -1)`` for a map of zeros, an invisible joint.
+        Float64 joints ``(..., J, 2)`` in cells. An invisible joint (a map of zeros) is ``(-1, -1)``.
 
     Raises:
         ValueError: If ``maps`` has fewer than three dimensions or ``topk`` is below 1.
 
-    Source: ``process_pose`` of CRW and CropMAE (siammae.md C.6).
+    Source: ``process_pose`` of ``alexandre-eymael/CropMAE@5d0dab2:downstreams/propagation/src/utils/test_utils.py``,
+    from CRW.
     """
     maps = np.asarray(maps, dtype=np.float64)
     if maps.ndim < 3 or topk < 1:
@@ -67,7 +70,7 @@ def joints_from_maps(maps: np.ndarray, topk: int = 5) -> np.ndarray:
     width = maps.shape[-1]
     flat = maps.reshape(*maps.shape[:-2], -1)
     topk = min(topk, flat.shape[-1])
-    # Gaussians are symmetric: which of several equal cells is the last to count is torch's choice in the reference
+    # Gaussians are symmetric, so ties are common; the reference leaves them to torch
     cells = torch.tensor(flat).topk(topk).indices.numpy()
     weights = np.take_along_axis(flat, cells, axis=-1)
     total = weights.sum(-1, keepdims=True)
@@ -77,33 +80,33 @@ def joints_from_maps(maps: np.ndarray, topk: int = 5) -> np.ndarray:
 
 
 def grid_to_image(points: np.ndarray, grid_size: tuple[int, int], image_size: tuple[int, int]) -> np.ndarray:
-    """Cells to 0-based pixels by scale alone, without half a cell, as the maps are drawn; swap the sizes for the way
-    back.
+    """Convert cells to 0-based pixels by scale only, without a half-cell offset, as the maps are drawn. Swap the sizes
+    to convert pixels to cells.
 
     Args:
-        points: ``(..., 2)`` in cells.
-        grid_size: ``(h, w)`` in cells.
-        image_size: ``(H, W)`` in pixels.
+        points: Points ``(..., 2)`` in cells.
+        grid_size: Grid size ``(h, w)`` in cells.
+        image_size: Image size ``(H, W)`` in pixels.
 
     Raises:
-        ValueError: If ``points`` does not end in pairs.
+        ValueError: If the last axis of ``points`` is not of size 2.
 
-    Source: CropMAE's eval_pck (siammae.md C.6).
+    Source: ``alexandre-eymael/CropMAE@5d0dab2:downstreams/propagation/src/eval/eval_pck.py``.
     """
     return _as_points(points) / grid_size[::-1] * image_size[::-1]
 
 
 def pose_normalizer(gt: np.ndarray, visible: np.ndarray) -> np.ndarray:
-    """Size of the person in each frame: 0.6 times the diagonal of the box around the visible joints.
+    """Compute the size of the person in each frame: 0.6 times the diagonal of the box around the visible joints.
 
     Args:
         gt: True joints ``(T, J, 2)`` in pixels.
-        visible: Bool ``(T, J)``.
+        visible: Visibility of the predicted joints, bool ``(T, J)``.
 
     Returns:
-        Float64 ``(T,)`` in pixels; 0 with one visible joint, NaN with none.
+        Float64 sizes ``(T,)`` in pixels; 0 with one visible joint, NaN with none.
 
-    Source: CropMAE's eval_pck (siammae.md C.6).
+    Source: ``alexandre-eymael/CropMAE@5d0dab2:downstreams/propagation/src/eval/eval_pck.py:57-152``.
     """
     visible = np.asarray(visible, dtype=bool)[..., None]
     low = np.where(visible, gt, np.inf).min(1)
@@ -112,23 +115,23 @@ def pose_normalizer(gt: np.ndarray, visible: np.ndarray) -> np.ndarray:
 
 
 def joint_distances(pred: np.ndarray, gt: np.ndarray) -> np.ndarray:
-    """Distances of predicted joints from the true ones in units of :func:`pose_normalizer`.
+    """Compute the distances of predicted from true joints in units of :func:`pose_normalizer`.
 
-    Frame 0, which was given, is left out, and so are predictions beyond the last annotated frame. A joint predicted
-    invisible (``x < 0``, whatever ``y``) is neither right nor wrong, and outside the box of its frame.
+    Frame 0, the reference frame, is excluded, as are predictions after the last annotated frame. A joint that is
+    predicted invisible (``x < 0``, for any ``y``) is not scored, and does not count for the box of its frame.
 
     Args:
         pred: Predicted joints ``(T', J, 2)`` in 0-based pixels.
         gt: True joints ``(T, J, 2)`` in 0-based pixels, ``T <= T'``.
 
     Returns:
-        Float64 ``(T - 1, J)``: NaN where predicted invisible; infinite in frames with one visible joint, which has no
-        size to measure by, so that it is wrong at every threshold.
+        Float64 distances ``(T - 1, J)``. NaN for joints predicted invisible. Infinite in frames with one visible joint:
+        the person then has size 0, and the joint is wrong at every threshold.
 
     Raises:
-        ValueError: If the shapes do not fit, or there are fewer predicted than annotated frames.
+        ValueError: If the shapes do not match, or there are fewer predicted than annotated frames.
 
-    Source: CropMAE's eval_pck (siammae.md C.6).
+    Source: ``alexandre-eymael/CropMAE@5d0dab2:downstreams/propagation/src/eval/eval_pck.py:57-152``.
     """
     pred, gt = _as_points(pred), _as_points(gt)
     if pred.ndim != 3 or gt.ndim != 3 or pred.shape[1] != gt.shape[1] or len(pred) < len(gt):
@@ -147,20 +150,21 @@ def joint_distances(pred: np.ndarray, gt: np.ndarray) -> np.ndarray:
 def keypoint_accuracy(
     distances: np.ndarray, thresholds: Sequence[float] = (0.1, 0.2, 0.3, 0.4, 0.5)
 ) -> tuple[np.ndarray, np.ndarray]:
-    """PCK: the share of visible predictions within each threshold, per joint over all frames of all videos.
+    """Compute PCK: the percentage of visible predictions within each threshold, per joint over all frames of all
+    videos.
 
     Args:
-        distances: ``(N, J)``: :func:`joint_distances` of all videos, concatenated.
-        thresholds: In units of the distances.
+        distances: Distances ``(N, J)`` of all videos from :func:`joint_distances`, concatenated.
+        thresholds: Thresholds in the same units.
 
     Returns:
-        Per cent of each joint ``(thresholds, J)``, NaN for one that is never visible (where the reference stops with a
-        division by zero), and their means without NaN ``(thresholds,)``.
+        Percentages of each joint ``(thresholds, J)``, and their means without NaN ``(thresholds,)``. A joint that is
+        never visible is NaN; the reference fails with a division by zero in this case.
 
     Raises:
-        ValueError: If ``distances`` is not of two dimensions or no joint is ever visible.
+        ValueError: If ``distances`` does not have two dimensions, or no joint is ever visible.
 
-    Source: CropMAE's eval_pck (siammae.md C.6).
+    Source: ``alexandre-eymael/CropMAE@5d0dab2:downstreams/propagation/src/eval/eval_pck.py:57-152``.
     """
     distances = np.asarray(distances)
     if distances.ndim != 2:
