@@ -158,7 +158,7 @@ def score_sequence(
         ValueError: If the shapes differ, there are fewer than three frames, there is no object, or a scored frame of
             ``pred`` has an id (including 255) that is not an object.
 
-    Source: ``davisvideochallenge/davis2017-evaluation@30b698a:davis2017/evaluation.py:84-91``, the semi-supervised task,
+    Source: ``davisvideochallenge/davis2017-evaluation@30b698a:davis2017/evaluation.py:84-91``, semi-supervised task,
     in which ids have no gaps.
     """
     pred, gt = np.asarray(pred), np.asarray(gt)
