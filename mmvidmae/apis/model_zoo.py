@@ -30,7 +30,7 @@ def _find_configs() -> dict[str, Path]:
     package = Path(__file__).resolve().parents[1]
     root = package / '.mim' if (package / '.mim' / 'model-index.yml').is_file() else package.parent
     index = load_index(str(root / 'model-index.yml'))
-    if not mmpretrain.apis.ModelHub.has(index.models[0].name):  # also after a reload of this module
+    if not mmpretrain.apis.ModelHub.has(index.models[0].name):  # already there after a reload of this module
         mmpretrain.apis.ModelHub.register_model_index(root / 'model-index.yml', config_prefix=root)
     return {model.name: root / model.config for model in index.models}
 

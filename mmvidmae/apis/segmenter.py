@@ -76,7 +76,7 @@ class VideoSegmenter:
                 ``video_file`` is given, or ``video_file`` is not the name of a video or cannot be written.
         """
         if mask_dir is None and video_file is None:
-            raise ValueError('say where to write to: mask_dir or video_file')
+            raise ValueError('set mask_dir or video_file: there is no output')
         check_video_name(video_file)
         source = open_video(video)
         masks = masks if isinstance(masks, Mapping) else {0: masks}

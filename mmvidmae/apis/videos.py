@@ -58,8 +58,8 @@ class Source(NamedTuple):
 
 
 def parse_video(text: str) -> str | int:
-    """Parse the video argument of a command line: an existing file or folder (even if named ``0001``), or else a camera
-    number."""
+    """Parse the video argument of a command line. A number is a camera number, unless a file or folder has this
+    name."""
     return int(text) if text.isdecimal() and not Path(text).exists() else text
 
 

@@ -92,7 +92,7 @@ class PropagationMetric(BaseMetric):
                 dict(
                     video_name=sample['video_name'],
                     frame_names=sample['frame_names'],
-                    made=dict(input_size=sample.get('input_size'), protocol=sample.get('protocol')),
+                    settings=dict(input_size=sample.get('input_size'), protocol=sample.get('protocol')),
                     scores=scores,
                 )
             )
@@ -130,7 +130,7 @@ class PropagationMetric(BaseMetric):
         """Summarize and report the results of videos, one result per video."""
         if not results:
             raise ValueError(f'{type(self).__name__} has nothing to evaluate: the dataset has no videos')
-        _check_same_making(results)
+        _check_same_settings(results)
         scored = {result['video_name']: result['scores'] for result in results if result['scores'] is not None}
         summary = self.summarize(scored) if scored else self.without_scores()
         if is_main_process():
@@ -147,7 +147,7 @@ class PropagationMetric(BaseMetric):
 
     def report(self, results: list[dict], summary: Summary) -> None:
         """Write the log and the files, on the first rank."""
-        made = dict(weights=self.weights, **results[0]['made'], options=self.options)
+        settings = dict(weights=self.weights, **results[0]['settings'], options=self.options)
         not_scored = [result['video_name'] for result in results if result['scores'] is None]
         if not_scored and summary.metrics:
             print_log(
@@ -156,13 +156,13 @@ class PropagationMetric(BaseMetric):
                 'current',
                 logging.WARNING,
             )
-        text = [f'{self.prefix}: {len(results) - len(not_scored)} videos scored, made with {json.dumps(made)}']
+        text = [f'{self.prefix}: {len(results) - len(not_scored)} videos scored with {json.dumps(settings)}']
         text += [format_table(name, table) for name, table in summary.tables.items()]
         print_log('\n'.join(text), 'current')
         if self.out_dir is None:
             return
         content = dict(
-            metric=type(self).__name__, **made, scores=summary.metrics, **summary.tables, not_scored=not_scored
+            metric=type(self).__name__, **settings, scores=summary.metrics, **summary.tables, not_scored=not_scored
         )
         path = self.out_dir / f'{self.prefix}_scores.json'
         self._warn_of_others(path)
@@ -225,7 +225,7 @@ class MaskPropagationMetric(PropagationMetric):
                 f'submission={submission!r} is no known server: choose from {", ".join(SUBMISSION_FOLDERS)}'
             )
         if out_dir is None and (format_only or submission):
-            raise ValueError('format_only and submission write masks: say where to with out_dir')
+            raise ValueError('format_only and submission write masks: set out_dir')
         self.format_only = format_only
         self.submission = submission
 
@@ -315,11 +315,11 @@ def _size(shape: Sequence[int]) -> str:
     return 'x'.join(map(str, shape))
 
 
-def _check_same_making(results: list[dict]) -> None:
+def _check_same_settings(results: list[dict]) -> None:
     first = results[0]
     for result in results:
-        if json.dumps(result['made'], sort_keys=True) != json.dumps(first['made'], sort_keys=True):
+        if json.dumps(result['settings'], sort_keys=True) != json.dumps(first['settings'], sort_keys=True):
             raise ValueError(
-                f'videos were not made in the same way, so that their mean says nothing: {first["video_name"]} with '
-                f'{json.dumps(first["made"])}, {result["video_name"]} with {json.dumps(result["made"])}'
+                f'videos have different settings, so their mean has no meaning: {first["video_name"]} with '
+                f'{json.dumps(first["settings"])}, {result["video_name"]} with {json.dumps(result["settings"])}'
             )

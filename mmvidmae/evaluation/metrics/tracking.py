@@ -75,7 +75,7 @@ class TrackingMetric(PropagationMetric):
         if submission is not None and submission not in SUBMISSIONS:
             raise ValueError(f'submission={submission!r} is no known server: choose from {", ".join(SUBMISSIONS)}')
         if submission and out_dir is None:
-            raise ValueError('a submission is written: say where to with out_dir')
+            raise ValueError('submission writes a file: set out_dir')
         self.numbered = numbered
         self.submission = submission
         self._frames, self._names = [], None
@@ -84,7 +84,7 @@ class TrackingMetric(PropagationMetric):
         """Collect the boxes of frames, and score a video after its last frame.
 
         Raises:
-            ValueError: If frames of a video are missing or out of order, boxes cannot be scored, or the data set has
+            ValueError: If frames of a video are missing or out of order, boxes cannot be scored, or the dataset has
                 nothing to score and there is no ``out_dir``.
         """
         if self.out_dir is None and not (self.dataset_meta or {}).get('has_ground_truth', True):
@@ -103,7 +103,7 @@ class TrackingMetric(PropagationMetric):
                     folder=os.path.dirname(os.path.abspath(sample['img_path'])),
                     number=sample.get('video_id'),
                     frame_names=len(video['pred']),
-                    made={},
+                    settings={},
                     **video,
                 )
                 # full path until the videos of all ranks are known
