@@ -1,4 +1,7 @@
-"""Models by name, features and reconstructions in a few lines; importing it lists our models in mmpretrain too."""
+"""Python API: models by name, features, reconstruction, tracking and video segmentation.
+
+Importing it also registers our models in mmpretrain's model list.
+"""
 
 from .attention import AttentionShare, attention_share
 from .correspondence import KnownMotion, MatchAccuracy, attention_accuracy, feature_accuracy, warp_frames

@@ -1,4 +1,4 @@
-"""Where a joint decoder looks: at its own frame or at the other one."""
+"""Within-frame and cross-frame attention share of a joint decoder."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -11,12 +11,12 @@ from mmvidmae.models.layers import SpatialDropAttention, attention_weights
 
 
 class AttentionShare(NamedTuple):
-    """Shares of attention by layer of the decoder, mean over pairs, heads and queries; the three sum to 1.
+    """Attention shares of each decoder layer, averaged over pairs, heads and queries. The three shares sum to 1.
 
     Attributes:
-        own: ``(depth,)``: to other tokens of the query's own frame.
-        itself: ``(depth,)``: to the query itself.
-        other: ``(depth,)``: to tokens of the other frame.
+        own: Share ``(depth,)`` of other tokens of the query's own frame.
+        itself: Share ``(depth,)`` of the query itself.
+        other: Share ``(depth,)`` of tokens of the other frame.
     """
 
     own: Tensor
@@ -26,13 +26,14 @@ class AttentionShare(NamedTuple):
 
 @torch.no_grad()
 def attention_share(model: PairMAE, batches: Iterable[dict]) -> AttentionShare:
-    """Measure within-frame against between-frame attention of a joint decoder (DropMAE, TwinMAE), nothing dropped.
+    """Measure the within-frame and cross-frame attention share of a joint decoder (DropMAE, TwinMAE).
 
-    DropMAE's point is that a plain decoder reconstructs a frame mostly from that frame itself, and learns to look at
-    the other one when within-frame attention is dropped in training. Pairs are masked as in training.
+    DropMAE is motivated by the observation that a plain decoder reconstructs a frame mostly from that frame itself.
+    With within-frame attention dropped in training, the decoder learns to attend to the other frame. For the
+    measurement, pairs are masked as in training and no attention is dropped.
 
     Args:
-        model: A model with :class:`JointPairDecoder`, as from :func:`get_model`; it is put into evaluation mode.
+        model: A model with :class:`JointPairDecoder`, as from :func:`get_model`. It is put into evaluation mode.
         batches: Batches of pairs, as from :class:`PairBatches`.
 
     Raises:

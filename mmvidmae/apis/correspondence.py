@@ -1,4 +1,4 @@
-"""Does a model find a patch again? Accuracy of features and of cross-frame attention where the motion is known."""
+"""Correspondence accuracy of features and cross-frame attention, measured with known motion."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -21,12 +21,12 @@ class KnownMotion(NamedTuple):
     """Frames and warped copies of them.
 
     Attributes:
-        frames: ``(N, 3, H, W)`` uint8 RGB.
-        warped: The same, warped; beyond its border a frame is mirrored.
-        places: ``(N, L, 2)``: where each patch of ``warped`` comes from: (row, column) of its center in ``frames``, in
-            patches; whole numbers are the centers of patches.
-        moved: ``(N, L)`` bool: patches that come from inside the frame, and from more than one patch away. A model that
-            only knows positions, and looks at the same place, finds none of them.
+        frames: Frames ``(N, 3, H, W)``, uint8 RGB.
+        warped: Warped frames of the same shape. Frames are mirrored beyond their borders.
+        places: Origin ``(N, L, 2)`` of each patch of ``warped``: (row, column) of its center in ``frames``, in patches.
+            Integers are the centers of patches.
+        moved: Mask ``(N, L)`` bool of patches whose origin is inside the frame and more than one patch away. A model
+            that only matches positions finds none of them.
     """
 
     frames: Tensor
@@ -36,8 +36,8 @@ class KnownMotion(NamedTuple):
 
 
 class MatchAccuracy(NamedTuple):
-    """Shares of moved patches whose match lies within one patch of the true place; ``chance`` is that of a blind
-    guess."""
+    """Shares of moved patches that are matched within one patch of the true position. ``chance`` is the share of a
+    random guess."""
 
     accuracy: list[float]
     chance: float
@@ -51,25 +51,25 @@ def warp_frames(
     turn: float = 15.0,
     seed: int = 0,
 ) -> KnownMotion:
-    """Warp each frame by a random similarity.
+    """Warp each frame with a random similarity transform.
 
     Args:
-        frames: ``(N, 3, H, W)`` uint8.
-        grid: Patches of a frame (rows, columns).
+        frames: uint8 frames ``(N, 3, H, W)``.
+        grid: Patch grid of a frame (rows, columns).
         shift: Largest translation along each axis, as a share of the side.
-        zoom: Largest change of scale, up or down.
+        zoom: Largest scale factor, up or down.
         turn: Largest rotation in degrees.
-        seed: Of the warps.
+        seed: Seed of the transforms.
     """
     rng = np.random.default_rng(seed)
     num = len(frames)
     scale = torch.tensor(np.exp(rng.uniform(-1, 1, num) * np.log(zoom)))
     angle = torch.tensor(np.deg2rad(rng.uniform(-turn, turn, num)))
-    offset = torch.tensor(rng.uniform(-2 * shift, 2 * shift, (num, 2)))  # of coordinates from -1 to 1
+    offset = torch.tensor(rng.uniform(-2 * shift, 2 * shift, (num, 2)))  # in coordinates from -1 to 1
     aspect = frames.shape[-1] / frames.shape[-2]
     cos, sin = scale * angle.cos(), scale * angle.sin()
     rows = (torch.stack((cos, -sin / aspect, offset[:, 0])), torch.stack((sin * aspect, cos, offset[:, 1])))
-    theta = torch.stack(rows).permute(2, 0, 1).float()  # (N, 2, 3): from places (x, y) in the copy to the frame
+    theta = torch.stack(rows).permute(2, 0, 1).float()  # (N, 2, 3): from positions (x, y) in the copy to the frame
 
     sampling = F.affine_grid(theta, list(frames.shape), align_corners=False)
     warped = F.grid_sample(frames.float(), sampling, padding_mode='reflection', align_corners=False)
@@ -82,13 +82,13 @@ def warp_frames(
 
 
 def match_accuracy(similarity: Tensor, motion: KnownMotion, grid: tuple[int, int], keys: Tensor) -> tuple[float, float]:
-    """Accuracy of the most similar patch, and that of a guess.
+    """Compute the accuracy of the most similar patch, and that of a random guess.
 
     Args:
-        similarity: ``(N, L, L)``, of each patch of the warped frame to all of the frame.
-        motion: What is true; only ``moved`` patches count, and of them those with a true match among the keys.
-        grid: Patches of a frame (rows, columns).
-        keys: ``(N, L)`` bool, the patches of the frame to choose from.
+        similarity: Similarity ``(N, L, L)`` of each patch of the warped frame to all patches of the frame.
+        motion: Known motion. Only ``moved`` patches with a true match among the keys count.
+        grid: Patch grid of a frame (rows, columns).
+        keys: Candidate patches of the frame, ``(N, L)`` bool.
 
     Raises:
         ValueError: If no patch counts.
@@ -106,12 +106,12 @@ def match_accuracy(similarity: Tensor, motion: KnownMotion, grid: tuple[int, int
 
 
 def feature_accuracy(model: PairMAE, motion: KnownMotion, layers: Sequence[int] | None = None) -> MatchAccuracy:
-    """Accuracy of matching patches by the cosine of the encoder's features, each frame encoded by itself.
+    """Measure the accuracy of matching patches by the cosine similarity of encoder features of single frames.
 
     Args:
         model: A pair model.
         motion: Known motion.
-        layers: Of the encoder, from 0; by default all.
+        layers: Layers of the encoder, from 0; by default all.
     """
     backbone = model.backbone
     layers = range(backbone.num_layers) if layers is None else layers
@@ -127,30 +127,31 @@ def feature_accuracy(model: PairMAE, motion: KnownMotion, layers: Sequence[int] 
 
 @torch.no_grad()
 def attention_accuracy(model: PairMAE, motion: KnownMotion, seed: int = 0) -> MatchAccuracy | None:
-    """Accuracy of the decoder's attention, mean over heads, from hidden patches of the warped frame (as the later one)
-    to the visible patches of the frame (as the earlier one), by layer.
+    """Measure the accuracy of the decoder's cross-frame attention in each layer.
 
-    Patches are hidden as in training, nothing is dropped.
+    The frame is the earlier and the warped frame the later frame of a pair. Patches are masked as in training, and no
+    attention is dropped. Attention from hidden patches of the warped frame to visible patches of the frame is averaged
+    over heads.
 
     Args:
-        model: A pair model; it is put into evaluation mode.
+        model: A pair model. It is put into evaluation mode.
         motion: Known motion.
-        seed: Of the masks.
+        seed: Seed of the masks.
 
     Returns:
-        None if the decoder does not look at the other frame.
+        Accuracy by layer, or None if the decoder does not attend to the other frame.
     """
     grid = tuple(side // model.backbone.patch_size for side in motion.frames.shape[-2:])
     num = grid[0] * grid[1]
-    # a joint decoder drops class tokens; others have one in front of the past's tokens, and of the future's
+    # a joint decoder removes class tokens; others have one before the tokens of the past and of the future frame
     extra = 0 if isinstance(model.neck, JointPairDecoder) else model.neck.num_extra_tokens
     layers: list[Tensor] = []
 
     def watch(attn: nn.Module, args: tuple[Tensor, ...]) -> None:
         cross = isinstance(attn, CrossAttention)
         weights = attention_weights(attn, *args[: 1 + cross]).mean(1)
-        past = weights.shape[-1] - extra - (0 if cross else extra + num)  # its patches
-        if past > 0:  # else it is self-attention within the later frame
+        past = weights.shape[-1] - extra - (0 if cross else extra + num)  # number of past patches
+        if past > 0:  # otherwise it is self-attention within the later frame
             layers.append(weights[:, -num:, extra : extra + past].cpu())
 
     pairs = torch.stack((motion.frames, motion.warped), dim=1)
@@ -169,7 +170,7 @@ def attention_accuracy(model: PairMAE, motion: KnownMotion, seed: int = 0) -> Ma
     if not layers:
         return None
     hidden = output.mask.bool().cpu()
-    if layers[0].shape[-1] < num:  # the decoder has the visible patches of the past alone, in their order of rank
+    if layers[0].shape[-1] < num:  # the decoder has only the visible patches of the past, in rank order
         rank = output.ids_restore[0].cpu()[:, None].expand(-1, num, -1)
         layers = [weights.gather(2, rank.clamp(max=weights.shape[-1] - 1)) for weights in layers]
     motion = motion._replace(moved=motion.moved & hidden[:, num:])

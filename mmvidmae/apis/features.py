@@ -33,34 +33,35 @@ def extract_features(
     batch_size: int = 16,
     progress: bool = True,
 ) -> Tensor | tuple[Tensor, ...]:
-    """Encode N frames, each by itself and nothing hidden.
+    """Encode N frames separately, with nothing hidden.
 
-    With identity embeddings (DropMAE) a frame gets that of the earlier one. Files are read as they are encoded, so that
-    memory is needed for ``batch_size`` frames and the result; :func:`feature_batches` does without the result, too.
+    With identity embeddings (DropMAE), frames get that of the earlier frame. Files are read while frames are encoded,
+    so memory holds only ``batch_size`` frames and the result. Use :func:`feature_batches` if the result does not fit
+    into memory.
 
     Args:
-        model: A pair model, as from :func:`get_model`. Its own preprocessor normalizes the frames and moves them to its
-            device.
-        frames: The path of a picture, of a video or of a folder of pictures, which stand for all their frames; uint8
-            RGB ``(N, 3, H, W)``; or a list of paths, PIL images, arrays ``(H, W, 3)`` and tensors ``(3, H, W)``. All
-            frames have one size. Any size divisible by the patch will do: the position embedding is interpolated.
-        layers: Numbers of the layers wanted, from 0, or negative to count from the last; by default the last one. Its
-            output has gone through the final norm, if there is one; that of other layers has not.
-        out: ``'map'`` for ``(N, D, H / p, W / p)`` with patches of side p, ``'tokens'`` for
-            ``(N, L, D)`` with L = H / p * W / p tokens, row by row, after the class token where the model has one.
-        short_side: Resize frames: their short side to about this many pixels, both sides to multiples of the patch. By
-            default nothing is resized.
-        batch_size: Frames that are encoded at a time.
-        progress: Whether to show progress on stderr where there is more than one batch.
+        model: A pair model, as from :func:`get_model`. Its preprocessor normalizes the frames and moves them to the
+            model's device.
+        frames: One of: the path of an image, a video or a folder of images, of which all frames are used; uint8 RGB
+            ``(N, 3, H, W)``; a list of paths, PIL images, arrays ``(H, W, 3)`` and tensors ``(3, H, W)``. All frames
+            must have one size, divisible by the patch size. The position embedding is interpolated to it.
+        layers: Layer numbers from 0; negative numbers count from the end. By default the last layer. Only the output of
+            the last layer has passed the final norm, if there is one.
+        out: ``'map'`` returns ``(N, D, H / p, W / p)`` with patch side p. ``'tokens'`` returns ``(N, L, D)`` with
+            L = H / p * W / p tokens, row by row, preceded by the class token if the model has one.
+        short_side: Approximate short side in pixels to which frames are resized. Both sides become multiples of the
+            patch size. By default frames are not resized.
+        batch_size: Number of frames that are encoded at a time.
+        progress: Whether to show progress on stderr if there are several batches.
 
     Returns:
-        The last layer's features, or, if ``layers`` are given, a tuple with those of each, in this order. On the
-        model's device.
+        Features of the last layer, or, if ``layers`` is given, a tuple with the features of each layer in that order.
+        They are on the model's device.
 
     Raises:
-        FileNotFoundError: If there is no such image file.
-        ValueError: If frames are of another type, shape or size than this, an image file is damaged, or there is no
-            such layer.
+        FileNotFoundError: If an image file does not exist.
+        ValueError: If frames have an unsupported type, shape or size, an image file is damaged, or a layer does not
+            exist.
         VideoReadError: If a video or folder cannot be read.
     """
     results: list[Tensor] = []
@@ -83,11 +84,11 @@ def feature_batches(
     batch_size: int = 16,
     progress: bool = True,
 ) -> tuple[int, Iterator[tuple[Tensor, ...]]]:
-    """As :func:`extract_features`, for what does not fit into memory as a whole.
+    """Extract features batch by batch, for results that do not fit into memory. See :func:`extract_features`.
 
     Returns:
-        The number of frames, and an iterator over the features of at most ``batch_size`` frames at a time: a tuple with
-        those of each layer.
+        The number of frames, and an iterator over batches of at most ``batch_size`` frames. Each batch is a tuple with
+        the features of each layer.
     """
     if out not in ('map', 'tokens'):
         raise ValueError(f"out must be 'map' or 'tokens', got {out!r}")
@@ -116,7 +117,7 @@ def feature_batches(
 @torch.no_grad()
 def _encode(model: PairMAE, frames: Tensor, wanted: Sequence[int], out: str) -> tuple[Tensor, ...]:
     backbone = model.backbone
-    batch = dict(inputs=frames[:, None], data_samples=None)  # one frame in the place of pairs
+    batch = dict(inputs=frames[:, None], data_samples=None)  # one frame instead of a pair
     tokens, grid = backbone.embed(model.data_preprocessor(batch)['inputs'])
     outputs = dict(zip(sorted(set(wanted)), backbone.encode(backbone.with_cls(tokens[:, 0]), set(wanted))))
     if out == 'map':
@@ -126,7 +127,7 @@ def _encode(model: PairMAE, frames: Tensor, wanted: Sequence[int], out: str) -> 
 
 
 def _open(frames: Frames) -> tuple[int, Iterator[tuple[str, Tensor]]]:
-    """The number of frames, and their names and images ``(C, H, W)`` one by one."""
+    """Number of frames, and an iterator over their names and images ``(C, H, W)``."""
     if isinstance(frames, Tensor | np.ndarray):
         frames = torch.as_tensor(frames)
         if frames.ndim != 4 or frames.shape[1] != 3 or frames.dtype != torch.uint8:
@@ -135,7 +136,7 @@ def _open(frames: Frames) -> tuple[int, Iterator[tuple[str, Tensor]]]:
             )
     elif isinstance(frames, str | PathLike):
         frames = [frames]
-    # not all open at once
+    # clips are opened one at a time
     number = sum(len(open_clip(fspath(frame))) if _is_clip(frame) else 1 for frame in frames)  # type: ignore[arg-type, misc]
 
     def images() -> Iterator[tuple[str, Tensor]]:
@@ -156,7 +157,7 @@ def _is_clip(frame: Frame) -> bool:
 def _batches(
     images: Iterator[tuple[str, Tensor]], short_side: int | None, patch: int, batch_size: int
 ) -> Iterator[Tensor]:
-    """Frames ``(n, 3, H, W)``, uint8, of one size that the patch divides."""
+    """Yield batches of uint8 frames ``(n, 3, H, W)`` of one size that is divisible by the patch size."""
     batch, size = [], None
     for name, image in images:
         if image.ndim != 3 or len(image) != 3 or image.dtype != torch.uint8:

@@ -1,4 +1,4 @@
-"""The models of the model index, by name, here and in mmpretrain's own ``get_model`` and ``list_models``."""
+"""Models of the model index by name, also for mmpretrain's ``get_model`` and ``list_models``."""
 
 import warnings
 from fnmatch import filter as matching
@@ -18,19 +18,19 @@ from mmvidmae.models.selfsup import PairMAE
 from mmvidmae.utils.weights import load_whole
 
 ENCODER = 'backbone.'
-"""What the names of the encoder's parameters begin with."""
+"""Prefix of the encoder's parameter names."""
 
 
 def _find_configs() -> dict[str, Path]:
-    """The configs of the model index by name.
+    """Find the configs of the model index by name.
 
-    It lies in ``.mim`` beside our modules in an installed package (links in an editable one), and beside the package in
-    a bare checkout.
+    The index is in ``.mim`` inside an installed package (as links in an editable install), and next to the package in a
+    bare checkout.
     """
     package = Path(__file__).resolve().parents[1]
     root = package / '.mim' if (package / '.mim' / 'model-index.yml').is_file() else package.parent
     index = load_index(str(root / 'model-index.yml'))
-    if not mmpretrain.apis.ModelHub.has(index.models[0].name):  # as after a reload of this module
+    if not mmpretrain.apis.ModelHub.has(index.models[0].name):  # already there after a reload of this module
         mmpretrain.apis.ModelHub.register_model_index(root / 'model-index.yml', config_prefix=root)
     return {model.name: root / model.config for model in index.models}
 
@@ -39,10 +39,10 @@ _CONFIGS = _find_configs()
 
 
 def list_models(pattern: str | None = None) -> list[str]:
-    """Names of our models, sorted.
+    """List the names of our models, sorted.
 
     Args:
-        pattern: What a name begins with, with the wildcards of a shell, as ``'dropmae*k700'``; None for all.
+        pattern: Beginning of the names, with shell wildcards, such as ``'dropmae*k700'``; None for all.
     """
     return sorted(matching(_CONFIGS, f'{pattern or ""}*'))
 
@@ -52,30 +52,30 @@ def get_model(
     checkpoint: str | PathLike | None = None,
     device: str | torch.device | None = None,
 ) -> nn.Module:
-    """Build a model and load its weights, in evaluation mode.
+    """Build a model in evaluation mode and load its weights.
 
     Args:
-        name_or_config: A name of :func:`list_models`, a config file, or a config.
-        checkpoint: Its weights: a checkpoint of a training, or a ``.pth`` or ``.safetensors`` file of
-            ``tools/publish_model.py``. What it has beside the model's parts is left. One with the encoder alone leaves
-            the decoder of a pre-training untrained, with a warning; for other models it is refused. Without a
-            checkpoint the model is untrained.
-        device: Where to put the model; by default on the GPU or other accelerator, if there is one.
+        name_or_config: A name from :func:`list_models`, a config file, or a config.
+        checkpoint: Weights of the model: a training checkpoint, or a ``.pth`` or ``.safetensors`` file of
+            ``tools/publish_model.py``. Parameters that the model does not have are ignored. If the checkpoint has only
+            the encoder, the decoder of a pre-training model stays untrained, with a warning; for other models this is
+            an error. Without a checkpoint the model is untrained.
+        device: Device of the model; by default the GPU or another accelerator, if available.
 
     Returns:
-        The model, as mmpretrain's ``get_model`` gives it.
+        The model, as from mmpretrain's ``get_model``.
 
     Raises:
-        FileNotFoundError: If there is no such config.
+        FileNotFoundError: If the config does not exist.
         ValueError: If no model has this name, the config has misspelled names (see :func:`check_config`), or the
-            checkpoint is missing, unreadable or does not have all of the model.
+            checkpoint is missing, unreadable or incomplete.
     """
     if isinstance(name_or_config, str):
         name_or_config = _CONFIGS.get(name_or_config, name_or_config)
     config = name_or_config if isinstance(name_or_config, Config) else Config.fromfile(name_or_config)
-    if not (config.get('test_dataloader') or {}).get('dataset'):  # mmpretrain looks for class names there
+    if not (config.get('test_dataloader') or {}).get('dataset'):  # mmpretrain searches it for class names
         config = Config({key: value for key, value in config.items() if key != 'test_dataloader'})
-    check_config(config, ['model'], 'mmpretrain')  # the scope in which mmpretrain builds it
+    check_config(config, ['model'], 'mmpretrain')  # scope in which mmpretrain builds the model
     model = mmpretrain.apis.get_model(config)
     if checkpoint is not None:
         _load(model, checkpoint)

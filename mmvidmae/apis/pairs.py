@@ -1,4 +1,4 @@
-"""Frame pairs of a video, as a model takes them."""
+"""Batches of frame pairs of a video."""
 
 import copy
 from collections.abc import Iterator, Sequence
@@ -23,16 +23,16 @@ Pairs = int | Sequence[tuple[int, int]]
 
 
 class PairBatches:
-    """Batches of pairs of a video, resized and center-cropped; they follow from the seed alone, in every pass.
+    """Batches of pairs of a video, resized and center-cropped. The seed alone determines them, in every pass.
 
     Args:
-        video: Its name, for the samples and for errors.
+        video: Name of the video, for data samples and errors.
         reader: The open clip.
-        pairs: How many random pairs, or the numbers (past, future) of their frames.
-        gap: Smallest and largest number of frames between those of a random pair.
-        size: ``(H, W)`` of the frames.
-        batch_size: Pairs at a time.
-        seed: Of the random pairs and of their masks.
+        pairs: Number of random pairs, or the frame numbers (past, future) of each pair.
+        gap: Smallest and largest gap of a random pair, in frames.
+        size: Frame size ``(H, W)`` in pixels.
+        batch_size: Pairs per batch.
+        seed: Seed of the random pairs and of their masks.
 
     Raises:
         ValueError: If the video does not have these frames.
@@ -69,7 +69,7 @@ class PairBatches:
         return len(self.batches)
 
     def __iter__(self) -> Iterator[dict]:
-        rng = copy.deepcopy(self.rng)  # each pass has the same masks
+        rng = copy.deepcopy(self.rng)  # every pass has the same masks
         for frame_ids in self.batches:
             item = self.load(dict(reader=self.reader, frame_ids=frame_ids, rng=rng, video_path=str(self.video)))
             yield pair_collate([item])

@@ -1,4 +1,4 @@
-"""What a model makes of the hidden parts of a video."""
+"""Reconstruction of the hidden patches of a video."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,15 +18,15 @@ from .pairs import PairBatches, Pairs, open_clip
 
 
 class PairReconstructor:
-    """Hides parts of pairs of frames of a video and reconstructs them, as data samples, a picture or a video.
+    """Masks frame pairs of a video and reconstructs them. The result is data samples, a picture or a video.
 
-    A video is a file or a folder of images. Its frames are resized and center-cropped to the size that the model was
-    made for. Pairs and masks follow from the seed alone: neither batch size nor device changes them.
+    A video is a file or a folder of images. Its frames are resized and center-cropped to the model's image size. The
+    seed alone determines pairs and masks. They do not depend on batch size or device.
 
     Args:
-        model: A pair model, as from :func:`get_model`; it is put into evaluation mode and runs where it is.
-        batch_size: Pairs at a time.
-        seed: Of the random pairs and of the masks.
+        model: A pair model, as from :func:`get_model`. It is put into evaluation mode and runs on its current device.
+        batch_size: Pairs per batch.
+        seed: Seed of the random pairs and of the masks.
         progress: Whether to show progress on stderr.
     """
 
@@ -41,15 +41,15 @@ class PairReconstructor:
 
         Args:
             video: Video file or folder of frames.
-            pairs: How many random pairs, or the numbers (past, future) of their frames.
-            gap: Smallest and largest number of frames between those of a random pair.
+            pairs: Number of random pairs, or the frame numbers (past, future) of each pair.
+            gap: Smallest and largest gap of a random pair, in frames.
 
         Returns:
-            A sample for each pair, on the CPU, with the fields of ``PairMAE.predict``.
+            A data sample for each pair, on the CPU, with the fields of ``PairMAE.predict``.
 
         Raises:
             VideoReadError: If the video cannot be read.
-            ValueError: If it does not have these frames.
+            ValueError: If the video does not have these frames.
         """
         return list(self._reconstruct(video, open_clip(video), pairs, gap))
 
@@ -59,10 +59,10 @@ class PairReconstructor:
         """Draw the pairs of :meth:`__call__` below each other (see :func:`draw_reconstructions`).
 
         Args:
-            path: The picture; its suffix chooses the format.
+            path: Path of the picture. Its suffix selects the format.
 
         Returns:
-            The error of each pair.
+            Reconstruction error of each pair.
         """
         samples = self(video, pairs, gap)
         Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -70,20 +70,20 @@ class PairReconstructor:
         return [float(sample.error) for sample in samples]
 
     def write_video(self, video: str | Path, path: str | Path, gap: int = 8, fps: float = 25) -> list[float]:
-        """Draw each frame of a video as the past of a pair, one pair a frame, into a video of these drawings.
+        """Write a video of reconstructed pairs. Each frame of the input is the past frame of one pair.
 
         Args:
             video: Video file or folder of frames.
-            path: The video, which appears when it is whole; its suffix chooses the format.
-            gap: Number of frames between those of a pair.
-            fps: Pairs a second.
+            path: Path of the output video, which is created when complete. Its suffix selects the format.
+            gap: Gap of the pairs, in frames.
+            fps: Pairs per second.
 
         Returns:
-            The error of each pair.
+            Reconstruction error of each pair.
 
         Raises:
             VideoReadError: If the video cannot be read.
-            ValueError: If it has no frames this far apart, or ``path`` is not the name of a video.
+            ValueError: If the video is too short for the gap, or ``path`` is not the name of a video.
         """
         path, reader = Path(path), open_clip(video)
         if path.suffix.lower() not in VIDEO_SUFFIXES:

@@ -1,4 +1,4 @@
-"""Objects through a video, given by their masks."""
+"""Video object segmentation from reference masks."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import count
@@ -21,17 +21,20 @@ Mask = str | Path | np.ndarray
 
 
 class VideoSegmenter:
-    """Segments objects, given by a mask of the first frame, through a video, and writes masks and a drawn video.
+    """Segments objects through a video from the reference mask of the first frame. Writes masks and a video with
+    overlaid masks.
 
-    A video is a file, a folder of images, the number of a camera, or an iterable of uint8 RGB frames ``(H, W, 3)``. A
-    mask is a label map: whole numbers ``(H, W)`` with 0 for background, ids from 1 to 254 and 255 for void, or a PNG
-    file of palette or gray values. At an interrupt (Ctrl-C) all files are finished with what there is; it ends a
-    camera's pictures like the end of a video. Memory does not grow with the length of the video.
+    A video is a file, a folder of images, a camera number, or an iterable of uint8 RGB frames ``(H, W, 3)``. A mask is
+    a label map: integers ``(H, W)`` with 0 for background, ids from 1 to 254 and 255 for void, or a PNG file of palette
+    or gray values. After an interrupt (Ctrl-C), all files are completed with the results so far. An interrupt ends a
+    camera stream as the end of a video does. Memory does not grow with the length of the video.
 
     Args:
-        model: A :class:`DropSeg`, as from :func:`get_model`; it is put into evaluation mode and runs where it is.
-        short_side: Frames are reduced to this short side, in pixels, for the model; masks have the frames' own size.
-        merge_objects: Whether all that is not 0 in a mask, 255 too, is one object, with id 1.
+        model: A :class:`DropSeg`, as from :func:`get_model`. It is put into evaluation mode and runs on its current
+            device.
+        short_side: Short side in pixels to which larger frames are resized for the model. Masks have the original size
+            of the frames.
+        merge_objects: Whether to treat all nonzero values of a mask, including 255, as one object with id 1.
         progress: Whether to show progress on stderr.
     """
 
@@ -55,25 +58,25 @@ class VideoSegmenter:
 
         Args:
             video: See :class:`VideoSegmenter`.
-            masks: The mask of the first frame; or masks by the numbers of their frames, for objects that appear later
-                (a mask need not repeat the objects that there are already).
-            mask_dir: Where to write a PNG a frame, ``00000.png``, as they come: a run that is killed leaves what it
-                had.
-            video_file: Where to write the video with the masks laid over; its suffix chooses the format.
-            fps: Its frames a second; by default the source's, or 25 where that does not say.
+            masks: Mask of the first frame, or masks by frame number for objects that appear later. A later mask need
+                not repeat earlier objects.
+            mask_dir: Folder for one PNG per frame, ``00000.png`` and so on. Each file is written immediately, so a
+                killed run keeps its results so far.
+            video_file: Path of the video with overlaid masks. Its suffix selects the format.
+            fps: Frames per second of ``video_file``; by default those of the source, or 25 if unknown.
 
         Returns:
             Number of frames.
 
         Raises:
-            Interrupted: After an interrupt, unless the video is a camera; the files are finished.
+            Interrupted: After an interrupt, unless the video is a camera. The files are complete.
             OSError: If a mask cannot be read.
             VideoReadError: If the video cannot be read.
-            ValueError: If masks do not fit or show no object, a frame is not as it must be, there is nowhere to write
-                to, or ``video_file`` is not the name of a video or cannot be written.
+            ValueError: If a mask has a wrong size or shows no object, a frame is invalid, neither ``mask_dir`` nor
+                ``video_file`` is given, or ``video_file`` is not the name of a video or cannot be written.
         """
         if mask_dir is None and video_file is None:
-            raise ValueError('say where to write to: mask_dir or video_file')
+            raise ValueError('set mask_dir or video_file: there is no output')
         check_video_name(video_file)
         source = open_video(video)
         masks = masks if isinstance(masks, Mapping) else {0: masks}
@@ -93,14 +96,14 @@ class VideoSegmenter:
     def segment(
         self, frames: Iterable[np.ndarray | None], masks: Mask | Mapping[int, Mask]
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Frames and their label maps, uint8 ``(H, W)``, as the frames come.
+        """Segment frames one by one. Yields each frame with its label map, uint8 ``(H, W)``.
 
         Args:
-            frames: uint8 RGB ``(H, W, 3)``; None, a lost frame, is an error.
+            frames: uint8 RGB frames ``(H, W, 3)``. None, a lost frame, is an error.
             masks: As in :meth:`__call__`.
 
         Raises:
-            ValueError: If frames differ in size, are lost or not as they must be, or masks do not fit or show no
+            ValueError: If frames are lost, invalid or of different sizes, or a mask has a wrong size or shows no
                 object.
         """
         from mmvidmae.models.segmentors import VideoSegmentation, check_mask
@@ -119,7 +122,7 @@ class VideoSegmenter:
                 raise ValueError(f'frame {number} is lost')
             check_frame(frame, number)
             size = frame.shape[:2]
-            if state is None:  # all masks are checked before the work begins
+            if state is None:  # all masks are checked before the first frame is segmented
                 state = VideoSegmentation(self.model, size)
                 given = {
                     frame: check_mask(mask, f'the mask of frame {frame}', [size]).numpy()

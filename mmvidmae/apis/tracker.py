@@ -1,4 +1,4 @@
-"""One target through a video or a camera's pictures."""
+"""Single-object tracking in a video or a camera stream."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 class TrackedFrame(NamedTuple):
-    """Where the target is in a frame.
+    """Tracking result of a frame.
 
     Attributes:
-        frame: The frame, ``(H, W, 3)`` uint8 RGB, or None if it was lost.
-        box: (x, y, w, h) in pixels.
-        score: In [0, 1]; 1 for the given box, 0 for a frame that was lost.
+        frame: Frame ``(H, W, 3)``, uint8 RGB, or None if it was lost.
+        box: Box (x, y, w, h) in pixels.
+        score: Score in [0, 1]; 1 for the initial box, 0 for a lost frame.
     """
 
     frame: np.ndarray | None
@@ -32,15 +32,15 @@ class TrackedFrame(NamedTuple):
 
 
 class Tracker:
-    """Follows a target, given by its box in the first frame, and writes boxes and a drawn video.
+    """Tracks a target from its box in the first frame. Writes boxes and a video with drawn boxes.
 
-    A video is a file, a folder of images, the number of a camera, or an iterable of uint8 RGB frames ``(H, W, 3)``,
-    where None stands for a frame that was lost: the target is then taken to be where it was. At an interrupt (Ctrl-C)
-    all files are finished with what there is; it ends a camera's pictures like the end of a video. Only boxes are kept
+    A video is a file, a folder of images, a camera number, or an iterable of uint8 RGB frames ``(H, W, 3)``. None in an
+    iterable is a lost frame, in which the target keeps its last box. After an interrupt (Ctrl-C), all files are
+    completed with the results so far. An interrupt ends a camera stream as the end of a video does. Only boxes are kept
     in memory.
 
     Args:
-        model: A tracker, as from :func:`get_model`; it is put into evaluation mode and runs where it is.
+        model: A tracker, as from :func:`get_model`. It is put into evaluation mode and runs on its current device.
         progress: Whether to show progress on stderr.
     """
 
@@ -57,24 +57,25 @@ class Tracker:
         video_file: str | Path | None = None,
         fps: float | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Follow the target to the end.
+        """Track the target to the end of the video.
 
         Args:
             video: See :class:`Tracker`.
-            box: (x, y, w, h) in pixels of the first frame.
-            txt: Where to write a line ``x,y,w,h`` a frame, as they come: a run that is killed leaves what it had.
-            json_file: Where to write boxes and scores.
-            video_file: Where to write the video with the boxes drawn in; its suffix chooses the format.
-            fps: Its frames a second; by default the source's, or 25 where that does not say.
+            box: Box (x, y, w, h) of the target in pixels of the first frame.
+            txt: Text file with one line ``x,y,w,h`` per frame. Each line is written immediately, so a killed run keeps
+                its results so far.
+            json_file: JSON file for boxes and scores.
+            video_file: Path of the video with drawn boxes. Its suffix selects the format.
+            fps: Frames per second of ``video_file``; by default those of the source, or 25 if unknown.
 
         Returns:
             Boxes ``(T, 4)`` (x, y, w, h) in pixels and scores ``(T,)`` in [0, 1], float64.
 
         Raises:
-            Interrupted: After an interrupt, unless the video is a camera; the files are finished.
+            Interrupted: After an interrupt, unless the video is a camera. The files are complete.
             VideoReadError: If the video cannot be read.
-            ValueError: If the target cannot be taken up, a frame is not as it must be, or ``video_file`` is not the
-                name of a video or cannot be written.
+            ValueError: If the tracker cannot be initialized, a frame is invalid, or ``video_file`` is not the name of a
+                video or cannot be written.
         """
         check_video_name(video_file)
         source = open_video(video)
@@ -107,15 +108,15 @@ class Tracker:
         return np.array(boxes), np.array(scores)
 
     def follow(self, frames: Iterable[np.ndarray | None], box: Sequence[float]) -> Iterator[TrackedFrame]:
-        """Where the target is in each frame, as the frames come.
+        """Track the target frame by frame. Yields the result of each frame.
 
         Args:
-            frames: uint8 RGB ``(H, W, 3)``, or None for a lost one.
-            box: (x, y, w, h) in pixels of the first frame.
+            frames: uint8 RGB frames ``(H, W, 3)``, or None for a lost frame.
+            box: Box (x, y, w, h) of the target in pixels of the first frame.
 
         Raises:
-            ValueError: If the first frame is lost, the box is not four finite numbers, has no area or lies outside of
-                the frame, or a frame is not as it must be.
+            ValueError: If the first frame is lost, the box is not four finite numbers, has no area or is outside the
+                frame, or a frame is invalid.
         """
         target, score = None, 1.0
         for number, frame in enumerate(frames):

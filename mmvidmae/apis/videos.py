@@ -1,4 +1,4 @@
-"""Videos of any kind as frames that come one by one, and what is made of them as files."""
+"""Frame-by-frame reading of video sources, and recording of results."""
 
 import signal
 import threading
@@ -24,14 +24,14 @@ Video = str | Path | int | Iterable[np.ndarray | None]
 Result = TypeVar('Result')
 
 DEFAULT_FPS = 25
-"""Frames a second where the source does not say."""
+"""Frames per second if the source does not specify them."""
 
 
 class Interrupted(KeyboardInterrupt):
-    """An interrupt (Ctrl-C), raised when what was made before it has been written.
+    """An interrupt (Ctrl-C), raised after the results so far have been written.
 
     Attributes:
-        frames: For how many frames there are results.
+        frames: Number of frames with results.
     """
 
     def __init__(self, frames: int) -> None:
@@ -43,10 +43,10 @@ class Source(NamedTuple):
     """An open video.
 
     Attributes:
-        name: For people.
+        name: Name for messages.
         length: Number of frames, if known.
-        fps: Frames a second.
-        frames: uint8 RGB ``(H, W, 3)``, None for a lost one.
+        fps: Frames per second.
+        frames: uint8 RGB frames ``(H, W, 3)``, None for a lost frame.
         live: Whether it is a camera, which an interrupt ends.
     """
 
@@ -58,12 +58,13 @@ class Source(NamedTuple):
 
 
 def parse_video(text: str) -> str | int:
-    """What a command line names: a file or a folder, also one named ``0001``, or else the number of a camera."""
+    """Parse the video argument of a command line. A number is a camera number, unless a file or folder has this
+    name."""
     return int(text) if text.isdecimal() and not Path(text).exists() else text
 
 
 def check_video_name(path: str | Path | None) -> None:
-    """Check the name of a video to be written, if there is one, before any work is done for it.
+    """Check the name of an output video, if given, before any work is done.
 
     Raises:
         ValueError: If its suffix is not that of a video.
@@ -73,10 +74,10 @@ def check_video_name(path: str | Path | None) -> None:
 
 
 def check_frame(frame: np.ndarray, number: int) -> None:
-    """Check a frame that is given to a tracker or segmenter.
+    """Check an input frame of a tracker or segmenter.
 
     Raises:
-        ValueError: If it is not uint8 RGB ``(H, W, 3)``; says how to make it so.
+        ValueError: If it is not uint8 RGB ``(H, W, 3)``. The message explains how to convert it.
     """
     wanted = 'frames are NumPy arrays, uint8 RGB (H, W, 3), 0 to 255'
     if not isinstance(frame, np.ndarray):
@@ -95,7 +96,7 @@ def check_frame(frame: np.ndarray, number: int) -> None:
 
 
 def open_video(video: Video) -> Source:
-    """Open a video: a file, a folder of images, the number of a camera, or an iterable of frames.
+    """Open a video: a file, a folder of images, a camera number, or an iterable of frames.
 
     Raises:
         VideoReadError: If it cannot be read.
@@ -122,7 +123,7 @@ def _pictures(camera: cv2.VideoCapture) -> Iterator[np.ndarray | None]:
 
 
 def _frame_rate(video: str | Path) -> float | None:
-    """Frames a second of a video file that can be read; None for a folder, and where the file does not say."""
+    """Frames per second of a readable video file. None for a folder, or if the file does not specify them."""
     if Path(video).is_dir():
         return None
     import av
@@ -131,7 +132,7 @@ def _frame_rate(video: str | Path) -> float | None:
         with av.open(f'file:{video}', metadata_errors='replace') as container:
             stream = container.streams.best('video')
             return stream.average_rate or stream.guessed_rate
-    except av.error.FFmpegError:  # the reader has opened it, and says what is wrong where that matters
+    except av.error.FFmpegError:  # the reader has opened the file and reports errors that matter
         return None
 
 
@@ -144,18 +145,18 @@ def record(
     fps: float | None,
     shown: bool,
 ) -> int:
-    """Go through what is made of the frames of a video, with progress on stderr.
+    """Process the results of the frames of a video and optionally record a video of them, with progress on stderr.
 
-    The first interrupt (Ctrl-C) lets the frame in work be finished and ends the files as the video's end would; a
-    second one stops at once, without the drawn video.
+    After the first interrupt (Ctrl-C), the current frame is finished and the files are completed as at the end of the
+    video. A second interrupt stops at once, without the drawn video.
 
     Args:
         source: The video.
-        results: What is made of its frames, as they come.
-        keep: Takes each.
-        draw: Draws one: uint8 RGB ``(H, W, 3)``.
-        video_file: Video of the drawings, if there is to be one.
-        fps: Its frames a second; by default those of the source.
+        results: Results of its frames, computed one by one.
+        keep: Function that stores a result.
+        draw: Function that draws a result as uint8 RGB ``(H, W, 3)``.
+        video_file: Path of the video of drawings, or None.
+        fps: Frames per second of ``video_file``; by default those of the source.
         shown: Whether to show progress.
 
     Returns:
@@ -177,7 +178,7 @@ def record(
                 yield result
                 if interrupted.is_set():
                     return
-        except KeyboardInterrupt:  # from the source, or where the first is not held back
+        except KeyboardInterrupt:  # from the source, or if the first interrupt is not held back
             interrupted.set()
 
     with _show_progress(shown) as progress, _held_interrupt() as interrupted:
@@ -196,8 +197,8 @@ def record(
 
 @contextmanager
 def _held_interrupt() -> Iterator[threading.Event]:
-    """Give an event that the first interrupt sets instead of raising KeyboardInterrupt; in the main thread alone, as
-    Python delivers signals there."""
+    """Provide an event that the first interrupt sets instead of raising KeyboardInterrupt. This works only in the main
+    thread, where Python delivers signals."""
     event = threading.Event()
     before = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or before is not signal.default_int_handler:
@@ -217,6 +218,6 @@ def _held_interrupt() -> Iterator[threading.Event]:
 
 
 def _show_progress(shown: bool) -> Progress:
-    """A progress bar on stderr with the time that is left."""
+    """Progress bar on stderr with the remaining time."""
     columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=Console(stderr=True), disable=not shown)

@@ -232,7 +232,7 @@ def _divide(dataset: Dataset, pairs: int | None, shares: Sequence[float] | None)
         groups = [_leaves(inner) for inner in getattr(dataset, 'datasets', ())]
         if len(groups) != len(shares) or min(shares) <= 0:
             raise ValueError(
-                f'PairSampler: shares={list(shares)} must be one positive number for each data set of a ConcatDataset, '
+                f'PairSampler: shares={list(shares)} must be one positive number for each dataset of a ConcatDataset, '
                 f'which are {len(groups)} here'
             )
     parts, start = [], 0

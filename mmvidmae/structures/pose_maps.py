@@ -8,24 +8,26 @@ import torch
 
 
 def pose_label_maps(points: np.ndarray, grid_size: tuple[int, int], sigma: float = 0.5) -> np.ndarray:
-    """Draw joints as Gaussians on the feature grid, one map each.
+    """Draw each joint as a Gaussian in its own map on the feature grid.
 
-    A Gaussian reaches ``3 * sigma`` cells and peaks with 1 at the cell ``floor(x + 0.5)`` (for ``6 * sigma`` odd) or
-    ``floor(x)`` (even); corners are truncated towards zero, so that less than ``3 * sigma`` cells from the left or
-    upper border the peak is one cell further in. A joint outside the grid by more than that leaves a map of zeros.
+    A Gaussian extends ``3 * sigma`` cells. Its peak is 1, at the cell ``floor(x + 0.5)`` if ``6 * sigma`` is odd and at
+    ``floor(x)`` if it is even. Corners are truncated towards zero: less than ``3 * sigma`` cells from the left or upper
+    border, the peak is one cell further inside. A joint more than ``3 * sigma`` cells outside the grid gives a map of
+    zeros.
 
     Args:
-        points: ``(..., J, 2)`` in cells: 0-based pixels times grid size / image size.
-        grid_size: ``(h, w)`` in cells.
+        points: Joints ``(..., J, 2)`` in cells: 0-based pixels times grid size / image size.
+        grid_size: Grid size ``(h, w)`` in cells.
         sigma: Standard deviation in cells, above 0.
 
     Returns:
-        Float64 ``(..., J, h, w)``, 0 to 1.
+        Float64 maps ``(..., J, h, w)``, 0 to 1.
 
     Raises:
-        ValueError: If ``points`` does not end in pairs or ``sigma`` is not above 0.
+        ValueError: If the last axis of ``points`` is not of size 2, or ``sigma`` is not above 0.
 
-    Source: ``draw_labelmap_np`` of CRW and CropMAE (siammae.md C.6).
+    Source: ``draw_labelmap_np`` of ``alexandre-eymael/CropMAE@5d0dab2:downstreams/propagation/src/data/jhmdb.py``,
+    from CRW.
     """
     points = as_points(points)
     if not sigma > 0:
@@ -42,21 +44,22 @@ def pose_label_maps(points: np.ndarray, grid_size: tuple[int, int], sigma: float
 
 
 def joints_from_maps(maps: np.ndarray, topk: int = 5) -> np.ndarray:
-    """Position of each joint: the mean of its strongest cells, weighted by their values.
+    """Compute the position of each joint as the mean of its strongest cells, weighted by their values.
 
-    Of equal cells, those count that ``torch.topk`` picks on a CPU, as in the reference.
+    Ties between cells are resolved as by ``torch.topk`` on a CPU, as in the reference.
 
     Args:
         maps: Joint maps ``(..., J, h, w)`` without background, not negative.
-        topk: Number of cells, 5 in CropMAE and UVC, 3 in CRW; all where the grid has fewer.
+        topk: Number of cells, 5 in CropMAE and UVC, 3 in CRW. If the grid has fewer cells, all are used.
 
     Returns:
-        Float64 ``(..., J, 2)`` in cells; ``(-1, -1)`` for a map of zeros, an invisible joint.
+        Float64 joints ``(..., J, 2)`` in cells. An invisible joint (a map of zeros) is ``(-1, -1)``.
 
     Raises:
         ValueError: If ``maps`` has fewer than three dimensions or ``topk`` is below 1.
 
-    Source: ``process_pose`` of CRW and CropMAE (siammae.md C.6).
+    Source: ``process_pose`` of ``alexandre-eymael/CropMAE@5d0dab2:downstreams/propagation/src/utils/test_utils.py``,
+    from CRW.
     """
     maps = np.asarray(maps, dtype=np.float64)
     if maps.ndim < 3 or topk < 1:
@@ -64,7 +67,7 @@ def joints_from_maps(maps: np.ndarray, topk: int = 5) -> np.ndarray:
     width = maps.shape[-1]
     flat = maps.reshape(*maps.shape[:-2], -1)
     topk = min(topk, flat.shape[-1])
-    # Gaussians are symmetric: which of several equal cells is the last to count is torch's choice in the reference
+    # Gaussians are symmetric, so ties are common; the reference leaves them to torch
     cells = torch.tensor(flat).topk(topk).indices.numpy()
     weights = np.take_along_axis(flat, cells, axis=-1)
     total = weights.sum(-1, keepdims=True)
@@ -74,18 +77,18 @@ def joints_from_maps(maps: np.ndarray, topk: int = 5) -> np.ndarray:
 
 
 def grid_to_image(points: np.ndarray, grid_size: tuple[int, int], image_size: tuple[int, int]) -> np.ndarray:
-    """Cells to 0-based pixels by scale alone, without half a cell, as the maps are drawn; swap the sizes for the way
-    back.
+    """Convert cells to 0-based pixels by scale only, without a half-cell offset, as the maps are drawn. Swap the sizes
+    to convert pixels to cells.
 
     Args:
-        points: ``(..., 2)`` in cells.
-        grid_size: ``(h, w)`` in cells.
-        image_size: ``(H, W)`` in pixels.
+        points: Points ``(..., 2)`` in cells.
+        grid_size: Grid size ``(h, w)`` in cells.
+        image_size: Image size ``(H, W)`` in pixels.
 
     Raises:
-        ValueError: If ``points`` does not end in pairs.
+        ValueError: If the last axis of ``points`` is not of size 2.
 
-    Source: CropMAE's eval_pck (siammae.md C.6).
+    Source: ``alexandre-eymael/CropMAE@5d0dab2:downstreams/propagation/src/eval/eval_pck.py``.
     """
     return as_points(points) / grid_size[::-1] * image_size[::-1]
 

@@ -111,8 +111,8 @@ class TestItems:
         other[3]  # what came before does not matter
         assert summary(one[SampleIndex(2, 5, 7)]) == summary(other[SampleIndex(2, 5, 7)])
         items = [
-            summary(one[visit])
-            for visit in (SampleIndex(2, 5, 7), SampleIndex(2, 6, 7), SampleIndex(2, 5, 8), SampleIndex(4, 5, 7))
+            summary(one[sample])
+            for sample in (SampleIndex(2, 5, 7), SampleIndex(2, 6, 7), SampleIndex(2, 5, 8), SampleIndex(4, 5, 7))
         ]
         assert all(items.count(item) == 1 for item in items)
 
@@ -156,8 +156,8 @@ class TestBadClips:
         fresh, used = make(ann_file=ann_file), make(ann_file=ann_file)
         for index in range(4):
             used[index]
-        for visit in (SampleIndex(1, 0, 0), SampleIndex(3, 1, 0), SampleIndex(1, 2, 0)):
-            one, other = fresh[visit], used[visit]
+        for sample in (SampleIndex(1, 0, 0), SampleIndex(3, 1, 0), SampleIndex(1, 2, 0)):
+            one, other = fresh[sample], used[sample]
             assert summary(one) == summary(other)
             assert skipped(one) == skipped(other) != []
 
@@ -300,7 +300,7 @@ class TestLoader:
             assert sorted(pairs_of([batch])) == sorted(pairs_of(parts))
 
     def test_data_sets_are_mixed_as_told(self, dataset, video_dir):
-        """In MMEngine's wrappers, with 2, 1 and 1 pairs a visit, whatever the number of workers."""
+        """In MMEngine's wrappers, with 2, 1 and 1 pairs per sample, whatever the number of workers."""
         clips = dict(type='mmvidmae.VideoPairDataset', data_root=str(video_dir), pipeline=PIPELINE)
         twice = dict(type='RepeatDataset', dataset=clips, times=2)
         mixed = dict(type='ConcatDataset', datasets=[dict(clips, repeated_sampling=2), twice])

@@ -23,7 +23,7 @@ class Clips:
         return self.size
 
 
-def visits(sampler, epoch=0):
+def sample_indices(sampler, epoch=0):
     sampler.set_epoch(epoch)
     result = list(sampler)
     assert len(result) == len(sampler)
@@ -33,7 +33,10 @@ def visits(sampler, epoch=0):
 @pytest.mark.parametrize(('size', 'k'), [(12, 1), (12, 2), (13, 2), (13, 4), (2, 3), (1, 1)])
 def test_k_epochs_cover_all_clips(size, k):
     sampler = PairSampler(Clips(size, k), seed=0)
-    cycles = [[visit.index for epoch in range(c * k, (c + 1) * k) for visit in visits(sampler, epoch)] for c in (0, 1)]
+    cycles = [
+        [sample.index for epoch in range(c * k, (c + 1) * k) for sample in sample_indices(sampler, epoch)]
+        for c in (0, 1)
+    ]
     for cycle in cycles:
         assert set(cycle) == set(range(size))
         assert len(cycle) == -(-size // k) * k, 'epochs of equal size, at most a few clips twice'
@@ -41,38 +44,38 @@ def test_k_epochs_cover_all_clips(size, k):
         assert cycles[0] != cycles[1]
 
 
-def test_visits_say_all_that_matters():
+def test_sample_indices_hold_epoch_and_seed():
     sampler = PairSampler(Clips(5), seed=7)
-    assert {(visit.epoch, visit.seed) for visit in visits(sampler, 3)} == {(3, 7)}
-    assert visits(sampler, 3) == visits(PairSampler(Clips(5), seed=7), 3)
-    assert visits(sampler, 3) != visits(PairSampler(Clips(5), seed=8), 3)
+    assert {(sample.epoch, sample.seed) for sample in sample_indices(sampler, 3)} == {(3, 7)}
+    assert sample_indices(sampler, 3) == sample_indices(PairSampler(Clips(5), seed=7), 3)
+    assert sample_indices(sampler, 3) != sample_indices(PairSampler(Clips(5), seed=8), 3)
 
 
 def test_validation_is_the_same_in_every_epoch_and_run():
     one, other = PairSampler(Clips(5, 2), shuffle=False, seed=1), PairSampler(Clips(5, 2), shuffle=False, seed=2)
-    assert visits(one, 0) == visits(one, 4) == visits(other, 9)
-    assert [visit.index for visit in visits(one)] == [0, 1, 2, 3, 4]
+    assert sample_indices(one, 0) == sample_indices(one, 4) == sample_indices(other, 9)
+    assert [sample.index for sample in sample_indices(one)] == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.parametrize('k', [1, 2])
 @pytest.mark.parametrize('round_up', [True, False])
-def test_ranks_share_the_visits_of_one_process(monkeypatch, k, round_up):
-    alone = visits(PairSampler(Clips(26, k), seed=3), 1)
+def test_ranks_share_the_samples_of_one_process(monkeypatch, k, round_up):
+    alone = sample_indices(PairSampler(Clips(26, k), seed=3), 1)
     ranks = []
     for rank in range(4):
         monkeypatch.setattr(samplers, 'get_dist_info', lambda rank=rank: (rank, 4))
-        ranks.append(visits(PairSampler(Clips(26, k), seed=3, round_up=round_up), 1))
+        ranks.append(sample_indices(PairSampler(Clips(26, k), seed=3, round_up=round_up), 1))
     assert len({len(rank) for rank in ranks}) == 1 if round_up else sum(map(len, ranks)) == len(alone)
     # Batches of 2 on 4 ranks are batches of 8 on one.
-    assert {visit for rank in ranks for visit in rank[:2]} == set(alone[:8])
-    extra = Counter(visit for rank in ranks for visit in rank) - Counter(alone)
+    assert {sample for rank in ranks for sample in rank[:2]} == set(alone[:8])
+    extra = Counter(sample for rank in ranks for sample in rank) - Counter(alone)
     assert sum(extra.values()) == (-len(alone) % 4 if round_up else 0)
 
 
 def test_a_seed_is_drawn_if_none_is_given():
     sampler = PairSampler(Clips(4))
     assert isinstance(sampler.seed, int)
-    assert visits(sampler, 0) == visits(sampler, 0)
+    assert sample_indices(sampler, 0) == sample_indices(sampler, 0)
 
 
 class Items(Clips):
@@ -83,8 +86,8 @@ class Items(Clips):
     def full_init(self):
         pass
 
-    def __getitem__(self, visit):
-        return self, visit
+    def __getitem__(self, sample):
+        return self, sample
 
 
 def join(*parts):
@@ -105,7 +108,9 @@ class TestMixedDataSets:
         parts = [Items(12), Items(8, 2), Items(9, 4)]
         sampler = PairSampler(join(*parts), seed=0)
         for epoch in range(3):
-            owners = Counter(part.repeated_sampling for part, _ in map(sampler_dataset(parts), visits(sampler, epoch)))
+            owners = Counter(
+                part.repeated_sampling for part, _ in map(sampler_dataset(parts), sample_indices(sampler, epoch))
+            )
             assert owners == {1: 12, 2: 4, 4: 3}
         assert sampler.pairs_per_visit == (12 + 4 * 2 + 3 * 4) / (12 + 4 + 3)
 
@@ -115,13 +120,13 @@ class TestMixedDataSets:
         sampler = PairSampler(join(*parts), seed=0, shares=shares)
         seen = Counter()
         for epoch in range(20):
-            got = [sampler_dataset(parts)(visit) for visit in visits(sampler, epoch)]
+            got = [sampler_dataset(parts)(sample) for sample in sample_indices(sampler, epoch)]
             pairs = Counter(part.size for part, _ in got for _ in range(part.repeated_sampling))
             assert pairs[10] == pytest.approx(200 * shares[0] / sum(shares), abs=1)
             assert pairs[190] == pytest.approx(200 * shares[1] / sum(shares), abs=2)
-            keys = [visit.key for _, visit in got]
-            assert len(set(keys)) == len(keys), 'all visits of an epoch draw for themselves'
-            seen.update((part.size, int(visit)) for part, visit in got)
+            keys = [sample.key for _, sample in got]
+            assert len(set(keys)) == len(keys), 'each sample of an epoch has its own draws'
+            seen.update((part.size, int(sample)) for part, sample in got)
         for size in (10, 190):
             counts = [seen[size, index] for index in range(size)]
             assert max(counts) - min(counts) <= 20, 'no clip is preferred'
@@ -130,9 +135,9 @@ class TestMixedDataSets:
     def test_copies_of_a_clip_draw_for_themselves(self):
         part = Items(5)
         dataset = repeat(part, 3)
-        got = [dataset[visit][1] for visit in visits(PairSampler(dataset, seed=0))]
+        got = [dataset[sample][1] for sample in sample_indices(PairSampler(dataset, seed=0))]
         assert Counter(map(int, got)) == dict.fromkeys(range(5), 3)
-        assert len({visit.key for visit in got}) == 15
+        assert len({sample.key for sample in got}) == 15
 
     @pytest.mark.parametrize(
         ('dataset', 'arguments', 'message'),
@@ -153,50 +158,50 @@ def sampler_dataset(parts):
 
 
 def test_epochs_of_a_given_size():
-    """As mmtrack's QuotaSampler: clips are visited equally often, and each visit draws for itself."""
+    """As mmtrack's QuotaSampler: clips are sampled equally often, and each sample has its own draws."""
     sampler = PairSampler(Clips(4), seed=0, samples_per_epoch=10)
     assert len(sampler) == 10
-    epoch = visits(sampler)
+    epoch = sample_indices(sampler)
     assert sorted(Counter(map(int, epoch)).values()) == [2, 2, 3, 3]
-    assert len({visit.key for visit in epoch}) == 10
+    assert len({sample.key for sample in epoch}) == 10
     few = PairSampler(Clips(10), seed=0, samples_per_epoch=4)
-    assert {int(visit) for epoch in range(3) for visit in visits(few, epoch)} == set(range(10))
+    assert {int(sample) for epoch in range(3) for sample in sample_indices(few, epoch)} == set(range(10))
 
 
 @pytest.mark.parametrize('world_size', [1, 3])
-def test_endless_visits_from_anywhere(monkeypatch, world_size):
+def test_endless_samples_from_any_position(monkeypatch, world_size):
     ranks = []
     for rank in range(world_size):
         monkeypatch.setattr(samplers, 'get_dist_info', lambda rank=rank: (rank, world_size))
         sampler = InfinitePairSampler(Clips(7), seed=2)
-        whole = [(int(visit), visit.key) for visit in itertools.islice(sampler, 12)]
+        whole = [(int(sample), sample.key) for sample in itertools.islice(sampler, 12)]
         sampler.start = 5
-        assert [(int(visit), visit.key) for visit in itertools.islice(sampler, 7)] == whole[5:]
+        assert [(int(sample), sample.key) for sample in itertools.islice(sampler, 7)] == whole[5:]
         ranks.append(whole)
-    stream = [visit for visits in zip(*ranks) for visit in visits]
+    stream = [sample for samples in zip(*ranks) for sample in samples]
     monkeypatch.undo()
     alone = PairSampler(Clips(7), seed=2)
-    expected = [visit for epoch in range(6) for visit in visits(alone, epoch)][: len(stream)]
-    assert stream == [(int(visit), visit.key) for visit in expected]
+    expected = [sample for epoch in range(6) for sample in sample_indices(alone, epoch)][: len(stream)]
+    assert stream == [(int(sample), sample.key) for sample in expected]
 
 
-def test_a_pass_leaves_out_what_was_visited_before():
+def test_a_pass_skips_earlier_samples():
     sampler = PairSampler(Clips(6), seed=0)
-    whole = visits(sampler, 2)
+    whole = sample_indices(sampler, 2)
     sampler.start = 4
     assert list(sampler) == whole[4:]
     assert list(sampler) == whole, 'that pass alone'
 
 
-def test_a_visit_is_an_index_that_remembers_where_it_comes_from():
-    visit = SampleIndex(7, epoch=3, seed=5)
-    for changed, index in ((visit - 4, 3), (visit % 4, 3), (pickle.loads(pickle.dumps(visit)), 7)):
+def test_sample_index_keeps_its_key():
+    sample = SampleIndex(7, epoch=3, seed=5)
+    for changed, index in ((sample - 4, 3), (sample % 4, 3), (pickle.loads(pickle.dumps(sample)), 7)):
         assert (changed, changed.index, changed.key) == (index, index, (5, 3, 7))
         assert isinstance(changed, SampleIndex)
-    assert [10, 20, 30][visit - 6] == 20
+    assert [10, 20, 30][sample - 6] == 20
 
 
-def test_seeded_items_follow_from_the_visit_and_change_nothing_else():
+def test_seeded_items_follow_from_the_sample_and_change_nothing_else():
     def draw():
         return random.random(), np.random.random(), torch.rand(()).item()  # noqa: NPY002
 
@@ -220,8 +225,13 @@ def test_seeded_items_follow_from_the_visit_and_change_nothing_else():
     assert draw() == expected, 'the generators go on where they were'
     assert data[SampleIndex(1, 2, 3)] == first
     others = [
-        data[visit]
-        for visit in (SampleIndex(2, 2, 3), SampleIndex(1, 3, 3), SampleIndex(1, 2, 4), SampleIndex(1, 2, 3, number=10))
+        data[sample]
+        for sample in (
+            SampleIndex(2, 2, 3),
+            SampleIndex(1, 3, 3),
+            SampleIndex(1, 2, 4),
+            SampleIndex(1, 2, 3, number=10),
+        )
     ]
     assert len({first, *others}) == 5
     assert data[1] != data[1], 'a plain index draws from the generators'

@@ -378,7 +378,7 @@ class TestSampler:
 
 
 class TestRepeatableItems:
-    """With a sampler of ours, the draws of mmtrack's data sets and of ours follow from the visit."""
+    """With a sampler of ours, the draws of mmtrack's data sets and of ours follow from the sample."""
 
     @pytest.fixture
     def data(self, sequences, tmp_path):
@@ -413,9 +413,9 @@ class TestRepeatableItems:
 
         for dataset in data:
             numbered = [SampleIndex(index % len(dataset), 3, 7, number=index) for index in range(12)]
-            first = [frames(dataset[visit]) for visit in numbered]
+            first = [frames(dataset[sample]) for sample in numbered]
             random.seed(5)
             np.random.seed(5)  # noqa: NPY002
-            assert [frames(dataset[visit]) for visit in reversed(numbered)] == first[::-1]
+            assert [frames(dataset[sample]) for sample in reversed(numbered)] == first[::-1]
             assert len({tuple(pair) for pair in first}) > 8
-            assert [frames(dataset[SampleIndex(int(visit), 4, 7)]) for visit in numbered] != first
+            assert [frames(dataset[SampleIndex(int(sample), 4, 7)]) for sample in numbered] != first

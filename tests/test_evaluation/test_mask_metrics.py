@@ -270,7 +270,7 @@ class TestWithoutGroundTruth:
 
     @pytest.mark.parametrize('options', [dict(format_only=True), dict(submission='davis')])
     def test_there_must_be_a_place(self, options):
-        with pytest.raises(ValueError, match='say where to with out_dir'):
+        with pytest.raises(ValueError, match='set out_dir'):
             VideoSegmentationMetric(**options)
 
     def test_unknown_server(self, tmp_path):
@@ -285,7 +285,7 @@ class TestOneRun:
     def test_mixed_protocols_are_refused(self, videos, change):
         for key, value in change.items():
             videos[2].set_field(value, key, field_type='metainfo')
-        with pytest.raises(ValueError, match=r'not made in the same way.*video0 with .*video2 with'):
+        with pytest.raises(ValueError, match=r'different settings.*video0 with .*video2 with'):
             evaluate(videos, vos())
 
     def test_every_video_once(self, videos):
@@ -422,4 +422,4 @@ class TestTwoRanks:
         videos[3].set_field(dict(PROTOCOL, topk=10), 'protocol', field_type='metainfo')
         torch.multiprocessing.spawn(evaluate_on_rank, (tmp_path, videos, VideoSegmentationMetric, {}), nprocs=2)
         for rank in (0, 1):
-            assert 'not made in the same way' in json.loads((tmp_path / f'outcome{rank}.json').read_text())
+            assert 'different settings' in json.loads((tmp_path / f'outcome{rank}.json').read_text())

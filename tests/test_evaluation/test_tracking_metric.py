@@ -187,7 +187,7 @@ def test_frames_out_of_order_are_named():
     [
         (dict(protocol='vot'), "protocol must be one of ope, got10k, got 'vot'"),
         (dict(submission='lasot', out_dir='x'), "submission='lasot' is no known server"),
-        (dict(submission='got10k'), 'say where to with out_dir'),
+        (dict(submission='got10k'), 'set out_dir'),
     ],
 )
 def test_options_that_do_not_exist(options, message):

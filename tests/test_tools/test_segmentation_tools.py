@@ -185,7 +185,7 @@ def test_frames_as_they_come(davis, trained):
     for number, (frame, ids) in enumerate(segmenter.segment(frames(), mask)):
         assert read == list(range(number + 1))
         assert ids.shape == frame.shape[:2] == (64, 96)
-    with pytest.raises(ValueError, match='say where to write to'):
+    with pytest.raises(ValueError, match='set mask_dir or video_file'):
         segmenter(davis / 'JPEGImages/480p/c', mask)
 
 

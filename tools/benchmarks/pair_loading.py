@@ -1,9 +1,10 @@
 """Time reading training pairs against the reference's loader, side by side in one process on one core.
 
-The reference (dropmae.md C): for each pair the video is opened, two frames are read at native resolution by random
-access, and each is cropped, flipped and normalized for itself with PIL. Ours reads the same clips with one and with
-four pairs a visit, and, if they are given, re-encoded ones (tools/dataset_converters/resize_videos.py). They take
-turns; figures are medians over rounds in which every clip is visited once, in seconds of one core.
+The reference (jimmy-dq/DropMAE@4de150d:dataset_video/KineticsDataset.py:50-80) opens the video for each pair, reads two
+frames at native resolution by random access, and crops, flips and normalizes each frame separately with PIL. Our loader
+reads the same clips with one and with four pairs per sample. With --converted, it also reads re-encoded clips
+(tools/dataset_converters/resize_videos.py). The loaders take turns. Figures are medians over rounds in which every clip
+is sampled once, in seconds on one core.
 
 Example:
     python tools/benchmarks/pair_loading.py data/videos --converted data/videos_256

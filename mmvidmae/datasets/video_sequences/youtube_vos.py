@@ -35,7 +35,9 @@ class YouTubeVOSDataset(MaskVideoDataset):
         try:
             self._meta = json.loads(path.read_text())['videos']
         except FileNotFoundError as error:
-            raise FileNotFoundError(f'{path} is missing: it says which objects appear when') from error
+            raise FileNotFoundError(
+                f'{path} is missing: it lists the objects and the frames in which they appear'
+            ) from error
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path} is not YouTube-VOS's list of videos and objects: {error!r}") from error
         try:

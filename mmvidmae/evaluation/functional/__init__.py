@@ -1,4 +1,4 @@
-"""Scores of label propagation as plain functions of arrays; the metrics are built on them."""
+"""Evaluation scores as plain functions of arrays. The metrics use them."""
 
 from .part_segmentation import SegmentationScores, confusion_matrix, segmentation_scores
 from .pose import (

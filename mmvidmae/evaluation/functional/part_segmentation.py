@@ -10,11 +10,12 @@ class SegmentationScores(NamedTuple):
     """Scores of a confusion matrix, 0 to 1.
 
     Attributes:
-        iou_per_class: ``(C,)``; NaN for classes in neither ground truth nor prediction, 0 for those only predicted.
+        iou_per_class: IoU ``(C,)``. NaN for classes in neither ground truth nor prediction, 0 for classes that are only
+            predicted.
         miou: Mean of ``iou_per_class`` without NaN.
-        mean_accuracy: Mean over the classes in the ground truth of the share of their pixels that is right.
-        overall_accuracy: Share of all pixels that is right.
-        frequency_weighted_iou: Mean of ``iou_per_class`` weighted by the pixels of each class in the ground truth.
+        mean_accuracy: Share of correct pixels of each class, averaged over the classes in the ground truth.
+        overall_accuracy: Share of correct pixels.
+        frequency_weighted_iou: Mean of ``iou_per_class``, weighted by the pixels of each class in the ground truth.
     """
 
     iou_per_class: np.ndarray
@@ -25,23 +26,23 @@ class SegmentationScores(NamedTuple):
 
 
 def confusion_matrix(pred: np.ndarray, gt: np.ndarray, num_classes: int) -> np.ndarray:
-    """Count pixels by true and predicted class; matrices of frames add up.
+    """Count pixels by true and predicted class. Matrices of several frames can be added.
 
-    A prediction of another size is resized to the ground truth's by Pillow's nearest neighbor, as the reference does.
+    A prediction of another size is resized to the ground truth with Pillow's nearest neighbor, as in the reference.
 
     Args:
         pred: Integer class ids ``(h, w)``, 0 to ``num_classes - 1``, at most 255.
-        gt: Integer class ids ``(H, W)``; pixels with ids from ``num_classes`` on are ignored.
-        num_classes: Number of classes C with the background, 20 for VIP.
+        gt: Integer class ids ``(H, W)``. Pixels with ids from ``num_classes`` on are ignored.
+        num_classes: Number of classes C including the background, 20 for VIP.
 
     Returns:
-        Int64 ``(C, C)``: rows ground truth, columns prediction.
+        Int64 ``(C, C)``: rows are the ground truth, columns the prediction.
 
     Raises:
-        ValueError: If an array is not of two dimensions, or a scored pixel has a predicted or a true id below 0 or a
-            predicted one from ``num_classes`` on. (The reference books such a prediction in another class' cell.)
+        ValueError: If an array does not have two dimensions, or a scored pixel has a predicted or true id below 0 or a
+            predicted id of ``num_classes`` or more. The reference counts such a prediction for another class.
 
-    Source: ``compute_hist`` of CropMAE's eval_vip (siammae.md C.5).
+    Source: ``compute_hist``, ``alexandre-eymael/CropMAE@5d0dab2:downstreams/propagation/src/eval/eval_vip.py:43-106``.
     """
     pred, gt = np.asarray(pred), np.asarray(gt)
     if pred.ndim != 2 or gt.ndim != 2:
@@ -62,15 +63,15 @@ def confusion_matrix(pred: np.ndarray, gt: np.ndarray, num_classes: int) -> np.n
 
 
 def segmentation_scores(matrix: np.ndarray) -> SegmentationScores:
-    """Scores of a confusion matrix over a whole dataset.
+    """Compute scores from the confusion matrix of a whole dataset.
 
     Args:
-        matrix: ``(C, C)`` pixel counts: rows ground truth, columns prediction.
+        matrix: Pixel counts ``(C, C)``: rows are the ground truth, columns the prediction.
 
     Raises:
         ValueError: If the matrix is not square or counts no pixel.
 
-    Source: ``show_result`` of CropMAE's eval_vip (siammae.md C.5).
+    Source: ``show_result``, ``alexandre-eymael/CropMAE@5d0dab2:downstreams/propagation/src/eval/eval_vip.py:43-106``.
     """
     matrix = np.asarray(matrix)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:

@@ -1,7 +1,7 @@
-"""Joints as label maps and back, and the share of correct keypoints (PCK) on JHMDB, as CRW defines them.
+"""Conversion of joints to label maps and back, and PCK (percentage of correct keypoints) on JHMDB, as CRW defines them.
 
-Points are ``(x, y)`` in the last axis. ``joint_positions.mat`` holds ``pos_img`` as ``(2, J, T)`` in 1-based pixels:
-``pos_img.transpose(2, 1, 0) - 1`` gives the ``(T, J, 2)`` that these functions take.
+Points are ``(x, y)`` in the last axis. ``joint_positions.mat`` holds ``pos_img`` as ``(2, J, T)`` in 1-based pixels.
+Convert it with ``pos_img.transpose(2, 1, 0) - 1`` to the ``(T, J, 2)`` of these functions.
 """
 
 from collections.abc import Sequence
@@ -12,16 +12,16 @@ from mmvidmae.structures.pose_maps import as_points
 
 
 def pose_normalizer(gt: np.ndarray, visible: np.ndarray) -> np.ndarray:
-    """Size of the person in each frame: 0.6 times the diagonal of the box around the visible joints.
+    """Compute the size of the person in each frame: 0.6 times the diagonal of the box around the visible joints.
 
     Args:
         gt: True joints ``(T, J, 2)`` in pixels.
-        visible: Bool ``(T, J)``.
+        visible: Visibility of the predicted joints, bool ``(T, J)``.
 
     Returns:
-        Float64 ``(T,)`` in pixels; 0 with one visible joint, NaN with none.
+        Float64 sizes ``(T,)`` in pixels; 0 with one visible joint, NaN with none.
 
-    Source: CropMAE's eval_pck (siammae.md C.6).
+    Source: ``alexandre-eymael/CropMAE@5d0dab2:downstreams/propagation/src/eval/eval_pck.py:57-152``.
     """
     visible = np.asarray(visible, dtype=bool)[..., None]
     low = np.where(visible, gt, np.inf).min(1)
@@ -30,23 +30,23 @@ def pose_normalizer(gt: np.ndarray, visible: np.ndarray) -> np.ndarray:
 
 
 def joint_distances(pred: np.ndarray, gt: np.ndarray) -> np.ndarray:
-    """Distances of predicted joints from the true ones in units of :func:`pose_normalizer`.
+    """Compute the distances of predicted from true joints in units of :func:`pose_normalizer`.
 
-    Frame 0, which was given, is left out, and so are predictions beyond the last annotated frame. A joint predicted
-    invisible (``x < 0``, whatever ``y``) is neither right nor wrong, and outside the box of its frame.
+    Frame 0, the reference frame, is excluded, as are predictions after the last annotated frame. A joint that is
+    predicted invisible (``x < 0``, for any ``y``) is not scored, and does not count for the box of its frame.
 
     Args:
         pred: Predicted joints ``(T', J, 2)`` in 0-based pixels.
         gt: True joints ``(T, J, 2)`` in 0-based pixels, ``T <= T'``.
 
     Returns:
-        Float64 ``(T - 1, J)``: NaN where predicted invisible; infinite in frames with one visible joint, which has no
-        size to measure by, so that it is wrong at every threshold.
+        Float64 distances ``(T - 1, J)``. NaN for joints predicted invisible. Infinite in frames with one visible joint:
+        the person then has size 0, and the joint is wrong at every threshold.
 
     Raises:
-        ValueError: If the shapes do not fit, or there are fewer predicted than annotated frames.
+        ValueError: If the shapes do not match, or there are fewer predicted than annotated frames.
 
-    Source: CropMAE's eval_pck (siammae.md C.6).
+    Source: ``alexandre-eymael/CropMAE@5d0dab2:downstreams/propagation/src/eval/eval_pck.py:57-152``.
     """
     pred, gt = as_points(pred), as_points(gt)
     if pred.ndim != 3 or gt.ndim != 3 or pred.shape[1] != gt.shape[1] or len(pred) < len(gt):
@@ -65,20 +65,21 @@ def joint_distances(pred: np.ndarray, gt: np.ndarray) -> np.ndarray:
 def keypoint_accuracy(
     distances: np.ndarray, thresholds: Sequence[float] = (0.1, 0.2, 0.3, 0.4, 0.5)
 ) -> tuple[np.ndarray, np.ndarray]:
-    """PCK: the share of visible predictions within each threshold, per joint over all frames of all videos.
+    """Compute PCK: the percentage of visible predictions within each threshold, per joint over all frames of all
+    videos.
 
     Args:
-        distances: ``(N, J)``: :func:`joint_distances` of all videos, concatenated.
-        thresholds: In units of the distances.
+        distances: Distances ``(N, J)`` of all videos from :func:`joint_distances`, concatenated.
+        thresholds: Thresholds in the same units.
 
     Returns:
-        Per cent of each joint ``(thresholds, J)``, NaN for one that is never visible (where the reference stops with a
-        division by zero), and their means without NaN ``(thresholds,)``.
+        Percentages of each joint ``(thresholds, J)``, and their means without NaN ``(thresholds,)``. A joint that is
+        never visible is NaN; the reference fails with a division by zero in this case.
 
     Raises:
-        ValueError: If ``distances`` is not of two dimensions or no joint is ever visible.
+        ValueError: If ``distances`` does not have two dimensions, or no joint is ever visible.
 
-    Source: CropMAE's eval_pck (siammae.md C.6).
+    Source: ``alexandre-eymael/CropMAE@5d0dab2:downstreams/propagation/src/eval/eval_pck.py:57-152``.
     """
     distances = np.asarray(distances)
     if distances.ndim != 2:

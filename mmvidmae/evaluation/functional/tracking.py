@@ -1,9 +1,9 @@
 """Scores of single-object tracking: success, precision, normalized precision, average overlap.
 
-Boxes are ``(T, 4)`` (x, y, w, h) in pixels. The published protocols share overlaps, center errors and curves, and
-differ in which frames count and in what a frame without a target is worth; each has a function of its own here:
+Boxes are ``(T, 4)`` (x, y, w, h) in pixels. The published protocols share overlaps, center errors and curves. They
+differ in the frames that count and in the score of a frame without a target. Each protocol has its own function:
 
-- :func:`pytracking_errors`: PyTracking, which DropTrack and OSTrack report for LaSOT, TNL2K, OTB, NFS, UAV123;
+- :func:`pytracking_errors`: PyTracking, which DropTrack and OSTrack report for LaSOT, TNL2K, OTB, NFS and UAV123;
 - :func:`toolkit_ope`: the OTB and LaSOT experiments of the GOT-10k toolkit;
 - :func:`got10k_overlaps`: AO and SR of GOT-10k;
 - :func:`pysot_ope`: pysot.
@@ -18,17 +18,18 @@ OVERLAPS = np.linspace(0, 1, 21)
 PIXELS = np.arange(51)
 """Thresholds of precision curves, in pixels."""
 PRECISION_AT = 20
-"""The pixels, and the per cent of the target's size, at which a precision is read."""
+"""Threshold of precision in pixels, and of normalized precision in per cent of the target's size."""
 
 
 class FrameErrors(NamedTuple):
-    """How far the predictions of a video are off, ``(T,)`` each.
+    """Errors of the predictions of a video, ``(T,)`` each.
 
     Attributes:
-        overlap: IoU; -1 where invalid.
-        center: Distance of the centers in pixels; infinite where invalid.
-        norm_center: In units of the target's width and height; see :func:`pytracking_errors` for invalid frames.
-        valid: Whether there is a target in the frame.
+        overlap: IoU; -1 in invalid frames.
+        center: Distance of the centers in pixels; infinite in invalid frames.
+        norm_center: Distance in units of the target's width and height. See :func:`pytracking_errors` for invalid
+            frames.
+        valid: Whether the frame has a target.
     """
 
     overlap: np.ndarray
@@ -38,12 +39,12 @@ class FrameErrors(NamedTuple):
 
 
 class Curves(NamedTuple):
-    """Shares of frames, 0 to 1, of one video or averaged over videos.
+    """Curves of one video or averaged over videos. Values are shares of frames, 0 to 1.
 
     Attributes:
-        success: ``(21,)``, with an overlap above each of :data:`OVERLAPS`.
-        precision: ``(51,)``, with centers at most :data:`PIXELS` apart.
-        norm_precision: ``(51,)``, with normalized distances of at most thresholds that the protocol sets.
+        success: Share of frames with an overlap above each threshold of :data:`OVERLAPS`, ``(21,)``.
+        precision: Share of frames with center distances of at most :data:`PIXELS`, ``(51,)``.
+        norm_precision: Share of frames with normalized distances of at most the protocol's thresholds, ``(51,)``.
     """
 
     success: np.ndarray
@@ -52,12 +53,12 @@ class Curves(NamedTuple):
 
     @classmethod
     def mean(cls, videos: list['Curves']) -> 'Curves':
-        """The average of videos, each with the same weight."""
+        """Average the curves of videos with equal weights."""
         return cls(*(np.mean(curves, axis=0) for curves in zip(*videos, strict=True)))
 
     @property
     def auc(self) -> float:
-        """Area under the success curve; 20/21 for perfect boxes, as an overlap must exceed its threshold."""
+        """Area under the success curve. It is 20/21 for perfect boxes, as an overlap must exceed its threshold."""
         return float(self.success.mean())
 
     @property
@@ -67,21 +68,21 @@ class Curves(NamedTuple):
 
     @property
     def norm_precision20(self) -> float:
-        """Normalized precision at the threshold 20, 0.2 for PyTracking."""
+        """Normalized precision at threshold number 20, which is 0.2 for PyTracking."""
         return float(self.norm_precision[PRECISION_AT])
 
     def success_at(self, overlap: float) -> float:
-        """Share of frames with an overlap above 0.5, 0.75 or another of the thresholds."""
+        """Share of frames with an overlap above one of the thresholds, such as 0.5 or 0.75."""
         return float(self.success[np.abs(OVERLAPS - overlap).argmin()])
 
 
 def overlaps(pred: np.ndarray, gt: np.ndarray, eps: float = 0.0) -> np.ndarray:
-    """IoU ``(T,)`` of boxes; 0 where a box is empty.
+    """IoU ``(T,)`` of boxes; 0 if a box is empty.
 
     Args:
-        pred: ``(T, 4)``.
-        gt: ``(T, 4)``.
-        eps: Added to the union.
+        pred: Predicted boxes ``(T, 4)``.
+        gt: True boxes ``(T, 4)``.
+        eps: Value added to the union.
     """
     corner = np.minimum(pred[:, :2] + pred[:, 2:], gt[:, :2] + gt[:, 2:])
     inter = (corner - np.maximum(pred[:, :2], gt[:, :2])).clip(0).prod(1)
@@ -90,14 +91,15 @@ def overlaps(pred: np.ndarray, gt: np.ndarray, eps: float = 0.0) -> np.ndarray:
 
 
 def center_errors(pred: np.ndarray, gt: np.ndarray, scale: np.ndarray | float = 1.0) -> np.ndarray:
-    """Distance ``(T,)`` of centers, which are at x + (w - 1) / 2, in units of ``scale`` (``(T, 2)`` or a number)."""
+    """Distance ``(T,)`` of box centers in units of ``scale``, ``(T, 2)`` or a number. Centers are at
+    x + (w - 1) / 2."""
     centers = [box[:, :2] + (box[:, 2:] - 1) / 2 for box in (pred, gt)]
     with np.errstate(divide='ignore', invalid='ignore'):
         return np.sqrt((((centers[0] - centers[1]) / scale) ** 2).sum(1))
 
 
 def curves(overlap: np.ndarray, center: np.ndarray, norm_center: np.ndarray, norm: np.ndarray, frames: int) -> Curves:
-    """Shares of ``frames`` frames above and below the thresholds; ``norm`` are those of the normalized distance."""
+    """Compute the curves as shares of ``frames`` frames. ``norm`` holds the thresholds of the normalized distance."""
     return Curves(
         (overlap[:, None] > OVERLAPS).sum(0) / frames,
         (center[:, None] <= PIXELS).sum(0) / frames,
@@ -106,20 +108,20 @@ def curves(overlap: np.ndarray, center: np.ndarray, norm_center: np.ndarray, nor
 
 
 def pytracking_errors(pred: np.ndarray, gt: np.ndarray, visible: np.ndarray | None = None) -> FrameErrors:
-    """PyTracking's errors of a video.
+    """Compute PyTracking's errors of a video.
 
-    The first prediction is replaced by the ground truth, an empty one by the one before. A frame is valid if the true
-    box is not empty and the target is visible. Invalid frames have overlap -1 and count as failures of success and
-    precision; of normalized precision they count as successes (error -1), as published, except where the target is said
-    to be invisible.
+    The first prediction is replaced by the ground truth. An empty prediction is replaced by the previous one. A frame
+    is valid if the true box is not empty and the target is visible. Invalid frames have overlap -1 and count as
+    failures for success and precision. As published, they count as successes for normalized precision (error -1),
+    unless the target is annotated as invisible.
 
     Args:
-        pred: ``(T, 4)``, finite, of no negative size.
-        gt: ``(T, 4)``; NaN marks a frame without ground truth.
-        visible: ``(T,)`` bool, as LaSOT gives it; None for data without.
+        pred: Predicted boxes ``(T, 4)``, finite and without negative sizes.
+        gt: True boxes ``(T, 4)``. NaN marks a frame without ground truth.
+        visible: Visibility ``(T,)`` bool, as in LaSOT; None for data without it.
 
     Raises:
-        ValueError: If predictions are not finite or of negative size, or their number is not that of the frames.
+        ValueError: If predictions are not finite or have negative sizes, or their number differs from that of frames.
 
     Source: ``calc_seq_err_robust`` of PyTracking.
     """
@@ -141,7 +143,7 @@ def pytracking_errors(pred: np.ndarray, gt: np.ndarray, visible: np.ndarray | No
 
 
 def pytracking_curves(errors: FrameErrors, exclude_invalid: bool = False) -> Curves:
-    """PyTracking's curves of a video: shares of all its frames, or of the valid ones.
+    """Compute PyTracking's curves of a video: shares of all frames, or with ``exclude_invalid`` of the valid frames.
 
     Raises:
         ValueError: If no frame counts.
@@ -153,13 +155,13 @@ def pytracking_curves(errors: FrameErrors, exclude_invalid: bool = False) -> Cur
 
 
 def toolkit_ope(pred: np.ndarray, gt: np.ndarray) -> Curves:
-    """Curves of a video by the GOT-10k toolkit's OTB and LaSOT experiments.
+    """Compute the curves of a video as in the GOT-10k toolkit's OTB and LaSOT experiments.
 
-    The first prediction is replaced by the ground truth; frames whose ground truth is NaN are left out. Normalized
+    The first prediction is replaced by the ground truth. Frames with NaN as ground truth are excluded. Normalized
     precision has 51 thresholds up to 0.5, and its score is the mean of the curve.
 
     Raises:
-        ValueError: If predictions are not finite or of negative size, or no frame has ground truth.
+        ValueError: If predictions are not finite or have negative sizes, or no frame has ground truth.
     """
     pred, gt = _checked(pred, gt)
     pred[0] = gt[0]
@@ -172,10 +174,10 @@ def toolkit_ope(pred: np.ndarray, gt: np.ndarray) -> Curves:
 
 
 def toolkit_overlaps(pred: np.ndarray, gt: np.ndarray, image_size: np.ndarray | None = None) -> np.ndarray:
-    """IoU ``(T,)`` as the GOT-10k toolkit computes it.
+    """IoU ``(T,)`` as in the GOT-10k toolkit.
 
-    Boxes are clipped to the image if ``image_size`` is given: (width, height) of all frames, or ``(T, 2)``, a row a
-    frame. A box that begins outside is moved inside without getting shorter.
+    If ``image_size`` is given, boxes are clipped to the image. ``image_size`` is (width, height) of all frames, or
+    ``(T, 2)`` with one row per frame. A box that begins outside the image is moved inside without becoming shorter.
     """
     if image_size is not None:
         pred, gt = (_clip(box, image_size) for box in (pred, gt))
@@ -183,18 +185,18 @@ def toolkit_overlaps(pred: np.ndarray, gt: np.ndarray, image_size: np.ndarray | 
 
 
 def got10k_overlaps(pred: np.ndarray, gt: np.ndarray, visible: np.ndarray, image_size: np.ndarray) -> np.ndarray:
-    """The overlaps of a video that count for GOT-10k: of all frames but the first in which the target is visible.
+    """Overlaps of a video that count for GOT-10k: those of frames with a visible target, except the first frame.
 
-    Their mean over all frames of all videos is AO; the shares above 0.5 and 0.75 are the success rates.
+    AO is their mean over all frames of all videos. The success rates SR are the shares above 0.5 and 0.75.
 
     Args:
-        pred: ``(T, 4)``.
-        gt: ``(T, 4)``.
-        visible: ``(T,)``, GOT-10k's cover above 0.
-        image_size: (width, height) in pixels of all frames, or ``(T, 2)``, a row a frame.
+        pred: Predicted boxes ``(T, 4)``.
+        gt: True boxes ``(T, 4)``.
+        visible: Visibility ``(T,)``: GOT-10k's cover above 0.
+        image_size: (width, height) in pixels of all frames, or ``(T, 2)`` with one row per frame.
 
     Raises:
-        ValueError: If predictions are not finite or of negative size.
+        ValueError: If predictions are not finite or have negative sizes.
 
     Source: ``ExperimentGOT10k.report`` of the GOT-10k toolkit, subset val.
     """
@@ -203,10 +205,11 @@ def got10k_overlaps(pred: np.ndarray, gt: np.ndarray, visible: np.ndarray, image
 
 
 def pysot_ope(pred: np.ndarray, gt: np.ndarray, visible: np.ndarray | None = None) -> Curves:
-    """Curves of a video by pysot's OPE benchmark.
+    """Compute the curves of a video as in pysot's OPE benchmark.
 
-    Frames without a target, by ``visible``, are not counted but stay in the denominator. A true box without a positive
-    width and height is a failure of success. A frame whose true center is not positive counts as precise.
+    Frames without a target, according to ``visible``, are not counted but stay in the denominator. A true box without
+    positive width and height counts as a failure for success. A frame with a true center that is not positive counts as
+    precise.
 
     Source: ``success_overlap`` and ``success_error``, STVIR/pysot@c7fd71c:toolkit/utils/statistics.py.
     """

@@ -11,7 +11,7 @@ from mmvidmae.structures.label_maps import VOID, nothing_given
 
 
 class TemporalStatistics(NamedTuple):
-    """How an object's score behaves over a video.
+    """Statistics of an object's scores over a video.
 
     Attributes:
         mean: Mean over frames.
@@ -28,9 +28,9 @@ class SequenceScores(NamedTuple):
     """Scores of the K objects of one video, ``(K, T - 2)`` each; column ``t`` is frame ``t + 1``.
 
     Attributes:
-        region: J, 0 to 1; NaN in frames up to the one in which the object is given.
-        boundary: F, likewise.
-        ids: Ids of the objects, ascending; empty if they are not known.
+        region: J, 0 to 1; NaN up to and including the reference frame of the object.
+        boundary: F, 0 to 1; NaN in the same frames.
+        ids: Ids of the objects, ascending; empty if unknown.
     """
 
     region: np.ndarray
@@ -42,17 +42,17 @@ def region_similarity(pred: np.ndarray, gt: np.ndarray, void: np.ndarray | None 
     """Region similarity J: intersection over union of masks.
 
     Args:
-        pred: Predicted masks ``(..., H, W)``; anything but 0 is the object.
+        pred: Predicted masks ``(..., H, W)``. Nonzero pixels are the object.
         gt: True masks of the same shape.
-        void: Pixels that count for neither, of the same shape.
+        void: Pixels to exclude, of the same shape.
 
     Returns:
-        Float64 of shape ``(...)``, 0 to 1; 1 where both masks are empty.
+        Float64 of shape ``(...)``, 0 to 1; 1 if both masks are empty.
 
     Raises:
         ValueError: If the shapes differ or have fewer than two dimensions.
 
-    Source: ``db_eval_iou`` of davis2017-evaluation (siammae.md C.4).
+    Source: ``db_eval_iou`` of ``davisvideochallenge/davis2017-evaluation@30b698a:davis2017/metrics.py:6-37``.
     """
     pred, gt = _without_void(pred, gt, void)
     union = np.count_nonzero(pred | gt, axis=(-2, -1))
@@ -61,19 +61,19 @@ def region_similarity(pred: np.ndarray, gt: np.ndarray, void: np.ndarray | None 
 
 
 def mask_boundary(mask: np.ndarray) -> np.ndarray:
-    """Boundary map, one pixel wide and half a pixel towards the origin.
+    """Boundary map of a mask, one pixel wide and offset by half a pixel towards the origin.
 
-    A pixel is on the boundary if its right, lower or lower right neighbor differs. The border of the image is none:
+    A pixel is on the boundary if its right, lower or lower right neighbor differs. The image border is not a boundary:
     a mask that fills the image has an empty boundary.
 
     Args:
-        mask: ``(..., H, W)``; anything but 0 is the object.
+        mask: Masks ``(..., H, W)``. Nonzero pixels are the object.
 
     Returns:
         Bool of the same shape.
 
-    Source: ``_seg2bmap`` of davis2017-evaluation. Its special cases for the last row and column are what repeating
-    them beyond the border gives.
+    Source: ``_seg2bmap`` of ``davisvideochallenge/davis2017-evaluation@30b698a:davis2017/metrics.py``. Repeating the
+    last row and column beyond the border gives its special cases.
     """
     mask = np.asarray(mask, dtype=bool)
     beyond = np.pad(mask, [(0, 0)] * (mask.ndim - 2) + [(0, 1), (0, 1)], mode='edge')
@@ -88,19 +88,19 @@ def disk(radius: int) -> np.ndarray:
 
 
 def boundary_tolerance(size: tuple[int, int], bound_th: float = 0.008) -> int:
-    """How far matched boundaries may be apart.
+    """Largest distance of matched boundaries.
 
     Args:
-        size: ``(H, W)`` of the masks in pixels.
-        bound_th: Below 1, a share of the image's diagonal; else a whole number of pixels.
+        size: Size ``(H, W)`` of the masks in pixels.
+        bound_th: Share of the image diagonal if below 1, else an integer number of pixels.
 
     Returns:
-        Pixels: 8 at 480x854, but 9 at 480x880, where F is therefore slightly higher.
+        Distance in pixels: 8 at 480x854 and 9 at 480x880. F is therefore slightly higher at 480x880.
 
     Raises:
-        ValueError: If ``bound_th`` is negative, or 1 or more and not whole.
+        ValueError: If ``bound_th`` is negative, or is at least 1 and not an integer.
 
-    Source: ``f_measure`` of davis2017-evaluation.
+    Source: ``f_measure`` of ``davisvideochallenge/davis2017-evaluation@30b698a:davis2017/metrics.py``.
     """
     if bound_th < 0 or (bound_th >= 1 and bound_th != int(bound_th)):
         raise ValueError(
@@ -112,21 +112,21 @@ def boundary_tolerance(size: tuple[int, int], bound_th: float = 0.008) -> int:
 def boundary_accuracy(
     pred: np.ndarray, gt: np.ndarray, void: np.ndarray | None = None, bound_th: float = 0.008
 ) -> np.ndarray:
-    """Boundary accuracy F: harmonic mean of the shares of predicted and of true boundary that have a match.
+    """Boundary accuracy F: harmonic mean of the shares of the predicted and of the true boundary that have a match.
 
     Args:
-        pred: Predicted masks ``(..., H, W)``; anything but 0 is the object.
+        pred: Predicted masks ``(..., H, W)``. Nonzero pixels are the object.
         gt: True masks of the same shape.
-        void: Pixels that belong to neither, of the same shape.
+        void: Pixels to exclude, of the same shape.
         bound_th: Tolerance, see :func:`boundary_tolerance`.
 
     Returns:
-        Float64 of shape ``(...)``, 0 to 1; 1 where neither mask has a boundary, 0 where only one has.
+        Float64 of shape ``(...)``, 0 to 1; 1 if neither mask has a boundary, 0 if only one has.
 
     Raises:
         ValueError: If the shapes differ or have fewer than two dimensions, or ``bound_th`` is out of range.
 
-    Source: ``db_eval_boundary`` of davis2017-evaluation (siammae.md C.4).
+    Source: ``db_eval_boundary`` of ``davisvideochallenge/davis2017-evaluation@30b698a:davis2017/metrics.py:40-119``.
     """
     pred, gt = _without_void(pred, gt, void)
     *leading, height, width = pred.shape
@@ -143,22 +143,23 @@ def boundary_accuracy(
 def score_sequence(
     pred: np.ndarray, gt: np.ndarray, bound_th: float = 0.008, later: Mapping[int, int] | None = None
 ) -> SequenceScores:
-    """J and F of every object in every scored frame of a video; the first and the last frame are not scored.
+    """Compute J and F of every object in every scored frame of a video. The first and the last frame are not scored.
 
-    Objects are the ids in frame 0 of ``gt`` and those of ``later``. An object that a prediction lacks is scored with an
-    empty mask. Other ids of ``gt`` count as background, and so does its void (255).
+    Objects are the ids in frame 0 of ``gt`` and those of ``later``. An object that is absent from a prediction is
+    scored with an empty mask. Other ids of ``gt``, and void (255), count as background.
 
     Args:
-        pred: Integer label maps ``(T, H, W)`` of all frames, 0 background.
-        gt: True label maps of the same shape, at the resolution to score at.
+        pred: Integer label maps ``(T, H, W)`` of all frames, 0 for background.
+        gt: True label maps of the same shape, at the evaluation resolution.
         bound_th: Tolerance of F, see :func:`boundary_tolerance`.
-        later: Objects that are given after frame 0, as in YouTube-VOS: the first frame in which an id is scored.
+        later: First scored frame by id, for objects with a reference mask after frame 0, as in YouTube-VOS.
 
     Raises:
-        ValueError: If the shapes differ or hold fewer than three frames, there is no object, or a scored frame of
-            ``pred`` has an id (255 too) that is no object.
+        ValueError: If the shapes differ, there are fewer than three frames, there is no object, or a scored frame of
+            ``pred`` has an id (including 255) that is not an object.
 
-    Source: semi-supervised task of davis2017-evaluation (siammae.md C.4), whose ids have no gaps.
+    Source: ``davisvideochallenge/davis2017-evaluation@30b698a:davis2017/evaluation.py:84-91``, semi-supervised task,
+    in which ids have no gaps.
     """
     pred, gt = np.asarray(pred), np.asarray(gt)
     _check_shapes(pred, gt)
@@ -181,7 +182,7 @@ def score_sequence(
             f'{f" and {_listing(others)} are given later" if others else ""}; write 0 for background'
         )
     region, boundary = [], []
-    for pred_frame, gt_frame in zip(pred, gt):  # frame by frame: masks of all objects of a long video are gigabytes
+    for pred_frame, gt_frame in zip(pred, gt):  # frame by frame: all masks of a long video take gigabytes
         pair = pred_frame == ids[:, None, None], gt_frame == ids[:, None, None]
         region.append(region_similarity(*pair))
         boundary.append(boundary_accuracy(*pair, bound_th=bound_th))
@@ -191,19 +192,18 @@ def score_sequence(
 
 
 def temporal_statistics(values: np.ndarray) -> TemporalStatistics:
-    """Mean, recall and decay of one object's scores.
+    """Compute mean, recall and decay of one object's scores.
 
-    NaN is left out of mean and decay, but counts as a frame below 0.5 in the recall. Quarters share a frame with their
-    neighbor.
+    NaN is excluded from mean and decay, but counts as a frame below 0.5 in the recall. Adjacent quarters share a frame.
 
     Args:
         values: Scores ``(T,)``, 0 to 1.
 
     Raises:
-        ValueError: If ``values`` is empty or not of one dimension.
+        ValueError: If ``values`` is empty or does not have one dimension.
 
-    Source: ``db_statistics`` of davis2017-evaluation; its 8-bit frame numbers make its decay wrong from 256 frames on,
-    ours is right there.
+    Source: ``db_statistics`` of davis2017-evaluation. Its 8-bit frame numbers give a wrong decay from 256 frames on,
+    which is corrected here.
     """
     values = np.asarray(values, dtype=np.float64)
     if values.ndim != 1 or not len(values):
@@ -215,9 +215,9 @@ def temporal_statistics(values: np.ndarray) -> TemporalStatistics:
 
 
 def summarize_sequences(sequences: Iterable[SequenceScores]) -> dict[str, float]:
-    """The dataset's scores: each is the mean over the objects of all videos, whatever the videos' lengths.
+    """Compute the scores of a dataset: means over the objects of all videos, independent of the lengths of the videos.
 
-    An object counts with the frames after the one in which it is given, and not at all if there are none.
+    Only the frames after the reference frame of an object count. An object without such frames is excluded.
 
     Args:
         sequences: Scores of all videos.
@@ -227,9 +227,9 @@ def summarize_sequences(sequences: Iterable[SequenceScores]) -> dict[str, float]
         (decays -1 to 1).
 
     Raises:
-        ValueError: If there are none, or no object has a scored frame.
+        ValueError: If there are no sequences, or no object has a scored frame.
 
-    Source: davis2017-evaluation (siammae.md C.4).
+    Source: ``davisvideochallenge/davis2017-evaluation@30b698a:davis2017/evaluation.py``.
     """
     sequences = list(sequences)
     if not sequences:
@@ -249,7 +249,7 @@ def _boundary_f(pred: np.ndarray, gt: np.ndarray, kernel: np.ndarray) -> float:
     num_pred, num_gt = np.count_nonzero(pred), np.count_nonzero(gt)
     if num_pred == 0 or num_gt == 0:
         return float(num_pred == num_gt)
-    # only boundary pixels are looked up, so that nothing outside their bounding box matters
+    # only boundary pixels are counted, so pixels outside their bounding box do not matter
     x, y, width, height = cv2.boundingRect((pred | gt).view(np.uint8))
     pred, gt = (np.ascontiguousarray(mask[y : y + height, x : x + width]).view(np.uint8) for mask in (pred, gt))
     precision = np.count_nonzero(pred & cv2.dilate(gt, kernel)) / num_pred  # type: ignore[operator]
@@ -273,7 +273,7 @@ def _check_shapes(mask: np.ndarray, gt: np.ndarray, name: str = 'prediction') ->
 
 
 def _listing(ids: Sequence[int]) -> str:
-    """Ids as text: '1 to 3' without gaps, else '1, 5, 9'."""
+    """Format ids as text: '1 to 3' without gaps, else '1, 5, 9'."""
     if not ids:
         return 'none'
     if len(ids) > 1 and ids[-1] - ids[0] == len(ids) - 1:

@@ -1,7 +1,7 @@
-"""Scores of VOT's supervised experiment: a tracker that fails is started again.
+"""Scores of VOT's supervised experiment, in which a tracker is initialized again after a failure.
 
-Accuracy, robustness and expected average overlap (EAO) as the VOT toolkit defines them for VOT2015 to VOT2019. A
-tracker fails in a frame where it does not overlap the target, and is started again five frames later.
+Accuracy, robustness and expected average overlap (EAO) are those of the VOT toolkit for VOT2015 to VOT2019. A tracker
+fails in a frame where it does not overlap the target. It is initialized again five frames later.
 
 Source: votchallenge/toolkit 0.9.0 (vot/analysis/supervised.py, vot/region/raster.py, vot/stack/vot2018/shortterm.yaml).
 """
@@ -14,18 +14,18 @@ import numpy as np
 from mmvidmae.structures.regions import FAILED, INITIALIZED, TRACKED
 
 BURN_IN = 10
-"""Frames after a start, itself included, that do not count for accuracy."""
+"""Number of frames from an initialization on, itself included, that do not count for accuracy."""
 
 EAO_INTERVALS = dict(vot2016=(108, 371), vot2017=(100, 356), vot2018=(100, 356), vot2019=(46, 291))
-"""Sequence lengths that EAO averages over, both included."""
+"""Intervals of sequence lengths over which EAO averages, both ends included."""
 
 
 class SupervisedRun(NamedTuple):
-    """A tracker on a video, ``(T,)`` each.
+    """Run of a tracker on a video, ``(T,)`` each.
 
     Attributes:
-        overlap: Region overlap with the target, 0 to 1; counts where the state is ``TRACKED``.
-        state: One of the states above.
+        overlap: Region overlap with the target, 0 to 1. It counts in frames with state ``TRACKED``.
+        state: State of each frame, a code of :mod:`mmvidmae.structures.regions`.
     """
 
     overlap: np.ndarray
@@ -33,7 +33,8 @@ class SupervisedRun(NamedTuple):
 
 
 def run_accuracy(run: SupervisedRun, burn_in: int = BURN_IN) -> float:
-    """Mean overlap of the tracked frames, without the ``burn_in`` frames from each start on; 0 if there are none."""
+    """Mean overlap of the tracked frames, without the ``burn_in`` frames from each initialization on; 0 if there are
+    none."""
     counts = np.asarray(run.state) == TRACKED
     for start in np.flatnonzero(np.asarray(run.state) == INITIALIZED):
         counts[start : start + burn_in] = False
@@ -41,17 +42,17 @@ def run_accuracy(run: SupervisedRun, burn_in: int = BURN_IN) -> float:
 
 
 def eao_curve(runs: Sequence[SupervisedRun]) -> np.ndarray:
-    """Expected average overlap by sequence length.
+    """Compute the expected average overlap by sequence length.
 
-    A run is cut into pieces, each from a start to before the next failure. A piece that ends with a failure goes on
-    with overlaps of 0; one that ends with its video counts for the lengths that it has.
+    Each run is cut into segments, from an initialization to the frame before the next failure. A segment that ends with
+    a failure is extended with overlaps of 0. A segment that ends with its video counts only for the lengths it reaches.
 
     Returns:
-        ``(L,)`` for the longest piece of L frames: at index n the mean over pieces of their mean overlap in the n
-        frames after the start; 0 at index 0.
+        Curve ``(L,)``, where L is the length of the longest segment. Entry n is the mean overlap in the n frames after
+        the initialization, averaged over segments. Entry 0 is 0.
 
     Raises:
-        ValueError: If there are no runs, or one does not begin with a start.
+        ValueError: If there are no runs, or a run does not begin with an initialization.
     """
     pieces = []
     for run in runs:
@@ -74,18 +75,18 @@ def eao_curve(runs: Sequence[SupervisedRun]) -> np.ndarray:
 
 
 def expected_average_overlap(runs: Sequence[SupervisedRun], interval: tuple[int, int]) -> float:
-    """EAO: the mean of :func:`eao_curve` over lengths from ``interval[0]`` to ``interval[1]``, both included, as far as
-    there are any; NaN if there are none."""
+    """EAO: the mean of :func:`eao_curve` over the lengths from ``interval[0]`` to ``interval[1]``, both included. Only
+    lengths on the curve count; NaN if there are none."""
     values = eao_curve(runs)[interval[0] : interval[1] + 1]
     return float(values.mean()) if len(values) else float('nan')
 
 
 def accuracy_robustness(runs: Sequence[SupervisedRun]) -> tuple[float, float]:
-    """Accuracy and robustness over videos.
+    """Compute accuracy and robustness over videos.
 
     Returns:
-        Accuracy, 0 to 1: the mean of :func:`run_accuracy`, weighted by the videos' numbers of frames; and failures in
-        100 frames.
+        Accuracy, 0 to 1: the mean of :func:`run_accuracy`, weighted by the number of frames of each video. Robustness:
+        failures per 100 frames.
     """
     frames = np.array([len(run.state) for run in runs])
     failures = sum(np.count_nonzero(np.asarray(run.state) == FAILED) for run in runs)

@@ -13,10 +13,10 @@ from .propagation import MaskPropagationMetric, Summary, percent
 
 
 class PartScores(NamedTuple):
-    """What is kept of a video.
+    """Result of a video.
 
     Attributes:
-        matrix: ``(C, C)`` pixel counts: rows ground truth, columns prediction.
+        matrix: Pixel counts ``(C, C)``: rows are the ground truth, columns the prediction.
         num_frames: Number of scored frames.
     """
 
@@ -26,23 +26,25 @@ class PartScores(NamedTuple):
 
 @METRICS.register_module()
 class PartSegmentationMetric(MaskPropagationMetric):
-    """Mean IoU of part propagation on VIP: one confusion matrix over all frames of all videos.
+    """Mean IoU of part propagation on VIP, from one confusion matrix over all frames of all videos.
 
-    Reads ``pred_masks`` of the samples and their ground truth, which stays on disk until the video comes; masks of
-    another size are resized to it. Results, in per cent: ``parts/mIoU``, ``parts/mean_accuracy``,
-    ``parts/overall_accuracy``, ``parts/frequency_weighted_IoU``; tables per class and per sequence. What goes to the
-    log and to files, and how ranks work together, says :class:`PropagationMetric`. Classes have the names in
+    The metric reads ``pred_masks`` of the samples. The ground truth of a video is read from disk when it is scored.
+    Predicted masks of another size are resized to it. Results, in per cent: ``parts/mIoU``, ``parts/mean_accuracy``,
+    ``parts/overall_accuracy``, ``parts/frequency_weighted_IoU``, and tables per class and per sequence. Class names are
     ``classes`` of the dataset's metainfo.
 
+    See :class:`PropagationMetric` for logging, output files and distributed behavior.
+
     Args:
-        out_dir: Folder for tables and for the masks, ``<out_dir>/<video>/<frame>.png``, written as the videos come.
-        num_classes: Number of classes with the background.
-        score_first_frame: Whether frame 0, which was given, counts; in all published numbers it does.
+        out_dir: Folder for tables and masks. A video's masks are written to ``<out_dir>/<video>/<frame>.png`` when it
+            is scored.
+        num_classes: Number of classes including the background.
+        score_first_frame: Whether frame 0, the reference frame, counts, as in all published numbers.
         format_only: Whether to write masks without scoring them, for data without ground truth.
         prefix: Prefix of the results' names instead of ``parts``.
 
     Raises:
-        ValueError: If there is nowhere to write to.
+        ValueError: If masks must be written but ``out_dir`` is not set.
     """
 
     default_prefix = 'parts'
@@ -65,7 +67,7 @@ class PartSegmentationMetric(MaskPropagationMetric):
         """Count the pixels of a video by true and predicted class.
 
         Raises:
-            ValueError: If a predicted id is no class.
+            ValueError: If a predicted id is not a class.
         """
         if not self.score_first_frame:
             frames = [frame for frame in frames if frame > 0]
@@ -79,7 +81,7 @@ class PartSegmentationMetric(MaskPropagationMetric):
         return PartScores(matrix, len(frames))
 
     def summarize(self, videos: dict[str, PartScores]) -> Summary:
-        """Scores of the sum of all matrices."""
+        """Compute the scores of the sum of all matrices."""
         matrix = sum(scores.matrix for scores in videos.values())
         total = segmentation_scores(matrix)
         names = self.names('classes', self.num_classes)
@@ -99,7 +101,7 @@ class PartSegmentationMetric(MaskPropagationMetric):
 
 
 def _row(scores: PartScores) -> dict[str, float | int | None]:
-    if not scores.matrix.any():  # all of its ground truth is ignored
+    if not scores.matrix.any():  # all pixels of the ground truth are ignored
         return dict(frames=scores.num_frames, mIoU=None, overall_accuracy=None)
     own = segmentation_scores(scores.matrix)
     return dict(frames=scores.num_frames, mIoU=100 * own.miou, overall_accuracy=100 * own.overall_accuracy)

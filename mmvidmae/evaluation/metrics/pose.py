@@ -1,4 +1,4 @@
-"""Share of correct keypoints of pose propagation."""
+"""PCK of pose propagation."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,19 +13,21 @@ from .propagation import PropagationMetric, Summary
 
 @METRICS.register_module()
 class PoseMetric(PropagationMetric):
-    """PCK of pose propagation on JHMDB in CRW's definition.
+    """PCK of pose propagation on JHMDB, as defined by CRW.
 
-    Reads ``pred_joints`` and ``gt_joints`` of the samples. Frame 0, which was given, and joints predicted invisible are
-    left out; the result is the mean over joints of their share over all frames of all videos, ``pose/PCK@0.1`` and so
-    on in per cent; tables per joint and per sequence. What goes to the log and to files, and how ranks work together,
-    says :class:`PropagationMetric`. Joints have the names in ``joint_names`` of the dataset's metainfo.
+    The metric reads ``pred_joints`` and ``gt_joints`` of the samples. Frame 0, the reference frame, and joints that are
+    predicted invisible are excluded. PCK is computed for each joint over all frames of all videos, then averaged over
+    joints. Results, in per cent: ``pose/PCK@0.1`` and so on, and tables per joint and per sequence. Joint names are
+    ``joint_names`` of the dataset's metainfo.
+
+    See :class:`PropagationMetric` for logging, output files and distributed behavior.
 
     Args:
         out_dir: Folder for tables.
-        thresholds: In units of 0.6 times the diagonal of the box around the visible joints.
+        thresholds: Thresholds in units of 0.6 times the diagonal of the box around the visible joints.
         prefix: Prefix of the results' names instead of ``pose``.
 
-    Source: CropMAE's eval_pck (siammae.md C.6).
+    Source: ``alexandre-eymael/CropMAE@5d0dab2:downstreams/propagation/src/eval/eval_pck.py:57-152``.
     """
 
     default_prefix = 'pose'
@@ -40,11 +42,11 @@ class PoseMetric(PropagationMetric):
         self.thresholds = tuple(thresholds)
 
     def score_video(self, sample: Mapping[str, Any]) -> np.ndarray:
-        """Relative distances ``(T - 1, J)`` of the joints, see :func:`joint_distances`."""
+        """Compute the relative distances ``(T - 1, J)`` of the joints, see :func:`joint_distances`."""
         return joint_distances(sample['pred_joints'], sample['gt_joints'])
 
     def summarize(self, videos: dict[str, np.ndarray]) -> Summary:
-        """PCK over the frames of all videos."""
+        """Compute PCK over the frames of all videos."""
         per_joint, means = keypoint_accuracy(np.concatenate(list(videos.values())), self.thresholds)
         names = self.names('joint_names', per_joint.shape[1])
         return Summary(

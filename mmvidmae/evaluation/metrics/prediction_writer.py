@@ -1,4 +1,4 @@
-"""Predicted masks as files, and as what the benchmarks' servers take."""
+"""Writer of predicted masks, as files and as submissions to benchmark servers."""
 
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -10,36 +10,36 @@ from mmvidmae.structures.label_maps import write_label_map
 from mmvidmae.utils.files import atomic_write
 
 SUBMISSION_FOLDERS = {'davis': '', 'youtube_vos': 'Annotations/'}
-"""Where a server wants the folders of videos in its zip: DAVIS at the top, YouTube-VOS in ``Annotations``."""
+"""Parent folder of the videos' folders in a submission, by server."""
 
 
 class PredictionWriter:
-    """Writes label maps to ``<out_dir>/<video>/<frame>.png``, palette PNGs as DAVIS has them.
+    """Writes label maps to ``<out_dir>/<video>/<frame>.png``, as palette PNGs like those of DAVIS.
 
     Args:
-        out_dir: Folder for all videos; other files in it are left alone.
+        out_dir: Folder for all videos. Other files in it are not changed.
     """
 
     def __init__(self, out_dir: str | Path) -> None:
         self.out_dir = Path(out_dir)
 
     def write(self, video_name: str, frame_names: Sequence[str], masks: np.ndarray) -> None:
-        """Write the masks ``(T, H, W)``, uint8, of a video, each in one step."""
+        """Write the uint8 masks ``(T, H, W)`` of a video, each file atomically."""
         for frame_name, mask in zip(frame_names, masks, strict=True):
             write_label_map(self._path(video_name, frame_name), mask)
 
     def pack(self, path: str | Path, videos: Mapping[str, Sequence[str]], server: str) -> None:
-        """Pack the written masks of these videos, and no others that may lie around, for a server.
+        """Pack the written masks of these videos into a submission. Other files are ignored.
 
         Args:
-            path: The zip file.
+            path: Path of the zip file.
             videos: Frame names by video name.
             server: A key of :data:`SUBMISSION_FOLDERS`.
 
         Raises:
-            FileNotFoundError: If a mask is not there, as where the ranks of a run have no folder in common.
+            FileNotFoundError: If a mask is missing, for example if the ranks of a run do not share the folder.
         """
-        with atomic_write(path) as part, zipfile.ZipFile(part, 'w') as archive:  # PNGs are compressed already
+        with atomic_write(path) as part, zipfile.ZipFile(part, 'w') as archive:  # PNGs are already compressed
             for video_name, frame_names in videos.items():
                 for frame_name in frame_names:
                     source = self._path(video_name, frame_name)

@@ -1,4 +1,4 @@
-"""What the metrics of label propagation have in common: ranks, files, tables, and how a number was made."""
+"""Base classes of metrics for whole videos: distributed behavior, output files, tables and evaluation settings."""
 
 import csv
 import json
@@ -19,15 +19,15 @@ from mmvidmae.utils.files import atomic_write
 from .prediction_writer import SUBMISSION_FOLDERS, PredictionWriter
 
 Table = dict[str, dict[str, float | int | None]]
-"""Named rows of named columns; all rows have the same columns, None is a value that does not exist."""
+"""Table with named rows and columns. All rows have the same columns. None is a missing value."""
 
 
 class Summary(NamedTuple):
     """Scores of a dataset.
 
     Attributes:
-        metrics: The dataset's scores, in per cent.
-        tables: Scores of its parts, in per cent, by the table's name; ``per_sequence`` is one of them.
+        metrics: Scores of the dataset, in per cent.
+        tables: Tables with scores of parts of the dataset, in per cent, by name. One is ``per_sequence``.
     """
 
     metrics: dict[str, float]
@@ -35,16 +35,18 @@ class Summary(NamedTuple):
 
 
 class PropagationMetric(BaseMetric):
-    """Base of metrics whose samples are whole videos.
+    """Base class of metrics whose samples are whole videos.
 
-    A video is scored as it comes and only its scores are kept. All ranks' scores are put together by the videos' names,
-    so that a video that a sampler repeats counts once and the result is that of one process. Scores go to the log, and
-    with ``out_dir`` to ``<out_dir>/<prefix>_scores.json`` and to ``<out_dir>/<prefix>_<table>.csv`` for each table. The
-    JSON file also says how the numbers were made: the weights (see :class:`WeightsRecordHook`), the protocol and the
-    input size of the samples and the options of the metric; videos that were not made in the same way are refused.
+    Each video is scored when it is processed, and only its scores are kept. Scores of all ranks are merged by video
+    name: a video that a sampler repeats counts once, and the result equals that of a single process.
+
+    Scores are logged. With ``out_dir`` they are also written to ``<out_dir>/<prefix>_scores.json`` and, for each table,
+    to ``<out_dir>/<prefix>_<table>.csv``. The JSON file also records the settings: the weights (see
+    :class:`WeightsRecordHook`), the protocol and the input size of the samples, and the options of the metric. Videos
+    with different settings are an error.
 
     Args:
-        out_dir: Folder for the files. In a run, a relative one lies in the work dir.
+        out_dir: Folder for the files. In a run, a relative path is below the work dir.
         prefix: Prefix of the results' names.
         options: Options of the subclass that change its scores.
     """
@@ -56,11 +58,12 @@ class PropagationMetric(BaseMetric):
         self.weights: str | dict | None = None
 
     def start(self, work_dir: str | Path, weights: str | dict) -> None:
-        """Take up the work of a run.
+        """Prepare for a run.
 
         Args:
-            work_dir: Where a relative ``out_dir`` lies from now on.
-            weights: What is scored, for the score file: see :mod:`mmvidmae.engine.hooks.weights_record_hook`.
+            work_dir: Parent folder of a relative ``out_dir``.
+            weights: Description of the evaluated weights for the score file, see
+                :mod:`mmvidmae.engine.hooks.weights_record_hook`.
         """
         if self.out_dir is not None:
             self.out_dir = Path(work_dir).absolute() / self.out_dir
@@ -68,17 +71,17 @@ class PropagationMetric(BaseMetric):
 
     @abstractmethod
     def score_video(self, sample: Mapping[str, Any]) -> Any:
-        """Score a video: any picklable value, or None if it has no ground truth."""
+        """Score a video. Returns any picklable value, or None if the video has no ground truth."""
 
     @abstractmethod
     def summarize(self, videos: dict[str, Any]) -> Summary:
-        """Scores of a dataset from those of its videos by name, at least one of them."""
+        """Compute the scores of a dataset from the scores of its videos by name. There is at least one video."""
 
     def process(self, data_batch: Any, data_samples: Sequence[Mapping[str, Any]]) -> None:
         """Score videos.
 
         Raises:
-            ValueError: If a prediction does not fit its ground truth; the message names the video.
+            ValueError: If a prediction does not match its ground truth. The message names the video.
         """
         for sample in data_samples:
             try:
@@ -89,21 +92,21 @@ class PropagationMetric(BaseMetric):
                 dict(
                     video_name=sample['video_name'],
                     frame_names=sample['frame_names'],
-                    made=dict(input_size=sample.get('input_size'), protocol=sample.get('protocol')),
+                    settings=dict(input_size=sample.get('input_size'), protocol=sample.get('protocol')),
                     scores=scores,
                 )
             )
 
     def evaluate(self, size: int) -> dict[str, float]:
-        """Put the scores of all ranks together, and write them down on the first rank.
+        """Merge the scores of all ranks and report them on the first rank.
 
-        Every rank computes the same, so that all of them stop if something is wrong.
+        Every rank computes the same result, so that all ranks stop in case of an error.
 
         Args:
             size: Number of videos in the dataset.
 
         Raises:
-            ValueError: If results are missing or were not made in the same way, or there is nothing to score.
+            ValueError: If results are missing or have different settings, or there is nothing to score.
         """
         results = [result for part in all_gather_object(self.results) for result in part]
         self.results = []
@@ -120,14 +123,14 @@ class PropagationMetric(BaseMetric):
     samples = 'videos'
 
     def num_samples(self, results: list[dict]) -> int:
-        """How many samples of the dataset the results of videos stand for."""
+        """Number of dataset samples that the results of videos represent."""
         return len(results)
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
-        """Summarize results of videos, one each, and report them."""
+        """Summarize and report the results of videos, one result per video."""
         if not results:
             raise ValueError(f'{type(self).__name__} has nothing to evaluate: the dataset has no videos')
-        _check_same_making(results)
+        _check_same_settings(results)
         scored = {result['video_name']: result['scores'] for result in results if result['scores'] is not None}
         summary = self.summarize(scored) if scored else self.without_scores()
         if is_main_process():
@@ -135,16 +138,16 @@ class PropagationMetric(BaseMetric):
         return summary.metrics
 
     def without_scores(self) -> Summary:
-        """What to do if no video has ground truth.
+        """Handle the case that no video has ground truth.
 
         Raises:
-            ValueError: Unless a subclass knows better.
+            ValueError: Unless a subclass overrides this method.
         """
         raise ValueError(f'{type(self).__name__}: no video has ground truth to be scored with')
 
     def report(self, results: list[dict], summary: Summary) -> None:
         """Write the log and the files, on the first rank."""
-        made = dict(weights=self.weights, **results[0]['made'], options=self.options)
+        settings = dict(weights=self.weights, **results[0]['settings'], options=self.options)
         not_scored = [result['video_name'] for result in results if result['scores'] is None]
         if not_scored and summary.metrics:
             print_log(
@@ -153,13 +156,13 @@ class PropagationMetric(BaseMetric):
                 'current',
                 logging.WARNING,
             )
-        text = [f'{self.prefix}: {len(results) - len(not_scored)} videos scored, made with {json.dumps(made)}']
+        text = [f'{self.prefix}: {len(results) - len(not_scored)} videos scored with {json.dumps(settings)}']
         text += [format_table(name, table) for name, table in summary.tables.items()]
         print_log('\n'.join(text), 'current')
         if self.out_dir is None:
             return
         content = dict(
-            metric=type(self).__name__, **made, scores=summary.metrics, **summary.tables, not_scored=not_scored
+            metric=type(self).__name__, **settings, scores=summary.metrics, **summary.tables, not_scored=not_scored
         )
         path = self.out_dir / f'{self.prefix}_scores.json'
         self._warn_of_others(path)
@@ -170,7 +173,7 @@ class PropagationMetric(BaseMetric):
                 csv.writer(file, lineterminator='\n').writerows(_table_lines(name, table))
 
     def _warn_of_others(self, path: Path) -> None:
-        """Say in the log that the scores of other weights are about to be replaced."""
+        """Log a warning if scores of other weights will be replaced."""
         try:
             before = json.loads(path.read_text()).get('weights')
         except (OSError, ValueError, AttributeError):
@@ -184,10 +187,10 @@ class PropagationMetric(BaseMetric):
             )
 
     def names(self, key: str, count: int) -> list[str]:
-        """Names of classes or joints by the dataset's ``METAINFO[key]``, or else their numbers.
+        """Names of classes or joints from the dataset's ``METAINFO[key]``, or their numbers if there are no names.
 
         Raises:
-            ValueError: If the dataset has another number of them.
+            ValueError: If the number of names differs from ``count``.
         """
         names = (self.dataset_meta or {}).get(key)
         if names is None:
@@ -198,18 +201,19 @@ class PropagationMetric(BaseMetric):
 
 
 class MaskPropagationMetric(PropagationMetric):
-    """Base of metrics that score and write ``pred_masks``.
+    """Base class of metrics that score and write ``pred_masks``.
 
     Args:
-        out_dir: Folder for the files, and for the masks: ``<out_dir>/<video>/<frame>.png``, written as the videos come.
+        out_dir: Folder for tables and masks. A video's masks are written to ``<out_dir>/<video>/<frame>.png`` when it
+            is scored.
         format_only: Whether to write masks without scoring them, for data without ground truth.
-        submission: Server to pack the masks for in ``<out_dir>/<prefix>_submission.zip``, ``'davis'`` or
-            ``'youtube_vos'``; or None.
+        submission: Server for which to pack the masks into ``<out_dir>/<prefix>_submission.zip``: ``'davis'``,
+            ``'youtube_vos'`` or None.
         prefix: Prefix of the results' names.
         options: Options of the subclass that change its scores.
 
     Raises:
-        ValueError: If there is nowhere to write to, or no such server.
+        ValueError: If masks must be written but ``out_dir`` is not set, or the server is unknown.
     """
 
     def __init__(
@@ -221,21 +225,22 @@ class MaskPropagationMetric(PropagationMetric):
                 f'submission={submission!r} is no known server: choose from {", ".join(SUBMISSION_FOLDERS)}'
             )
         if out_dir is None and (format_only or submission):
-            raise ValueError('format_only and submission write masks: say where to with out_dir')
+            raise ValueError('format_only and submission write masks: set out_dir')
         self.format_only = format_only
         self.submission = submission
 
     @property
     def writer(self) -> PredictionWriter | None:
-        """Writes to ``out_dir``."""
+        """Writer of masks to ``out_dir``, or None without ``out_dir``."""
         return None if self.out_dir is None else PredictionWriter(self.out_dir)
 
     @abstractmethod
     def score_masks(self, sample: Mapping[str, Any], masks: np.ndarray, frames: list[int]) -> Any:
-        """Score the masks ``(T, H, W)`` of a video in these frames, which have ground truth; any picklable value."""
+        """Score the masks ``(T, H, W)`` of a video in ``frames``, which have ground truth. Returns any picklable
+        value."""
 
     def read_masks(self, sample: Mapping[str, Any]) -> np.ndarray:
-        """The predicted masks ``(T, H, W)``, uint8, as they are to be written."""
+        """Predicted masks ``(T, H, W)``, uint8, as they are written."""
         masks = np.asarray(sample['pred_masks'])
         if masks.ndim != 3 or len(masks) != len(sample['frame_names']) or masks.dtype != np.uint8:
             raise ValueError(
@@ -245,7 +250,7 @@ class MaskPropagationMetric(PropagationMetric):
         return masks
 
     def score_video(self, sample: Mapping[str, Any]) -> Any:
-        """Write the masks of a video and score them; None if only what was given has ground truth."""
+        """Write and score the masks of a video. Returns None if only reference frames have ground truth."""
         masks = self.read_masks(sample)
         if self.submission and masks.shape[1:] != tuple(sample['ori_shape']):
             raise ValueError(
@@ -260,7 +265,7 @@ class MaskPropagationMetric(PropagationMetric):
         return self.score_masks(sample, masks, frames)
 
     def without_scores(self) -> Summary:
-        """No scores with ``format_only``."""
+        """Return empty scores with ``format_only``, else raise an error."""
         if self.format_only:
             return Summary({}, {})
         raise ValueError(
@@ -281,12 +286,12 @@ class MaskPropagationMetric(PropagationMetric):
 
 
 def percent(value: float) -> float | None:
-    """A share in per cent, None for NaN."""
+    """Convert a share to per cent; None for NaN."""
     return None if math.isnan(value) else 100 * float(value)
 
 
 def format_table(name: str, table: Table) -> str:
-    """Lay a table out as aligned text."""
+    """Format a table as aligned text."""
     lines = [[_text(cell) for cell in line] for line in _table_lines(name, table)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     return '\n'.join(
@@ -310,11 +315,11 @@ def _size(shape: Sequence[int]) -> str:
     return 'x'.join(map(str, shape))
 
 
-def _check_same_making(results: list[dict]) -> None:
+def _check_same_settings(results: list[dict]) -> None:
     first = results[0]
     for result in results:
-        if json.dumps(result['made'], sort_keys=True) != json.dumps(first['made'], sort_keys=True):
+        if json.dumps(result['settings'], sort_keys=True) != json.dumps(first['settings'], sort_keys=True):
             raise ValueError(
-                f'videos were not made in the same way, so that their mean says nothing: {first["video_name"]} with '
-                f'{json.dumps(first["made"])}, {result["video_name"]} with {json.dumps(result["made"])}'
+                f'videos have different settings, so their mean has no meaning: {first["video_name"]} with '
+                f'{json.dumps(first["settings"])}, {result["video_name"]} with {json.dumps(result["settings"])}'
             )

@@ -1,4 +1,4 @@
-"""How well hidden patches are predicted."""
+"""Reconstruction error of hidden patches."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,17 +11,17 @@ from mmvidmae.registry import METRICS
 
 @METRICS.register_module()
 class ReconstructionMetric(BaseMetric):
-    """Mean reconstruction error over held-out pairs, beside that of the constant predictor.
+    """Mean reconstruction error over held-out pairs, compared with that of a constant predictor.
 
-    Reads ``error`` and ``constant_error`` of the samples that ``PairMAE.predict`` returns. Results, all in units of
-    the training loss (with normalized targets the constant predictor scores about 1):
+    The metric reads ``error`` and ``constant_error`` of the samples from ``PairMAE.predict``. Errors are in units of
+    the training loss. With normalized targets, the error of the constant predictor is about 1. Results:
 
     - ``reconstruction/mse``: squared error of the model on hidden patches;
-    - ``reconstruction/constant_mse``: that of predicting each hidden patch's mean color;
-    - ``reconstruction/ratio``: the first divided by the second; below 1 the model knows more than the patch's mean.
+    - ``reconstruction/constant_mse``: squared error of predicting each hidden patch's mean color;
+    - ``reconstruction/ratio``: ratio of the two. Below 1, the model predicts more than the mean of a patch.
 
     Args:
-        collect_device: Where results of all ranks are collected, ``'cpu'`` or ``'gpu'``.
+        collect_device: Device on which results of all ranks are collected, ``'cpu'`` or ``'gpu'``.
         prefix: Prefix of the results' names instead of ``reconstruction``.
     """
 
@@ -31,15 +31,14 @@ class ReconstructionMetric(BaseMetric):
         super().__init__(collect_device=collect_device, prefix=prefix)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Keep the two errors of each pair."""
+        """Store the two errors of each pair."""
         self.results += [(float(sample['error']), float(sample['constant_error'])) for sample in data_samples]
 
     def evaluate(self, size: int) -> dict[str, float]:
         """Collect the results of all ranks and average them.
 
         Args:
-            size: Number of videos in the dataset. Each gives ``repeated_sampling`` results, and none of them must be
-                cut off.
+            size: Number of videos in the dataset. Each gives ``repeated_sampling`` results, all of which count.
         """
         pairs_per_video = max(1, len(self.results) * get_world_size() // size)
         return super().evaluate(size * pairs_per_video)

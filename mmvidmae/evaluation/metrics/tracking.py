@@ -26,30 +26,33 @@ _FRAME_FOLDERS = ('img', 'imgs', 'images', 'frames', 'color', 'colour')
 class TrackingMetric(PropagationMetric):
     """Scores of a tracker in mmtrack's test loop, where a sample is a frame.
 
-    With ``protocol='ope'`` PyTracking's scores, as DropTrack reports them: success (AUC), ``norm_precision`` at 0.2,
-    ``precision`` at 20 pixels, OP50 and OP75, each the mean over videos. With ``'got10k'`` AO, SR50 and SR75 over the
-    frames of all videos. In per cent, with a table per sequence. VOT's scores are :class:`VOTMetric`'s.
+    ``protocol='ope'`` gives PyTracking's scores, as DropTrack reports them: success (AUC), ``norm_precision`` at 0.2,
+    ``precision`` at 20 pixels, OP50 and OP75, each the mean over videos. ``protocol='got10k'`` gives AO, SR50 and SR75
+    over the frames of all videos. All scores are in per cent, with a table per sequence. For VOT, use
+    :class:`VOTMetric`.
 
-    What goes to the log and to files, and how ranks work together, says :class:`PropagationMetric`; a rank must get
-    whole videos (mmtrack's ``VideoSampler``).
+    See :class:`PropagationMetric` for logging, output files and distributed behavior. Each rank must get whole videos
+    (mmtrack's ``VideoSampler``).
 
-    With ``out_dir`` the boxes of each video go to ``<out_dir>/<video>.txt`` when it ends, ``x,y,w,h`` a frame. Videos
-    without ground truth beyond the first frame (GOT-10k test, TrackingNet test) are written and not scored. A video is
-    named by its data set, or else by its folder, with as many folders above it as tell it from the others.
+    With ``out_dir``, the boxes of each video are written to ``<out_dir>/<video>.txt`` when it ends, one line
+    ``x,y,w,h`` per frame. Videos without ground truth beyond the first frame (GOT-10k test, TrackingNet test) are
+    written but not scored. The name of a video comes from its dataset. Otherwise it is its folder, with as many parent
+    folders as needed for a unique name.
 
     Args:
         out_dir: Folder for the files.
         protocol: ``'ope'`` or ``'got10k'``.
-        use_visibility: For ``'ope'``: whether the annotations' visibility counts, as for LaSOT.
-        exclude_invalid: For ``'ope'``: whether frames without a visible target are left out, instead of being failures.
-        numbered: Whether a video's number follows its name: for data sets with several targets in a folder of frames,
-            as OTB100 and UAV123 have them.
-        submission: Server to pack the boxes for in ``<out_dir>/sot_submission.zip``, ``'got10k'`` or ``'trackingnet'``;
-            or None.
+        use_visibility: For ``'ope'``: whether to use the annotated visibility, as for LaSOT.
+        exclude_invalid: For ``'ope'``: whether to exclude frames without a visible target, instead of counting them as
+            failures.
+        numbered: Whether to append a video's number to its name. This is for datasets with several targets in a folder
+            of frames, such as OTB100 and UAV123.
+        submission: Server for which to pack the boxes into ``<out_dir>/sot_submission.zip``: ``'got10k'``,
+            ``'trackingnet'`` or None.
         prefix: Prefix of the results' names instead of ``sot``.
 
     Raises:
-        ValueError: If an option is unknown, or there is nowhere to write a submission to.
+        ValueError: If an option is unknown, or a submission is requested without ``out_dir``.
     """
 
     default_prefix = 'sot'
@@ -72,16 +75,16 @@ class TrackingMetric(PropagationMetric):
         if submission is not None and submission not in SUBMISSIONS:
             raise ValueError(f'submission={submission!r} is no known server: choose from {", ".join(SUBMISSIONS)}')
         if submission and out_dir is None:
-            raise ValueError('a submission is written: say where to with out_dir')
+            raise ValueError('submission writes a file: set out_dir')
         self.numbered = numbered
         self.submission = submission
         self._frames, self._names = [], None
 
     def process(self, data_batch: Any, data_samples: Sequence[Mapping[str, Any]]) -> None:
-        """Take the boxes of frames, and score a video when its last frame has come.
+        """Collect the boxes of frames, and score a video after its last frame.
 
         Raises:
-            ValueError: If frames of a video are missing or out of order, boxes cannot be scored, or the data set has
+            ValueError: If frames of a video are missing or out of order, boxes cannot be scored, or the dataset has
                 nothing to score and there is no ``out_dir``.
         """
         if self.out_dir is None and not (self.dataset_meta or {}).get('has_ground_truth', True):
@@ -100,10 +103,10 @@ class TrackingMetric(PropagationMetric):
                     folder=os.path.dirname(os.path.abspath(sample['img_path'])),
                     number=sample.get('video_id'),
                     frame_names=len(video['pred']),
-                    made={},
+                    settings={},
                     **video,
                 )
-                # the whole path until all ranks' videos are known
+                # full path until the videos of all ranks are known
                 result['video_name'] = f'{result["folder"]}:{result["number"]}'
                 self._names = self._names or self._new_names()
                 name = self._names.add(result['folder'], result['number'])
@@ -116,10 +119,10 @@ class TrackingMetric(PropagationMetric):
                 self.results.append(result)
 
     def read_frame(self, sample: Mapping[str, Any]) -> dict[str, Any]:
-        """What is kept of a frame; no ground truth is NaN.
+        """Extract the data of a frame that are scored. Missing ground truth is NaN.
 
         Raises:
-            ValueError: If there is no box.
+            ValueError: If there is no predicted box.
         """
         predicted, instance = sample['pred_track_instances'], sample['instances'][0]
         box = predicted['bboxes'][0].cpu().numpy().astype(np.float64)
@@ -142,7 +145,7 @@ class TrackingMetric(PropagationMetric):
         )
 
     def score_frames(self, video: dict[str, np.ndarray]) -> Any:
-        """Score the frames of a video, as :meth:`read_frame` gives them; None if it has no ground truth."""
+        """Score the frames of a video, as given by :meth:`read_frame`. Returns None if it has no ground truth."""
         pred, gt, visible = video['pred'], video['gt'], video['visible']
         if np.isnan(gt[1:]).all():
             return None
@@ -153,7 +156,7 @@ class TrackingMetric(PropagationMetric):
         return tracking.pytracking_curves(errors, self.options['exclude_invalid'])
 
     def box_lines(self, video: Mapping[str, np.ndarray]) -> str:
-        """The boxes of a video as lines of its file."""
+        """Format the boxes of a video as lines of its file."""
         return _rows(video['pred'])
 
     def _write(self, name: str, video: Mapping[str, np.ndarray]) -> None:
@@ -164,7 +167,7 @@ class TrackingMetric(PropagationMetric):
         return _Names((self.dataset_meta or {}).get('sequences'), self.numbered)
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
-        """Summarize results of videos, one each, and report them."""
+        """Summarize and report the results of videos, one result per video."""
         self._names, names = None, self._new_names()
         results = sorted(results, key=lambda result: (result['number'] or 0, result['folder']))
         return super().compute_metrics(
@@ -176,11 +179,11 @@ class TrackingMetric(PropagationMetric):
         raise NotImplementedError
 
     def num_samples(self, results: list[dict]) -> int:
-        """Frames of the videos."""
+        """Number of frames of the videos."""
         return sum(result['frame_names'] for result in results)
 
     def summarize(self, videos: dict[str, Any]) -> Summary:
-        """Scores of all videos; the table has the worst first."""
+        """Compute the scores of all videos. The table lists the worst video first."""
         if self.options['protocol'] == 'got10k':
             rows = {name: _got10k(overlap) for name, overlap in videos.items() if len(overlap)}
             metrics = _got10k(np.concatenate(list(videos.values())))
@@ -191,7 +194,7 @@ class TrackingMetric(PropagationMetric):
         return Summary(metrics, dict(per_sequence=dict(sorted(rows.items(), key=lambda row: row[1][first]))))
 
     def without_scores(self) -> Summary:
-        """No scores: the boxes are for a server."""
+        """Return empty scores, since the boxes are for a server."""
         if self.out_dir is None:
             raise ValueError(NOTHING_TO_SCORE)
         return Summary({}, {})
@@ -202,7 +205,7 @@ class TrackingMetric(PropagationMetric):
         if not summary.metrics:
             print_log('No video has ground truth beyond its first frame: nothing is scored', 'current', logging.WARNING)
         if self.out_dir is not None:
-            for result in results:  # another rank may have had a video of the same name
+            for result in results:  # another rank may have a video of the same name
                 self._write(result['video_name'], result)
             print_log(f'Boxes of {len(results)} videos are in {self.out_dir}', 'current')
         if self.submission:
@@ -212,11 +215,11 @@ class TrackingMetric(PropagationMetric):
 
 
 class _Names:
-    """Gives each video a name of its own: that of its data set, or the last parts of the path of its folder.
+    """Assigns a unique name to each video: that of its dataset, or the last parts of the path of its folder.
 
     Args:
-        sequences: Names by number of video, if the data set has them.
-        numbered: Whether the number always follows the name.
+        sequences: Names by video number, if the dataset has them.
+        numbered: Whether to append the video number to every name.
     """
 
     def __init__(self, sequences: Sequence[str] | None, numbered: bool) -> None:
@@ -239,7 +242,7 @@ class _Names:
 
 
 def xywh(box: np.ndarray) -> np.ndarray:
-    """(x, y, w, h) of (x1, y1, x2, y2)."""
+    """Convert (x1, y1, x2, y2) to (x, y, w, h)."""
     return np.concatenate((box[:2], box[2:] - box[:2]))
 
 
@@ -267,7 +270,8 @@ def _rows(values: np.ndarray) -> str:
 
 
 def _pack(path: Path, results: list[dict], server: str) -> None:
-    """GOT-10k: ``<video>/<video>_001.txt`` and ``<video>_time.txt`` with seconds; TrackingNet: ``<video>.txt``."""
+    """Pack a submission. GOT-10k: ``<video>/<video>_001.txt`` and ``<video>_time.txt`` with seconds. TrackingNet:
+    ``<video>.txt``."""
     with atomic_write(path) as part, zipfile.ZipFile(part, 'w', zipfile.ZIP_DEFLATED) as archive:
         for result in results:
             name = result['video_name']

@@ -17,29 +17,32 @@ from .propagation import MaskPropagationMetric, Summary
 
 @METRICS.register_module()
 class VideoSegmentationMetric(MaskPropagationMetric):
-    """Region similarity J and boundary accuracy F of DAVIS' semi-supervised task, as davis2017-evaluation has them.
+    """Region similarity J and boundary accuracy F of DAVIS' semi-supervised task, as in davis2017-evaluation.
 
-    Reads ``pred_masks`` of the samples and their ground truth, which stays on disk until the video comes. The first and
-    the last frame with ground truth are not scored. Objects are the ids of the first frame, and those that are given
-    later (YouTube-VOS), which are scored in the frames after that. The means are over the objects of all videos.
-    Results, in per cent: ``vos/J&F-Mean``, ``vos/J-Mean``, ``vos/J-Recall``, ``vos/J-Decay``, ``vos/F-Mean``,
-    ``vos/F-Recall``, ``vos/F-Decay``; tables per sequence and per object. What goes to the log and to files, and how
-    ranks work together, says :class:`PropagationMetric`.
+    The metric reads ``pred_masks`` of the samples. The ground truth of a video is read from disk when it is scored. The
+    first and the last frame with ground truth are not scored. Objects are the ids of the first frame and those with a
+    later reference mask (YouTube-VOS), which are scored in the frames after it. Means are over the objects of all
+    videos. Results, in per cent: ``vos/J&F-Mean``, ``vos/J-Mean``, ``vos/J-Recall``, ``vos/J-Decay``, ``vos/F-Mean``,
+    ``vos/F-Recall``, ``vos/F-Decay``, and tables per sequence and per object.
 
-    Scores at the size of the ground truth, which the predictions must have. Published numbers of CropMAE, RSP and
-    CatMAE are at 480x880 instead, where F is slightly higher: ``gt_size=(480, 880)``.
+    See :class:`PropagationMetric` for logging, output files and distributed behavior.
+
+    Predictions must have the size of the ground truth. Published numbers of CropMAE, RSP and CatMAE use 480x880, where
+    F is slightly higher: set ``gt_size=(480, 880)``.
 
     Args:
-        out_dir: Folder for tables and for the masks, ``<out_dir>/<video>/<frame>.png``, written as the videos come.
-        gt_size: ``(H, W)`` in pixels to which ground truth is resized by Pillow's nearest neighbor; None: as it is.
-        merge_objects: Whether all objects are one, as in DAVIS-2016: any id above 0, 255 too.
+        out_dir: Folder for tables and masks. A video's masks are written to ``<out_dir>/<video>/<frame>.png`` when it
+            is scored.
+        gt_size: Size ``(H, W)`` in pixels to which the ground truth is resized with Pillow's nearest neighbor. None
+            keeps its size.
+        merge_objects: Whether to treat all objects as one, as in DAVIS-2016: any id above 0, including 255.
         format_only: Whether to write masks without scoring them, for data without ground truth.
-        submission: Server to pack the masks for in ``<out_dir>/<prefix>_submission.zip``: ``'davis'`` (2017 test-dev)
-            or ``'youtube_vos'``; or None.
+        submission: Server for which to pack the masks into ``<out_dir>/<prefix>_submission.zip``: ``'davis'`` (2017
+            test-dev), ``'youtube_vos'`` or None.
         prefix: Prefix of the results' names instead of ``vos``.
 
     Raises:
-        ValueError: If there is nowhere to write to, or no such server.
+        ValueError: If masks must be written but ``out_dir`` is not set, or the server is unknown.
     """
 
     default_prefix = 'vos'
@@ -60,26 +63,26 @@ class VideoSegmentationMetric(MaskPropagationMetric):
         )
 
     def read_masks(self, sample: Mapping[str, Any]) -> np.ndarray:
-        """The predicted masks, one object if all are merged."""
+        """Predicted masks, with one object if all are merged."""
         masks = super().read_masks(sample)
         return (masks > 0).astype(np.uint8) if self.merge_objects else masks
 
     def score_masks(self, sample: Mapping[str, Any], masks: np.ndarray, frames: list[int]) -> SequenceScores:
-        """J and F of every object in every scored frame.
+        """Compute J and F of every object in every scored frame.
 
         Raises:
-            ValueError: If sizes differ, or see :func:`score_sequence`.
+            ValueError: If sizes differ, or as in :func:`score_sequence`.
         """
         gt = [self._read_gt(sample['gt_paths'][frame], masks.shape[1:]) for frame in frames]
         later = {}
-        for frame, mask in sorted(sample['reference_masks'].items(), reverse=True):  # the first time counts
+        for frame, mask in sorted(sample['reference_masks'].items(), reverse=True):  # the first reference counts
             if frame != frames[0]:
                 ids = np.unique(np.asarray(mask) > 0 if self.merge_objects else mask)
                 later.update({int(i): bisect_right(frames, frame) for i in ids if i not in (0, VOID)})
         return score_sequence(masks[frames], np.stack(gt), later=later)
 
     def summarize(self, videos: dict[str, SequenceScores]) -> Summary:
-        """Means over the objects of all videos."""
+        """Compute the means over the objects of all videos."""
         per_sequence, per_object = {}, {}
         for name, scores in videos.items():
             num_objects, num_frames = scores.region.shape

@@ -17,19 +17,19 @@ from .tracking import TrackingMetric, xywh
 
 @METRICS.register_module()
 class VOTMetric(TrackingMetric):
-    """EAO, accuracy and robustness of a tracker that is started again after failures (VOT2015 to VOT2019).
+    """EAO, accuracy and robustness of a tracker that is initialized again after failures (VOT2015 to VOT2019).
 
-    For models with ``test_cfg.test_mode='VOT'`` in mmtrack's test loop, which restarts them five frames after a
-    failure. Scores are those of :mod:`mmvidmae.evaluation.functional.vot`: ``vot/EAO`` and ``vot/accuracy`` in per
-    cent, ``vot/robustness`` in failures of 100 frames, and ``vot/failures``; a table has all but EAO of each sequence.
-    VOT repeats a run 15 times, of which a deterministic tracker needs one.
+    The metric is for models with ``test_cfg.test_mode='VOT'`` in mmtrack's test loop, which are initialized again five
+    frames after a failure. Results, as defined in :mod:`mmvidmae.evaluation.functional.vot`: ``vot/EAO`` and
+    ``vot/accuracy`` in per cent, ``vot/robustness`` in failures per 100 frames, and ``vot/failures``. A table lists all
+    of them but EAO for each sequence. VOT repeats a run 15 times; a deterministic tracker needs one run.
 
-    Files are those of :class:`TrackingMetric`, with VOT's codes in the place of boxes: 1 where the tracker is started,
-    2 where it has failed, 0 where frames are passed over.
+    Files are those of :class:`TrackingMetric`. VOT's codes replace boxes: 1 for an initialization, 2 for a failure, 0
+    for a skipped frame.
 
     Args:
         out_dir: Folder for the files.
-        eao_interval: Sequence lengths that EAO averages over, both included; by default VOT2018's.
+        eao_interval: Smallest and largest sequence length over which EAO averages; by default VOT2018's.
         prefix: Prefix of the results' names instead of ``vot``.
     """
 
@@ -45,10 +45,10 @@ class VOTMetric(TrackingMetric):
         self.options = dict(protocol='vot', eao_interval=list(eao_interval))
 
     def read_frame(self, sample: Mapping[str, Any]) -> dict[str, Any]:
-        """State and overlap of a frame, and its box, which is NaN where there is none.
+        """Extract state, overlap and box of a frame. A missing box is NaN.
 
         Raises:
-            ValueError: If the first frame is not a start.
+            ValueError: If the first frame is not an initialization.
         """
         box = sample['pred_track_instances']['bboxes'][0].cpu().numpy().astype(np.float64)
         if sample['frame_id'] == 0 and len(box) != 1:
@@ -61,17 +61,17 @@ class VOTMetric(TrackingMetric):
         return dict(state=np.int64(regions.TRACKED), overlap=np.float64(overlap), pred=xywh(box))
 
     def score_frames(self, video: dict[str, np.ndarray]) -> vot.SupervisedRun:
-        """The run."""
+        """Return the run of the tracker on the video."""
         return vot.SupervisedRun(video['overlap'], video['state'])
 
     def box_lines(self, video: Mapping[str, np.ndarray]) -> str:
-        """Boxes and codes."""
+        """Format boxes and codes as lines of the video's file."""
         boxes = super().box_lines(video).splitlines()
         lines = [box if state == regions.TRACKED else str(state) for box, state in zip(boxes, video['state'])]
         return '\n'.join(lines) + '\n'
 
     def summarize(self, videos: dict[str, vot.SupervisedRun]) -> Summary:
-        """Scores of all videos; the table has those with most failures first."""
+        """Compute the scores of all videos. The table lists the videos with most failures first."""
         metrics, interval = _scores(list(videos.values())), self.options['eao_interval']
         eao = vot.expected_average_overlap(list(videos.values()), interval)
         if np.isnan(eao):

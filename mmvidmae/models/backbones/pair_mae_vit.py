@@ -1,4 +1,4 @@
-"""The vision transformer that encodes a single frame or a pair."""
+"""Vision transformer for single frames and frame pairs."""
 
 from collections.abc import Sequence
 
@@ -33,32 +33,32 @@ def _arch(embed_dims: int, num_layers: int, num_heads: int) -> dict:
 class PairMAEViT(VisionTransformer):
     """Vision transformer for frame pairs, with the parameter names of mmpretrain's ``VisionTransformer``.
 
-    Called with single frames ``(N, 3, H, W)`` it is an ordinary backbone (``out_type``, ``out_indices``), for any
-    OpenMMLab toolbox and any input size divisible by the patch. Called with pairs ``(N, 2, 3, H, W)`` it encodes the
-    visible tokens of both frames, either in one sequence (``encoding='joint'``, DropMAE) or each frame by itself with
-    the same weights (``'siamese'``, SiamMAE).
+    With single frames ``(N, 3, H, W)`` it is an ordinary backbone (``out_type``, ``out_indices``) for any OpenMMLab
+    toolbox and any input size divisible by the patch size. With pairs ``(N, 2, 3, H, W)`` it encodes the visible tokens
+    of both frames, either in one sequence (``encoding='joint'``, DropMAE) or each frame separately with shared weights
+    (``encoding='siamese'``, SiamMAE).
 
-    The position embedding is MAE's fixed sine-cosine one, equal for both frames. Frame identity embeddings, where used,
-    are learned and start from N(0, 1) (DropMAE's ``temporal_pos_embed_x`` and ``_z``); a single frame gets that of
-    frame 0.
+    Both frames share MAE's fixed sine-cosine position embedding. Frame identity embeddings, if used, are learned and
+    initialized from N(0, 1) (DropMAE's ``temporal_pos_embed_x`` and ``_z``). A single frame gets that of frame 0.
 
     Args:
         arch: ``'tiny'`` (192 wide, 12 layers, 3 heads), ``'small'`` (384/12/6), ``'base'`` (768/12/12), ``'large'``
             (1024/24/16), ``'huge'`` (1280/32/16), or a dict with ``embed_dims``, ``num_layers``, ``num_heads`` and
             ``feedforward_channels``. Unlike in mmpretrain, ``'small'`` is ViT-S.
-        img_size: Frame height and width in pixels for which the position embedding is made, one number for a square.
+        img_size: Frame height and width in pixels for the position embedding, or one number for a square.
         patch_size: Patch side in pixels.
         encoding: ``'joint'`` or ``'siamese'``.
         frame_embed: Whether to add frame identity embeddings.
-        with_cls_token: Whether each group of tokens carries a class token in front.
-        out_type: What single frames give, as in mmpretrain: ``'raw'``, ``'cls_token'``, ``'featmap'`` or
+        with_cls_token: Whether each group of tokens begins with a class token.
+        out_type: Output type for single frames, as in mmpretrain: ``'raw'``, ``'cls_token'``, ``'featmap'`` or
             ``'avg_featmap'``.
-        pos_interp: How the position embedding is interpolated for other input sizes: ``'size'``, as in mmpretrain, or
+        pos_interp: Interpolation of the position embedding for other input sizes: ``'size'``, as in mmpretrain, or
             ``'dino'``, with the shifted scale of DINO's code (:func:`interpolate_pos_embed_dino`).
-        with_cp: Gradient checkpointing: keep only the inputs of layers, and compute them again in the backward pass.
-        frozen_stages: Freeze the stem and this many layers: no gradients, and evaluation mode whatever the model's is.
-            With all layers frozen, so are the last norms. 0 and -1 freeze nothing.
-        out_indices: Layers whose outputs single frames give, negative ones from the end.
+        with_cp: Whether to use gradient checkpointing: only layer inputs are kept, and the backward pass reruns each
+            layer.
+        frozen_stages: Freeze the stem and this many layers: no gradients, and always in evaluation mode. If all layers
+            are frozen, the final norms are frozen too. 0 and -1 freeze nothing.
+        out_indices: Layers whose outputs are returned for single frames. Negative numbers count from the end.
         **kwargs: Further arguments of mmpretrain's ``VisionTransformer``.
 
     Raises:
@@ -66,7 +66,7 @@ class PairMAEViT(VisionTransformer):
     """
 
     stem = ('patch_embed', 'pre_norm', 'cls_token', 'pos_embed', 'frame_embed')
-    """What lies below the first layer: frozen first, and layer 0 for layer-wise learning-rate decay."""
+    """Parameters below the first layer. They are frozen first, and are layer 0 of layer-wise learning-rate decay."""
 
     arch_zoo = {
         'tiny': _arch(192, 12, 3),
@@ -117,7 +117,7 @@ class PairMAEViT(VisionTransformer):
         self.pos_interp = pos_interp
         self.with_cp = with_cp
         for module in self.modules():
-            if isinstance(module, DropPath):  # mmpretrain's rates are NumPy's, at which torch.compile breaks the graph
+            if isinstance(module, DropPath):  # mmpretrain's rates are NumPy numbers, which break torch.compile's graph
                 module.drop_prob = float(module.drop_prob)
         pos_embed = build_2d_sincos_pos_embed(self.patch_resolution, self.embed_dims, with_cls_token)
         self.pos_embed = nn.Parameter(pos_embed, requires_grad=False)
@@ -127,7 +127,7 @@ class PairMAEViT(VisionTransformer):
         know_frame_identities()
 
     def _check_arch(self, arch: str | dict) -> dict:
-        """Sizes of an architecture, given by its name or as they are."""
+        """Sizes of an architecture, given by name or as a dict."""
         if isinstance(arch, str):
             require(arch.lower() in self.arch_zoo, self, 'arch', arch, f'one of {", ".join(self.arch_zoo)}, or a dict')
             return self.arch_zoo[arch.lower()]
@@ -140,8 +140,8 @@ class PairMAEViT(VisionTransformer):
         return arch
 
     def _freeze_stages(self) -> None:
-        """Freeze what ``frozen_stages`` says: parameters and mode. To be called again by constructors that add to the
-        stem."""
+        """Freeze the parameters of ``frozen_stages`` and set their evaluation mode. Constructors that add to the stem
+        must call this again."""
         if self.frozen_stages < 1:
             return
         super()._freeze_stages()
@@ -150,8 +150,8 @@ class PairMAEViT(VisionTransformer):
                 parameter.requires_grad = False
 
     def init_weights(self) -> None:
-        """Initialize as MAE does, or load ``init_cfg``; the position embedding is made in the constructor."""
-        super(VisionTransformer, self).init_weights()  # mmpretrain's own would overwrite the position embedding
+        """Initialize as MAE does, or load ``init_cfg``. The constructor sets the position embedding."""
+        super(VisionTransformer, self).init_weights()  # mmpretrain's method would overwrite the position embedding
         if isinstance(self.init_cfg, dict) and self.init_cfg['type'] == 'Pretrained':
             return
         init_mae_weights(self)
@@ -164,14 +164,13 @@ class PairMAEViT(VisionTransformer):
 
         Args:
             x: Normalized frames ``(N, 3, H, W)`` or pairs ``(N, 2, 3, H, W)``.
-            masks: For pairs, what is hidden: one mask over the tokens of both frames or one for each frame. None hides
-                nothing.
+            masks: Masks of pairs: one over the tokens of both frames, or one for each frame. None hides nothing.
 
         Returns:
-            For single frames the features of each layer in ``out_indices``, in the form of ``out_type``. For pairs the
-            latents ``(N, K, D)`` of the visible tokens of each mask, class token first where there is one. Without
-            masks those of each frame, ``(N, L, D)``: a siamese encoder has the class token of each frame in front of
-            it, a joint one its only class token in front of the first.
+            For single frames, the features of each layer in ``out_indices``, as given by ``out_type``. For pairs with
+            masks, the latents ``(N, K, D)`` of the visible tokens of each mask, after the class token if there is one.
+            For pairs without masks, the latents ``(N, L, D)`` of each frame. A siamese encoder puts a class token
+            before the tokens of each frame, a joint encoder puts one before those of the first frame.
 
         Raises:
             ValueError: If the input size is not divisible by the patch size, or a siamese encoder gets a joint mask.
@@ -202,8 +201,8 @@ class PairMAEViT(VisionTransformer):
         return latent.split([group.shape[1] for group in groups], dim=1)
 
     def embed(self, frames: Tensor, first: int = 0) -> tuple[Tensor, tuple[int, int]]:
-        """Embed frames ``(N, T, 3, H, W)``, T = 1 or 2: tokens ``(N, T, L, D)`` with positions and identities (those
-        from frame ``first`` on), and the patch grid."""
+        """Embed frames ``(N, T, 3, H, W)``, T = 1 or 2. Returns tokens ``(N, T, L, D)`` with position and frame
+        identity embeddings, and the patch grid. The first frame gets the identity of frame ``first``."""
         height, width = frames.shape[-2:]
         if height % self.patch_size or width % self.patch_size:
             raise ValueError(
@@ -230,8 +229,8 @@ class PairMAEViT(VisionTransformer):
         return torch.cat((cls_token.expand(tokens.shape[0], -1, -1), tokens), dim=1)
 
     def encode(self, x: Tensor, out_indices: Sequence[int]) -> list[Tensor]:
-        """Run tokens ``(N, K, D)`` through the layers; returns the outputs of those in ``out_indices``, the last one
-        normalized."""
+        """Run tokens ``(N, K, D)`` through the layers and return the outputs of those in ``out_indices``. The output of
+        the last layer is normalized."""
         x = self.pre_norm(self.drop_after_pos(x))
         outputs = []
         for i, layer in enumerate(self.layers):
@@ -243,14 +242,14 @@ class PairMAEViT(VisionTransformer):
         return outputs
 
     def train(self, mode: bool = True) -> 'PairMAEViT':
-        """Set the mode, but for what is frozen; returns the module as PyTorch's modules do (mmpretrain's backbones
-        return None)."""
+        """Set the mode of all parts that are not frozen. Returns the module, as PyTorch does; mmpretrain's backbones
+        return None."""
         super().train(mode)
         self._freeze_stages()
         return self
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
-        """Depth of a parameter for layer-wise learning-rate decay, and how many there are."""
+        """Depth of a parameter for layer-wise learning-rate decay, and the number of depths."""
         if param_name.startswith(prefix) and param_name.removeprefix(prefix).partition('.')[0] in self.stem:
             return 0, self.num_layers + 2
         return super().get_layer_depth(param_name, prefix)

@@ -12,17 +12,17 @@ EPS = 1e-6
 
 @MODELS.register_module()
 class PairReconstructionHead(BaseModule):
-    """Compares predicted with true pixels on the hidden patches.
+    """Head that compares predicted and true pixels on the hidden patches.
 
-    A prediction covers the patches of both frames (``P = 2 L``) or of the future frame only (``P = L``); targets and
-    masks are cut to the frames that it covers.
+    A prediction covers the patches of both frames (``P = 2 L``) or of the future frame only (``P = L``). Targets and
+    masks are restricted to the predicted frames.
 
     Args:
         patch_size: Patch side p in pixels.
-        norm_pix: Whether targets are normalized a patch: ``(t - mean) / sqrt(var + 1e-6)`` over its ``p * p * 3``
+        norm_pix: Whether to normalize the targets per patch: ``(t - mean) / sqrt(var + 1e-6)`` over its ``p * p * 3``
             values, with the unbiased variance, as in MAE's code.
-        loss: Loss module called with ``(pred, target, mask)``. The default, the squared error averaged over a patch,
-            then over hidden patches, is that of both papers.
+        loss: Loss module called with ``(pred, target, mask)``. The default is the loss of both papers: the squared
+            error averaged over each patch, then over hidden patches.
     """
 
     def __init__(
@@ -38,8 +38,8 @@ class PairReconstructionHead(BaseModule):
         self.loss_module = MODELS.build(loss)
 
     def patchify(self, frames: Tensor) -> Tensor:
-        """Cut frames ``(N, 2, 3, H, W)`` into patches ``(N, 2 L, p * p * 3)``, frame 0 first, pixel-major with the
-        channel last."""
+        """Cut frames ``(N, 2, 3, H, W)`` into patches ``(N, 2 L, p * p * 3)``, frame 0 first. The values of a patch are
+        pixel-major with the channel last."""
         p = self.patch_size
         patches = frames.unflatten(4, (-1, p)).unflatten(3, (-1, p))  # (N, 2, 3, rows, p, columns, p)
         return patches.permute(0, 1, 3, 5, 4, 6, 2).flatten(4).flatten(1, 3)
@@ -51,15 +51,15 @@ class PairReconstructionHead(BaseModule):
         return patches.permute(0, 1, 6, 2, 4, 3, 5).flatten(5).flatten(3, 4)
 
     def normalize(self, patches: Tensor) -> Tensor:
-        """Targets ``(N, P, p * p * 3)`` of true patches of that shape."""
+        """Compute the targets of true patches, both ``(N, P, p * p * 3)``."""
         if not self.norm_pix:
             return patches
         mean, std = self._statistics(patches)
         return (patches - mean) / std
 
     def denormalize(self, pred: Tensor, patches: Tensor) -> Tensor:
-        """Pixels of a prediction, with the mean and deviation of each true patch where targets are normalized; all
-        ``(N, P, p * p * 3)``."""
+        """Convert a prediction to pixels. If targets are normalized, the mean and standard deviation of the true
+        patches are restored. All shapes are ``(N, P, p * p * 3)``."""
         if not self.norm_pix:
             return pred
         mean, std = self._statistics(patches)
@@ -71,12 +71,12 @@ class PairReconstructionHead(BaseModule):
         return mean, (var + EPS).sqrt()
 
     def loss(self, pred: Tensor, frames: Tensor, mask: Tensor) -> Tensor:
-        """Reconstruction loss.
+        """Compute the reconstruction loss.
 
         Args:
-            pred: ``(N, P, p * p * 3)``.
+            pred: Prediction ``(N, P, p * p * 3)``.
             frames: Normalized frames ``(N, 2, 3, H, W)``.
-            mask: ``(N, 2 L)``, 1 where a patch is hidden.
+            mask: Mask ``(N, 2 L)``, 1 where a patch is hidden.
 
         Returns:
             A scalar.

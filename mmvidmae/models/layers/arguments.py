@@ -1,4 +1,4 @@
-"""Arguments of parts, checked when a part is built: one message names the part, the argument and what it takes."""
+"""Checks of constructor arguments. Error messages name the class, the argument and the expected value."""
 
 from collections.abc import Sequence
 from numbers import Integral, Real
@@ -8,14 +8,14 @@ Size = int | tuple[int, int]
 
 
 def require(condition: bool, part: object, name: str, value: Any, expected: str) -> None:
-    """Refuse an argument.
+    """Raise an error if an argument is invalid.
 
     Args:
-        condition: Whether it is right.
-        part: The object that is being built.
+        condition: Whether the argument is valid.
+        part: Object under construction.
         name: Name of the argument.
-        value: What was given.
-        expected: What the argument must be, in words.
+        value: Value of the argument.
+        expected: Description of valid values.
 
     Raises:
         ValueError: If the condition does not hold.
@@ -25,28 +25,28 @@ def require(condition: bool, part: object, name: str, value: Any, expected: str)
 
 
 def require_share(part: object, one: bool = False, **values: Any) -> None:
-    """Each value must be a share in [0, 1), or with ``one`` in [0, 1]."""
+    """Require each value to be a share in [0, 1), or in [0, 1] with ``one``."""
     for name, value in values.items():
         right = isinstance(value, Real) and 0 <= value <= 1 and (one or value < 1)  # type: ignore[operator]
         require(right, part, name, value, f'a share in [0, 1{"]" if one else ")"}')
 
 
 def require_whole(part: object, least: int = 1, **values: Any) -> None:
-    """Each value must be a whole number of at least ``least``."""
+    """Require each value to be an integer of at least ``least``."""
     for name, value in values.items():
         right = isinstance(value, Integral) and value >= least  # type: ignore[operator]
         require(right, part, name, value, f'a whole number of at least {least}')
 
 
 def require_divisible(part: object, by: int, by_name: str, **values: Any) -> None:
-    """Each value must be a positive whole number that ``by`` divides."""
+    """Require each value to be a positive integer divisible by ``by``."""
     for name, value in values.items():
         right = isinstance(value, Integral) and value > 0 and value % by == 0  # type: ignore[operator]
         require(right, part, name, value, f'a positive multiple of {by_name}={by}')
 
 
 def require_size(part: object, patch_size: int, **values: Any) -> None:
-    """Each value must be the pixels of a square's side, or (height, width), which divide into patches."""
+    """Require each value to be a side of a square or (height, width), in pixels and divisible by ``patch_size``."""
     for name, value in values.items():
         sides = tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else (value, value)
         right = len(sides) == 2 and all(

@@ -1,4 +1,4 @@
-"""The attention weights that fused kernels do not return."""
+"""Explicit attention weights, which fused kernels do not return."""
 
 import torch
 from torch import Tensor, nn
@@ -6,16 +6,16 @@ from torch import Tensor, nn
 
 @torch.no_grad()
 def attention_weights(attn: nn.Module, x: Tensor, memory: Tensor | None = None) -> Tensor:
-    """Weights of an attention module for its input, computed explicitly in float32.
+    """Compute the attention weights of a module in float32.
 
     Args:
-        attn: mmpretrain's ``MultiheadAttention``, our :class:`SpatialDropAttention` (without its dropout), or, with
-            ``memory``, our :class:`CrossAttention`.
-        x: Its queries ``(N, L, D)``.
-        memory: What they attend to, ``(N, M, D)``; by default themselves.
+        attn: mmpretrain's ``MultiheadAttention``, our :class:`SpatialDropAttention` (its dropout is not applied), or,
+            with ``memory``, our :class:`CrossAttention`.
+        x: Query tokens ``(N, L, D)``.
+        memory: Memory tokens ``(N, M, D)``; by default ``x``.
 
     Returns:
-        ``(N, heads, L, L or M)``, rows (queries) summing to 1.
+        Weights ``(N, heads, L, L or M)``. Each row (query) sums to 1.
     """
     if memory is None:
         q, k, _ = attn.qkv(x).chunk(3, dim=-1)  # type: ignore[operator]

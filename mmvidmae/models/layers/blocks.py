@@ -39,22 +39,23 @@ class SpatialDropBlock(TransformerEncoderLayer):
         self.attn = SpatialDropAttention(embed_dims, num_heads, spatial_drop=spatial_drop, share_heads=share_heads)
 
     def forward(self, x: Tensor, drop_mask: Tensor | None = None) -> Tensor:
-        """Map tokens ``(N, L, D)`` to tokens of the same shape; ``drop_mask`` as in :class:`SpatialDropAttention`."""
+        """Map tokens ``(N, L, D)`` to tokens of the same shape. For ``drop_mask`` see :class:`SpatialDropAttention`."""
         x = x + self.attn(self.ln1(x), drop_mask)
         return self.ffn(self.ln2(x), identity=x)
 
 
 class CrossAttention(BaseModule):
-    """Multi-head attention of queries to a memory.
+    """Multi-head cross-attention of queries to a memory.
 
     Args:
         embed_dims: Width D.
         num_heads: Attention heads.
-        attn_drop: Dropout of attention weights.
-        proj_drop: Dropout of the output.
-        packed_init: Whether the weights of query, key and value start as one xavier-uniform ``(3 D, D)`` matrix does,
-            as those of ``torch.nn.MultiheadAttention``: within ``sqrt(6 / (4 D))``. Otherwise each projection is a
-            matrix of its own: within ``sqrt(6 / (2 D))`` (query) and ``sqrt(6 / (3 D))`` (key and value together).
+        attn_drop: Dropout rate of attention weights.
+        proj_drop: Dropout rate of the output.
+        packed_init: Whether to initialize the weights of query, key and value as one xavier-uniform ``(3 D, D)``
+            matrix, as ``torch.nn.MultiheadAttention`` does. Their bound is then ``sqrt(6 / (4 D))``. Otherwise each
+            projection is a separate matrix, with bound ``sqrt(6 / (2 D))`` for the query and ``sqrt(6 / (3 D))`` for
+            key and value together.
     """
 
     def __init__(
@@ -75,14 +76,14 @@ class CrossAttention(BaseModule):
         self.proj_drop = nn.Dropout(proj_drop)
 
     def init_packed(self) -> None:
-        """With ``packed_init`` draw the weights of query, key and value anew, all within the same bound."""
+        """With ``packed_init``, draw the weights of query, key and value again with one common bound."""
         if self.packed_init:
             bound = math.sqrt(6 / (4 * self.q.in_features))
             for projection in (self.q, self.kv):
                 nn.init.uniform_(projection.weight, -bound, bound)
 
     def forward(self, x: Tensor, memory: Tensor) -> Tensor:
-        """Attend from ``x (N, Q, D)`` to ``memory (N, M, D)``; returns ``(N, Q, D)``."""
+        """Attend from ``x (N, Q, D)`` to ``memory (N, M, D)``. Returns ``(N, Q, D)``."""
         q = self.q(x).unflatten(2, (self.num_heads, -1)).transpose(1, 2)
         k, v = self.kv(memory).unflatten(2, (2, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
         x = F.scaled_dot_product_attention(q, k, v, dropout_p=self.attn_drop if self.training else 0.0)
@@ -90,22 +91,22 @@ class CrossAttention(BaseModule):
 
 
 def check_order(part: object, order: Sequence[str]) -> None:
-    """Refuse an order of steps that names unknown ones, or one twice."""
+    """Raise an error if the order contains an unknown or repeated step."""
     right = {*order} <= {'cross', 'self', 'ffn'} and len({*order}) == len(order)
     require(right, part, 'order', order, "some of 'cross', 'self' and 'ffn', each once")
 
 
 class CrossBlock(BaseModule):
-    """Decoder block that reads a memory: residual steps of cross-attention, self-attention and feed-forward in a given
-    order.
+    """Decoder block with a memory. It applies residual steps of cross-attention, self-attention and feed-forward in a
+    given order.
 
     Args:
         embed_dims: Width D.
         num_heads: Attention heads.
         feedforward_channels: Hidden width of the feed-forward step.
         order: The steps, any of ``'cross'``, ``'self'``, ``'ffn'``, each at most once.
-        norm_first: Pre-norm (each step normalizes its input, and cross-attention its memory too) or post-norm (each sum
-            is normalized).
+        norm_first: Whether to use pre-norm: each step normalizes its input, and cross-attention also normalizes its
+            memory. Otherwise post-norm: each residual sum is normalized.
         dropout: Dropout rate of attention weights, step outputs and the hidden feed-forward layer.
         packed_init: See :class:`CrossAttention`.
 
@@ -143,8 +144,8 @@ class CrossBlock(BaseModule):
             )
 
     def forward(self, x: Tensor, memory: Tensor | None = None) -> Tensor:
-        """Map tokens ``(N, Q, D)`` to the same shape, reading ``memory (N, M, D)`` where the block has a
-        cross-attention step."""
+        """Map tokens ``(N, Q, D)`` to tokens of the same shape. A cross-attention step attends to
+        ``memory (N, M, D)``."""
         steps = {
             'cross': lambda tokens: self.cross_attn(tokens, self.ln_memory(memory)),
             'self': lambda tokens: self.self_attn(tokens),

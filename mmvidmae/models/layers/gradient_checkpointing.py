@@ -1,4 +1,4 @@
-"""Memory for time: activations computed again in the backward pass."""
+"""Gradient checkpointing: less memory for a second forward pass of each block."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,14 +8,15 @@ from torch.utils.checkpoint import checkpoint
 
 
 def maybe_checkpoint(block: Callable, *args: Any, with_cp: bool = False) -> Any:
-    """Call a block; with gradient checkpointing only its inputs are kept, and the backward pass runs it again.
+    """Call a block, optionally with gradient checkpointing.
 
-    The second run draws the same random numbers as the first, so dropout and attention dropout repeat.
+    With checkpointing only the block's inputs are kept, and the backward pass runs the block again. The second run
+    draws the same random numbers, so dropout and attention dropout are identical.
 
     Args:
         block: Module or function.
-        *args: Its arguments.
-        with_cp: Whether to checkpoint where gradients are wanted, named as in OpenMMLab's backbones.
+        *args: Arguments of the block.
+        with_cp: Whether to checkpoint if gradients are enabled. The name is that of OpenMMLab's backbones.
     """
     if with_cp and torch.is_grad_enabled():
         return checkpoint(block, *args, use_reentrant=False)

@@ -7,8 +7,8 @@ def init_mae_weights(module: nn.Module) -> None:
     """Initialize every linear layer below ``module`` as MAE and its descendants do: xavier-uniform weights, zero
     biases.
 
-    mmpretrain draws the biases of feed-forward layers from N(0, 1e-6) instead, so this runs after its own
-    initialization.
+    mmpretrain draws the biases of feed-forward layers from N(0, 1e-6) instead. This function must therefore run after
+    mmpretrain's initialization.
     """
     for layer in module.modules():
         if isinstance(layer, nn.Linear):

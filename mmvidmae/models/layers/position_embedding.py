@@ -1,4 +1,4 @@
-"""Fixed 2-D sine-cosine position embedding of MAE and its descendants."""
+"""Fixed 2-D sine-cosine position embedding of MAE and derived methods."""
 
 import math
 
@@ -8,16 +8,16 @@ from torch import Tensor
 
 
 def build_2d_sincos_pos_embed(grid: tuple[int, int], dims: int, cls_token: bool = False) -> Tensor:
-    """Position embedding of a grid of patches, as in the authors' code of MAE, DropMAE and CropMAE.
+    """Build the position embedding of a patch grid, as in the authors' code of MAE, DropMAE and CropMAE.
 
-    The first half of the channels encodes the column, the second half the row; inside a half come the sines, then the
-    cosines, of frequencies ``10000 ** (-k / (dims / 4))``. mmpretrain's function of the same purpose encodes the row
-    first, so it is not used here.
+    The first half of the channels encodes the column, the second half the row. Each half has the sines first, then the
+    cosines, of frequencies ``10000 ** (-k / (dims / 4))``. mmpretrain's function encodes the row first, so it is not
+    used here.
 
     Args:
         grid: Number of patches (rows, columns).
-        dims: Channels, divisible by 4.
-        cls_token: Whether to put a row of zeros in front for the class token.
+        dims: Number of channels, divisible by 4.
+        cls_token: Whether to prepend a row of zeros for the class token.
 
     Returns:
         Tensor of shape ``(1, rows * columns (+ 1), dims)``, float32, computed in double precision.
@@ -37,20 +37,19 @@ def build_2d_sincos_pos_embed(grid: tuple[int, int], dims: int, cls_token: bool 
 
 
 def interpolate_pos_embed_dino(pos_embed: Tensor, grid: tuple[int, int], new_grid: tuple[int, int]) -> Tensor:
-    """Position embedding for another grid, by the scale that DINO's code and its descendants pass to the bicubic
-    interpolation.
+    """Interpolate a position embedding to another grid with the scale of DINO's and derived code.
 
-    They add 0.1 to each side of the new grid before they divide (against rounding down), and the scale moves the
-    sampling points, by up to 0.1 / ``new_grid`` of a cell each. Published numbers of DINO's and CropMAE's evaluation
-    contain this.
+    DINO adds 0.1 to each side of the new grid before the division, to avoid rounding down. The resulting scale of the
+    bicubic interpolation shifts each sampling point by up to 0.1 / ``new_grid`` of a cell. Published numbers of DINO's
+    and CropMAE's evaluation include this shift.
 
     Args:
-        pos_embed: ``(1, rows * columns, D)``, without class token.
-        grid: Its (rows, columns).
-        new_grid: The grid wanted; the same one gives ``pos_embed`` itself.
+        pos_embed: Embedding ``(1, rows * columns, D)`` without a class token.
+        grid: Grid (rows, columns) of ``pos_embed``.
+        new_grid: Target grid. If it equals ``grid``, ``pos_embed`` is returned unchanged.
 
     Returns:
-        ``(1, new rows * new columns, D)``.
+        Embedding ``(1, new rows * new columns, D)``.
 
     Source: ``interpolate_pos_encoding`` of DINO.
     """
@@ -62,6 +61,6 @@ def interpolate_pos_embed_dino(pos_embed: Tensor, grid: tuple[int, int], new_gri
 
 
 def square_grid(num_patches: int) -> tuple[int, int] | None:
-    """The square grid of a number of patches, or None if there is none."""
+    """Square grid with a number of patches, or None if the number is not a square."""
     side = math.isqrt(num_patches)
     return (side, side) if side * side == num_patches else None

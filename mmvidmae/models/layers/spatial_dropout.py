@@ -1,11 +1,11 @@
 """Adaptive spatial-attention dropout (ASAD) of DropMAE (arXiv 2304.00571, section 3.3).
 
-Video frames are redundant in space, so a decoder that attends jointly to both frames can fill a hidden patch from its
-neighbors in the same frame and ignore time. ASAD removes part of the within-frame attention in training, most where a
-patch has a good match in the other frame, so that the decoder has to use that match.
+Video frames are spatially redundant. A decoder that attends jointly to both frames can reconstruct a hidden patch from
+neighbors in the same frame and ignore time. In training, ASAD drops part of the within-frame attention. It drops most
+where a patch has a good match in the other frame, so that the decoder must use that match.
 
-Shapes: ``L`` tokens, the first ``h = L / 2`` of them from frame 0, the others from frame 1; leading dimensions
-    (samples, heads) are free.
+Shapes: there are ``L`` tokens, the first ``h = L / 2`` from frame 0, the others from frame 1. Leading dimensions
+    (samples, heads) are arbitrary.
 """
 
 import torch
@@ -19,28 +19,28 @@ EPS = 1e-6
 
 
 def num_spatial_drops(drop_ratio: float, num_tokens: int) -> int:
-    """Attention entries dropped in one ``L x L`` matrix: ``int(P (h - 1)) L``, floored per row first, as in the
-    authors' code.
+    """Number of attention entries to drop in one ``L x L`` matrix: ``int(P (h - 1)) L``, rounded down per row, as in
+    the authors' code.
 
     Args:
-        drop_ratio: P, in [0, 1].
-        num_tokens: L, the tokens of both frames.
+        drop_ratio: Drop ratio P in [0, 1].
+        num_tokens: Number of tokens L of both frames.
     """
     return int(drop_ratio * (num_tokens // 2 - 1)) * num_tokens
 
 
 def spatial_drop_weights(attn: Tensor) -> Tensor:
-    """How strongly each within-frame attention entry attracts a drop: ``W_ij = f_tem(i) p_ij``.
+    """Drop weights of within-frame attention entries: ``W_ij = f_tem(i) p_ij``.
 
-    ``f_tem(i)`` is the largest attention of query i to the other frame and ``p_ij`` its attention to its own frame,
-    without itself, normalized to sum to one. Both carry the 1e-6 of the authors' code.
+    ``f_tem(i)`` is the largest attention of query i to the other frame. ``p_ij`` is its attention to its own frame,
+    itself excluded, normalized to sum to one. Both include the 1e-6 of the authors' code.
 
     Args:
-        attn: Attention probabilities ``(..., L, L)``, rows summing to one.
+        attn: Attention probabilities ``(..., L, L)``. Each row sums to one.
 
     Returns:
-        Weights ``(..., L, h)``: column j is token j of the query's own frame. The query itself has weight zero;
-        attention to the other frame is no candidate and has no column.
+        Weights ``(..., L, h)``. Column j is token j of the query's own frame. The weight of the query itself is zero.
+        Attention to the other frame is never dropped and has no column.
     """
     half = attn.shape[-1] // 2
     blocks = attn.unflatten(-1, (2, half)).unflatten(-3, (2, half))  # (..., query frame, h, key frame, h)
@@ -53,25 +53,25 @@ def spatial_drop_weights(attn: Tensor) -> Tensor:
 def sample_spatial_drops(weights: Tensor, num_drops: int) -> Tensor:
     """Draw ``num_drops`` entries of each matrix without replacement, with probabilities proportional to ``weights``.
 
-    The keys ``W / Exp(1)`` ordered from the largest follow exactly the law of successive draws without replacement, so
-    one top-k replaces ``torch.multinomial`` and its loop. The budget is shared by the whole matrix, not split over
-    rows.
+    The keys ``W / Exp(1)`` in descending order have exactly the distribution of successive draws without replacement.
+    One top-k therefore replaces ``torch.multinomial`` and its loop. Entries are drawn from the whole matrix, not per
+    row.
 
     Args:
-        weights: ``(..., L, h)`` from :func:`spatial_drop_weights`.
-        num_drops: Entries to drop in each matrix, at most ``L (h - 1)``.
+        weights: Weights ``(..., L, h)`` from :func:`spatial_drop_weights`.
+        num_drops: Number of entries to drop in each matrix, at most ``L (h - 1)``.
 
     Returns:
-        Boolean ``(..., L, L)``, True where attention is to be dropped; False on the diagonal and between frames.
+        Boolean mask ``(..., L, L)``, True where attention is dropped. It is False on the diagonal and between frames.
     """
     length, half = weights.shape[-2:]
-    # Exp(1) is -log(rand), which is positive; on the CPU exponential_() takes five times longer. The minus is left out:
+    # -log(rand) has the distribution Exp(1); on the CPU exponential_() takes five times longer. Without the minus sign,
     # the largest keys become the smallest.
     keys = torch.rand_like(weights).log_()
     torch.div(weights, keys, out=keys)
     chosen = keys.flatten(-2).topk(num_drops, dim=-1, largest=False, sorted=False).indices
     row = chosen // half
-    in_matrix = chosen + half * (row + (row >= half))  # from (L, h) to (L, L), where frame 1 has the right half
+    in_matrix = chosen + half * (row + (row >= half))  # from (L, h) to (L, L), with frame 1 in the right half
     drops = torch.zeros(*weights.shape[:-2], length * length, dtype=torch.bool, device=weights.device)
     return drops.scatter_(-1, in_matrix, True).unflatten(-1, (length, length))
 
@@ -79,14 +79,15 @@ def sample_spatial_drops(weights: Tensor, num_drops: int) -> Tensor:
 class SpatialDropAttention(MultiheadAttention):
     """Self-attention over the tokens of two frames with adaptive spatial-attention dropout.
 
-    The drops are drawn afresh in each training step, for every sample and, by default, every head; no gradient flows
-    through the choice and the attention that remains is renormalized (a second softmax), not rescaled. Nothing is
-    dropped in evaluation or with ``spatial_drop=0``, which is TwinMAE.
+    Drops are drawn in each training step for every sample and, by default, every head. No gradient flows through the
+    choice. The remaining attention is renormalized by a second softmax, not rescaled. Nothing is dropped in evaluation
+    or with ``spatial_drop=0`` (TwinMAE).
 
     Args:
-        spatial_drop: P in [0, 1], the share of within-frame attention that is dropped.
-        share_heads: Draw one mask a sample from the attention averaged over heads, instead of one a head.
-        **kwargs: Of mmpretrain's ``MultiheadAttention`` (``embed_dims``, ``num_heads``, ...).
+        spatial_drop: Share P of within-frame attention to drop, in [0, 1].
+        share_heads: Whether to draw one mask per sample from the attention averaged over heads, instead of one mask per
+            head.
+        **kwargs: Arguments of mmpretrain's ``MultiheadAttention`` (``embed_dims``, ``num_heads``, ...).
     """
 
     def __init__(self, *args, spatial_drop: float = 0.0, share_heads: bool = False, **kwargs) -> None:
@@ -96,15 +97,15 @@ class SpatialDropAttention(MultiheadAttention):
         self.share_heads = share_heads
 
     def forward(self, x: Tensor, drop_mask: Tensor | None = None) -> Tensor:
-        """Attend.
+        """Apply self-attention.
 
         Args:
-            x: ``(N, L, D)``, tokens of frame 0, then of frame 1.
-            drop_mask: Boolean ``(N, heads or 1, L, L)``, True where attention is dropped, to repeat a given draw.
-                Without it, drops are drawn in training.
+            x: Tokens ``(N, L, D)``, those of frame 0 first.
+            drop_mask: Boolean mask ``(N, heads or 1, L, L)``, True where attention is dropped, to repeat given draws.
+                By default, drops are drawn in training.
 
         Returns:
-            ``(N, L, D)``.
+            Tokens ``(N, L, D)``.
         """
         q, k, v = self.qkv(x).unflatten(2, (3, self.num_heads, self.head_dims)).permute(2, 0, 3, 1, 4)
         if drop_mask is None and self.training:
@@ -115,7 +116,7 @@ class SpatialDropAttention(MultiheadAttention):
 
     @torch.no_grad()
     def sample_drop_mask(self, q: Tensor, k: Tensor) -> Tensor | None:
-        """Draw the drop mask of queries and keys ``(N, heads, L, head_dims)``; None where the budget is empty."""
+        """Draw the drop mask for queries and keys ``(N, heads, L, head_dims)``. None if there is nothing to drop."""
         num_drops = num_spatial_drops(self.spatial_drop, q.shape[-2])
         if num_drops == 0:
             return None

@@ -1,4 +1,4 @@
-"""Uniform noise that depends on a pair alone."""
+"""Uniform noise that depends only on the seed of a pair."""
 
 import torch
 from torch import Tensor
@@ -8,18 +8,18 @@ _MIX = ((30, 0xBF58476D1CE4E5B9 - 2**64), (27, 0x94D049BB133111EB - 2**64))
 
 
 def seeded_uniform(seeds: Tensor, length: int) -> Tensor:
-    """Uniform noise from one seed a row: the same on every device, in every batch and on every rank.
+    """Generate uniform noise from one seed per row. It is the same on every device, in every batch and on every rank.
 
-    A counter-based generator: number j of a row is the j-th output of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014)
-    from that row's seed, so that all rows are made at once. Training draws a pair's mask from it, which makes masks
-    independent of batch size, workers and the number of processes.
+    The generator is counter-based: number j of a row is the j-th output of SplitMix64 (Steele, Lea and Flood, OOPSLA
+    2014) with that row's seed. All rows are computed at once. Training draws masks from this noise, so they do not
+    depend on batch size, workers or the number of processes.
 
     Args:
-        seeds: ``(N,)`` int64.
-        length: Numbers a row.
+        seeds: Seeds ``(N,)`` int64.
+        length: Numbers per row.
 
     Returns:
-        ``(N, length)`` float64 in [0, 1), with 53 random bits each.
+        Noise ``(N, length)`` float64 in [0, 1), with 53 random bits each.
     """
 
     def shift_right(x: Tensor, bits: int) -> Tensor:  # logical; torch shifts int64 arithmetically

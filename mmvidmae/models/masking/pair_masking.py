@@ -1,8 +1,8 @@
-"""Which patches of a frame pair are hidden from the encoder.
+"""Masking strategies for frame pairs.
 
-A masking maps uniform noise to a tuple of :class:`TokenMask`, one for each group of tokens that is shuffled together: a
-single group of ``2 L`` tokens when both frames are masked jointly, or two groups of ``L`` tokens, frame 0 and frame 1,
-when each frame has its own count.
+A masking maps uniform noise to a tuple of :class:`TokenMask`, one for each group of tokens that is shuffled together.
+Joint masking of both frames has a single group of ``2 L`` tokens. Maskings with a fixed number of visible tokens per
+frame have two groups of ``L`` tokens, frame 0 and frame 1.
 """
 
 from abc import abstractmethod
@@ -19,12 +19,12 @@ from ..layers.arguments import require, require_share
 
 
 class TokenMask(NamedTuple):
-    """The hidden and visible tokens of one group of ``S`` tokens, in N samples.
+    """Hidden and visible tokens of one group of ``S`` tokens, for N samples.
 
     Attributes:
-        ids_keep: ``(N, K)`` int64, indices of the visible tokens, in the order in which the encoder sees them.
-        ids_restore: ``(N, S)`` int64, rank of each token in the order (visible tokens, hidden tokens).
-        mask: ``(N, S)`` float32, 1 where the token is hidden.
+        ids_keep: Indices of the visible tokens in encoder order, ``(N, K)`` int64.
+        ids_restore: Rank of each token in the order (visible tokens, hidden tokens), ``(N, S)`` int64.
+        mask: Mask ``(N, S)`` float32, 1 where the token is hidden.
     """
 
     ids_keep: Tensor
@@ -32,11 +32,12 @@ class TokenMask(NamedTuple):
     mask: Tensor
 
     def visible(self, tokens: Tensor) -> Tensor:
-        """Pick the visible ones of ``tokens (N, S, D)``: ``(N, K, D)``."""
+        """Select the visible tokens ``(N, K, D)`` from ``tokens (N, S, D)``."""
         return tokens.gather(1, self.ids_keep[..., None].expand(-1, -1, tokens.shape[-1]))
 
     def restore(self, visible: Tensor, mask_token: Tensor) -> Tensor:
-        """Put ``visible (N, K, D)`` back in place, ``mask_token (1, 1, D)`` elsewhere: ``(N, S, D)``."""
+        """Restore the token order: ``visible (N, K, D)`` at visible positions, ``mask_token (1, 1, D)`` elsewhere.
+        Returns ``(N, S, D)``."""
         num, total = self.ids_restore.shape
         hidden = mask_token.to(visible.dtype).expand(num, total - visible.shape[1], -1)
         tokens = torch.cat((visible, hidden), dim=1)
@@ -47,8 +48,8 @@ def mask_by_noise(noise: Tensor, num_keep: int) -> TokenMask:
     """Keep the ``num_keep`` tokens with the smallest noise of each sample, as MAE does.
 
     Args:
-        noise: ``(N, S)``, without ties.
-        num_keep: Visible tokens, 1 to S. With all S of them, the tokens stay in their order.
+        noise: Noise ``(N, S)`` without ties.
+        num_keep: Number of visible tokens, 1 to S. If all S are visible, their order does not change.
 
     Raises:
         ValueError: If ``num_keep`` is out of range.
@@ -66,23 +67,24 @@ def mask_by_noise(noise: Tensor, num_keep: int) -> TokenMask:
 
 
 def count_visible(num_tokens: int, mask_ratio: float) -> int:
-    """Visible tokens: ``int(num_tokens (1 - ratio))``, truncated in double precision like the authors' code."""
+    """Number of visible tokens: ``int(num_tokens (1 - ratio))``, truncated in double precision as in the authors'
+    code."""
     return int(num_tokens * (1 - mask_ratio))
 
 
 class PairMasking(BaseModule):
-    """Base of the masking strategies; a subclass implements :meth:`forward`.
+    """Base class of masking strategies. A subclass implements :meth:`forward`.
 
     Attributes:
-        num_groups: 1 when both frames are shuffled together, 2 when each frame has a fixed number of visible tokens
-            (what a siamese encoder and a cross decoder need).
+        num_groups: 1 if both frames are shuffled together. 2 if each frame has a fixed number of visible tokens, which
+            a siamese encoder and a cross decoder need.
     """
 
     num_groups = 2
 
     @property
     def hides(self) -> tuple[bool, bool]:
-        """Whether tokens of frame 0 and of frame 1 are hidden."""
+        """Whether tokens of frame 0 and tokens of frame 1 are hidden."""
         return True, True
 
     @abstractmethod
@@ -90,8 +92,8 @@ class PairMasking(BaseModule):
         """Choose the hidden tokens.
 
         Args:
-            noise: Uniform in [0, 1), ``(N, 2 L)``, frame 0 first. The same noise gives the same masks.
-            grid: Patches of a frame (rows, columns), ``L = rows * columns``.
+            noise: Uniform noise ``(N, 2 L)`` in [0, 1), frame 0 first. Equal noise gives equal masks.
+            grid: Patch grid of a frame (rows, columns), ``L = rows * columns``.
 
         Returns:
             ``num_groups`` masks.
@@ -100,9 +102,9 @@ class PairMasking(BaseModule):
 
 @MODELS.register_module()
 class JointRandomMasking(PairMasking):
-    """Random masking over the tokens of both frames together (DropMAE and TwinMAE).
+    """Random masking of the tokens of both frames together (DropMAE and TwinMAE).
 
-    The number of visible tokens is fixed for the pair and varies between its frames.
+    The number of visible tokens is fixed for the pair, but not for each frame.
 
     Args:
         mask_ratio: Share of hidden tokens, in [0, 1).
@@ -125,11 +127,11 @@ class JointRandomMasking(PairMasking):
 
 @MODELS.register_module()
 class AsymmetricMasking(PairMasking):
-    """Random masking with a ratio for each frame (SiamMAE: the past frame is whole, 95 % of the future frame is
-    hidden).
+    """Random masking with a separate ratio for each frame. SiamMAE hides nothing of the past frame and 95 % of the
+    future frame.
 
     Args:
-        mask_ratio: Shares of hidden tokens of frame 0 and frame 1, in [0, 1).
+        mask_ratio: Share of hidden tokens of frame 0 and of frame 1, in [0, 1).
     """
 
     def __init__(self, mask_ratio: Sequence[float] = (0.0, 0.95)) -> None:
@@ -152,7 +154,7 @@ class AsymmetricMasking(PairMasking):
 
 @MODELS.register_module()
 class PerFrameRandomMasking(AsymmetricMasking):
-    """Random masking with the same ratio in each frame, so that both have equally many visible tokens.
+    """Random masking with the same ratio in each frame. Both frames have the same number of visible tokens.
 
     Args:
         mask_ratio: Share of hidden tokens of each frame, in [0, 1).
@@ -164,14 +166,13 @@ class PerFrameRandomMasking(AsymmetricMasking):
 
 @MODELS.register_module()
 class GridMasking(PairMasking):
-    """Regular masking: one visible patch in each cell of ``stride x stride`` patches, at an offset drawn for each
-    sample.
+    """Grid masking: one visible patch in each cell of ``stride x stride`` patches, at a random offset per sample.
 
-    MAE's grid sampling (arXiv 2111.06377, figure 6) is stride 2, that is 75 % hidden; SiamMAE ablates random against
-    grid masking of the future frame. Patches beyond the last whole cell are hidden.
+    MAE's grid sampling (arXiv 2111.06377, figure 6) has stride 2, which hides 75 %. SiamMAE compares random and grid
+    masking of the future frame. Patches beyond the last complete cell are hidden.
 
     Args:
-        stride: Patches a cell side, one number for both frames or one for each; 1 leaves a frame whole.
+        stride: Patches per cell side, one number for both frames or one for each. 1 hides nothing.
     """
 
     def __init__(self, stride: int | Sequence[int] = (1, 2)) -> None:
@@ -193,7 +194,7 @@ class GridMasking(PairMasking):
         if min(grid) < stride:
             raise ValueError(f'a grid of {grid[0]} x {grid[1]} patches holds no cell of stride {stride}')
         on_axis = []
-        for axis, size in enumerate(grid):  # two numbers of the noise place the lattice, all of it orders the tokens
+        for axis, size in enumerate(grid):  # two noise values set the offset of the grid, all of them order the tokens
             step = torch.arange(size, device=noise.device) - (noise[:, axis, None] * stride).long()
             on_axis.append((step >= 0) & (step % stride == 0) & (step < stride * (size // stride)))
         on_grid = (on_axis[0][:, :, None] & on_axis[1][:, None, :]).flatten(1)

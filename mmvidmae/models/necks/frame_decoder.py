@@ -1,4 +1,4 @@
-"""The decoder of MAE, for the baseline on single frames."""
+"""MAE's decoder, for the single-frame baseline."""
 
 from collections.abc import Sequence
 
@@ -14,20 +14,21 @@ from .pair_decoders import PairDecoder, check_decoder
 
 @MODELS.register_module()
 class FrameDecoder(PairDecoder):
-    """MAE's decoder (arXiv 2111.06377), on each frame by itself: the baseline that sees no other frame.
+    """MAE's decoder (arXiv 2111.06377), applied to each frame separately. It is the baseline without a second frame.
 
-    With a siamese encoder and a masking of each frame, a pair is two pictures of a batch of MAE.
+    With a siamese encoder and per-frame masking, a pair is equivalent to two images in a batch of MAE.
 
     Args:
         embed_dims: Width of the latents.
-        grid: Patches of a frame (rows, columns).
+        grid: Patch grid of a frame (rows, columns).
         patch_size: Patch side p in pixels.
-        with_cls_token: Whether latents carry a class token in front; the decoder keeps it.
+        with_cls_token: Whether latents begin with a class token, which the decoder keeps.
         decoder_dims: Decoder width.
         depth: Number of blocks.
         num_heads: Attention heads.
-        mlp_ratio: Hidden width of the feed-forward layers over the decoder width.
-        with_cp: Gradient checkpointing: keep only the inputs of blocks, and compute them again in the backward pass.
+        mlp_ratio: Ratio of the hidden width of feed-forward layers to the decoder width.
+        with_cp: Whether to use gradient checkpointing: only block inputs are kept, and the backward pass reruns each
+            block.
     """
 
     def __init__(
@@ -52,11 +53,11 @@ class FrameDecoder(PairDecoder):
 
         Args:
             latents: Latents ``(N, K, D)`` of the visible tokens of each frame.
-            masks: The masks of both frames.
-            grid: Patches of a frame (rows, columns).
+            masks: Masks of both frames.
+            grid: Patch grid of a frame (rows, columns).
 
         Returns:
-            ``(N, 2 L, p * p * 3)``, frame 0 first, pixel-major with the channel last.
+            Prediction ``(N, 2 L, p * p * 3)``, frame 0 first, pixel-major with the channel last.
         """
         pos_embed = self.pos_embed(grid)
         frames = []

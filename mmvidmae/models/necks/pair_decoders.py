@@ -1,4 +1,4 @@
-"""Decoders that reconstruct the patches of a frame pair from the latents of the visible ones."""
+"""Decoders that reconstruct the patches of a frame pair from the latents of visible patches."""
 
 from collections.abc import Sequence
 
@@ -25,20 +25,21 @@ from ..masking import TokenMask
 
 
 class PairDecoder(BaseModule):
-    """What the decoders share: projection of latents, mask token, position embedding and prediction of pixels.
+    """Base class of decoders: projection of latents, mask token, position embedding and pixel prediction.
 
     Args:
         embed_dims: Width of the latents.
-        grid: Patches of a frame (rows, columns) for which the fixed sine-cosine position embedding is made.
+        grid: Patch grid of a frame (rows, columns) for the fixed sine-cosine position embedding.
         patch_size: Patch side p in pixels.
-        with_cls_token: Whether latents carry a class token in front.
+        with_cls_token: Whether latents begin with a class token.
         decoder_dims: Decoder width.
-        blocks: The transformer blocks.
-        with_cp: Gradient checkpointing: keep only the inputs of blocks, and compute them again in the backward pass.
+        blocks: Transformer blocks.
+        with_cp: Whether to use gradient checkpointing: only block inputs are kept, and the backward pass reruns each
+            block.
 
     Attributes:
-        num_groups: Numbers of masks of a pair that the decoder can work with.
-        predicts: The frames that it predicts.
+        num_groups: Supported numbers of masks per pair.
+        predicts: Frames that the decoder predicts.
     """
 
     num_groups = (2,)
@@ -78,13 +79,13 @@ class PairDecoder(BaseModule):
         nn.init.normal_(self.mask_token, std=0.02)
 
     def pos_embed(self, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        """Position embedding of class token ``(1, 0 or 1, D)`` and patches ``(1, L, D)`` for a patch grid."""
+        """Position embeddings of the class token ``(1, 0 or 1, D)`` and the patches ``(1, L, D)`` for a patch grid."""
         embed = resize_pos_embed(self.decoder_pos_embed, self.grid, grid, num_extra_tokens=self.num_extra_tokens)
         return embed[:, : self.num_extra_tokens], embed[:, self.num_extra_tokens :]
 
     def all_tokens(self, visible: Tensor, mask: TokenMask, pos_embed: tuple[Tensor, Tensor]) -> Tensor:
-        """Tokens of a whole frame ``(N, 0 or 1 + L, D)`` from the visible ones, class token first: mask tokens where
-        patches are hidden, and positions as from :meth:`pos_embed`."""
+        """Build all tokens of a frame ``(N, 0 or 1 + L, D)`` from the visible ones, class token first. Hidden patches
+        get mask tokens. The position embeddings of :meth:`pos_embed` are added."""
         extra = self.num_extra_tokens
         cls_pos, patch_pos = pos_embed
         restored = mask.restore(visible[:, extra:], self.mask_token)
@@ -92,7 +93,7 @@ class PairDecoder(BaseModule):
 
 
 def check_decoder(part: PairDecoder, decoder_dims: int, depth: int, num_heads: int, mlp_ratio: float = 1) -> None:
-    """Check the sizes that all decoders have, before their blocks are made."""
+    """Check the sizes common to all decoders before their blocks are built."""
     require_whole(part, decoder_dims=decoder_dims, depth=depth, num_heads=num_heads)
     require_divisible(part, num_heads, 'num_heads', decoder_dims=decoder_dims)
     require(mlp_ratio * decoder_dims >= 1, part, 'mlp_ratio', mlp_ratio, 'a positive number')
@@ -100,25 +101,26 @@ def check_decoder(part: PairDecoder, decoder_dims: int, depth: int, num_heads: i
 
 @MODELS.register_module()
 class JointPairDecoder(PairDecoder):
-    """Self-attention over all tokens of both frames, with adaptive spatial-attention dropout (DropMAE; TwinMAE with
-    none of it).
+    """Decoder with self-attention over all tokens of both frames and adaptive spatial-attention dropout (DropMAE).
+    TwinMAE uses it without the dropout.
 
-    Learned identity embeddings, N(0, 1) at the start, tell the frames apart. A class token of the encoder is not used.
-    Defaults are the paper's decoder of width 512, depth 8.
+    Learned identity embeddings, initialized from N(0, 1), distinguish the frames. A class token of the encoder is not
+    used. The defaults are the paper's decoder of width 512 and depth 8.
 
     Args:
         embed_dims: Width of the latents.
-        grid: Patches of a frame (rows, columns).
+        grid: Patch grid of a frame (rows, columns).
         patch_size: Patch side p in pixels.
-        with_cls_token: Whether latents carry a class token in front.
+        with_cls_token: Whether latents begin with a class token.
         decoder_dims: Decoder width.
         depth: Number of blocks.
         num_heads: Attention heads.
-        mlp_ratio: Hidden width of the feed-forward layers over the decoder width.
-        spatial_drop: P of ASAD, applied in every block in training; see :class:`SpatialDropAttention`.
-        share_heads: One ASAD mask for all heads instead of one a head.
+        mlp_ratio: Ratio of the hidden width of feed-forward layers to the decoder width.
+        spatial_drop: Drop ratio P of ASAD, applied in every block in training; see :class:`SpatialDropAttention`.
+        share_heads: Whether all heads share one ASAD mask, instead of one mask per head.
         frame_embed: Whether to add frame identity embeddings.
-        with_cp: Gradient checkpointing: keep only the inputs of blocks, and compute them again in the backward pass.
+        with_cp: Whether to use gradient checkpointing: only block inputs are kept, and the backward pass reruns each
+            block.
     """
 
     num_groups = (1, 2)
@@ -155,13 +157,13 @@ class JointPairDecoder(PairDecoder):
 
         Args:
             latents: Latents ``(N, K, D)`` of the visible tokens of each mask.
-            masks: The masks that the encoder saw, one or two.
-            grid: Patches of a frame (rows, columns).
-            drop_masks: For each block a boolean mask ``(N, heads or 1, 2 L, 2 L)`` of attention to drop, to repeat a
-                given draw.
+            masks: One or two masks, as given to the encoder.
+            grid: Patch grid of a frame (rows, columns).
+            drop_masks: For each block, a boolean mask ``(N, heads or 1, 2 L, 2 L)`` of attention to drop, to repeat
+                given draws.
 
         Returns:
-            ``(N, 2 L, p * p * 3)``, frame 0 first, pixel-major with the channel last.
+            Prediction ``(N, 2 L, p * p * 3)``, frame 0 first, pixel-major with the channel last.
         """
         groups = [self.decoder_embed(latent[:, self.num_extra_tokens :]) for latent in latents]
         groups = [mask.restore(group, self.mask_token) for mask, group in zip(masks, groups)]
@@ -176,10 +178,10 @@ class JointPairDecoder(PairDecoder):
 
 @MODELS.register_module()
 class CrossPairDecoder(PairDecoder):
-    """Reconstructs the future frame while reading the past frame (SiamMAE, arXiv 2305.14344, section 3.2).
+    """Decoder that reconstructs the future frame from both frames (SiamMAE, arXiv 2305.14344, section 3.2).
 
-    Tokens of the future frame are queries, the visible tokens of the past frame the memory, the same in every block.
-    The paper does not print the size of its decoder; two readings are offered as presets:
+    Tokens of the future frame are the queries. Visible tokens of the past frame are the memory, the same in every
+    block. The paper does not give the size of its decoder. Two presets are available:
 
     - ``'paper'``: MAE's decoder, on which the paper builds: 8 blocks, 512 wide, 16 heads, pre-norm, cross-attention,
       self-attention, feed-forward (4 x), position embedding on both frames (as RSP and ToBo implement it).
@@ -188,26 +190,27 @@ class CrossPairDecoder(PairDecoder):
 
     Args:
         embed_dims: Width of the latents.
-        grid: Patches of a frame (rows, columns).
+        grid: Patch grid of a frame (rows, columns).
         patch_size: Patch side p in pixels.
-        with_cls_token: Whether latents carry a class token in front; the decoder keeps it in both streams.
-        preset: ``'paper'`` or ``'cropmae'``: the values of what follows where it is not given.
+        with_cls_token: Whether latents begin with a class token, which the decoder keeps for both frames.
+        preset: ``'paper'`` or ``'cropmae'``: defaults of the arguments from ``decoder_dims`` on.
         variant: ``'cross-self'`` (default), ``'cross'`` (no self-attention) or ``'joint'`` (self-attention over both
             frames together).
-        with_cp: Gradient checkpointing: keep only the inputs of blocks, and compute them again in the backward pass.
+        with_cp: Whether to use gradient checkpointing: only block inputs are kept, and the backward pass reruns each
+            block.
         decoder_dims: Decoder width.
         depth: Number of blocks.
         num_heads: Attention heads.
         feedforward_channels: Hidden width of the feed-forward layers.
-        norm_first: Pre-norm or post-norm.
+        norm_first: Whether to use pre-norm instead of post-norm.
         order: Order of the steps in a block.
-        memory_pos_embed: Whether the memory gets position embeddings.
+        memory_pos_embed: Whether to add position embeddings to the memory.
         dropout: Dropout rate in the blocks.
-        packed_init: Whether query, key and value projections of the cross-attention are drawn as one matrix; see
-            :class:`CrossAttention`. The decoders that the paper's rests on do not, CropMAE's does.
+        packed_init: Whether to initialize the query, key and value projections of cross-attention as one matrix; see
+            :class:`CrossAttention`. CropMAE's decoder does; the decoders that the paper builds on do not.
 
     Raises:
-        TypeError: If an option does not exist.
+        TypeError: If an option is unknown.
         ValueError: If a value is out of range.
     """
 
@@ -235,7 +238,7 @@ class CrossPairDecoder(PairDecoder):
             packed_init=True,
         ),
     }
-    options = frozenset(presets['cropmae'])  # arguments that a preset has a value for
+    options = frozenset(presets['cropmae'])  # arguments with a default in each preset
     variants = {'cross-self': {'cross', 'self', 'ffn'}, 'cross': {'cross', 'ffn'}, 'joint': {'self', 'ffn'}}
 
     def __init__(
@@ -272,11 +275,11 @@ class CrossPairDecoder(PairDecoder):
 
         Args:
             latents: Latents of the visible tokens of the past and the future frame, ``(N, K, D)`` each.
-            masks: The masks of both frames.
-            grid: Patches of a frame (rows, columns).
+            masks: Masks of both frames.
+            grid: Patch grid of a frame (rows, columns).
 
         Returns:
-            ``(N, L, p * p * 3)``, pixel-major with the channel last.
+            Prediction ``(N, L, p * p * 3)``, pixel-major with the channel last.
         """
         extra = self.num_extra_tokens
         cls_pos, patch_pos = self.pos_embed(grid)

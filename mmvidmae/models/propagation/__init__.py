@@ -1,4 +1,4 @@
-"""Frozen evaluation: labels of a video's first frame, propagated by the similarity of features."""
+"""Frozen evaluation by label propagation: labels of a video's first frame follow the similarity of features."""
 
 from .affinity import top_affinities, transfer_labels
 from .context import PropagationContext, propagate_features

@@ -1,7 +1,7 @@
-"""Nearest cells of earlier frames: cosine similarity, spatial window and top-k in one, in bounded memory.
+"""Nearest cells of earlier frames: cosine similarity, spatial window and top-k in bounded memory.
 
-Grids are ``(A, B)``: two spatial axes in any order. The work goes in bands along A, and only the keys that a band's
-window can reach are multiplied, so A should be the longer axis.
+Grids are ``(A, B)``, two spatial axes in any order. Scores are computed in bands along A, only for the keys inside the
+window of a band. A should therefore be the longer axis.
 """
 
 import math
@@ -12,11 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 BUDGET = dict(cpu=2**21, cuda=2**26)
-"""Scores computed at a time, by type of device: what a core's cache holds, and 256 MB of a GPU's memory."""
+"""Number of scores computed at once, by device type: those that fit into the cache of a core, and 256 MB on a GPU."""
 
 SMALL = 2**11
-"""Cells in the context up to which it is searched at once. Equal similarities, as those of copies of a frame, are then
-chosen among as ``torch.topk`` does over all cells in order, which is what the references do."""
+"""Largest number of context cells that are searched at once. Ties, as between copies of a frame, are then resolved as
+in ``torch.topk`` over all cells in order, which is what the references do."""
 
 
 def top_affinities(
@@ -27,21 +27,21 @@ def top_affinities(
     window: str = 'square',
     num_free: int = 0,
 ) -> tuple[Tensor, Tensor]:
-    """For each cell of a frame, the cells of the context that are most similar.
+    """Find the most similar context cells for each cell of a frame.
 
     Args:
-        query: Features ``(A, B, C)``; of unit length for cosine similarity.
-        keys: Features of the S frames in the context, in groups ``(., A, B, C)``.
-        topk: How many cells to find, over all frames together.
-        radius: Cells further away are left out, None for no limit: ``'square'`` keeps offsets of at most ``radius`` in
-            both axes, ``'disk'`` Euclidean distances below ``radius``.
+        query: Features ``(A, B, C)``, of unit length for cosine similarity.
+        keys: Features of the S context frames, in groups ``(., A, B, C)``.
+        topk: Number of cells to find, over all context frames together.
+        radius: Size of the window in cells, None for no limit. ``'square'`` keeps offsets of at most ``radius`` along
+            both axes, ``'disk'`` keeps Euclidean distances below ``radius``.
         window: ``'square'`` or ``'disk'``.
-        num_free: The first groups, for whose frames there is no limit.
+        num_free: Number of leading groups whose frames have no window.
 
     Returns:
-        Similarities ``(A * B, k)``, descending, and indices ``(A * B, k)`` into the ``S * A * B`` cells of the context;
-        k is ``topk``, or all cells of the context where it has fewer. Where the window holds fewer than k cells, the
-        similarity of the others is ``-inf``.
+        Similarities ``(A * B, k)`` in descending order, and indices ``(A * B, k)`` into the ``S * A * B`` context
+        cells. k is ``topk``, or the number of context cells if that is smaller. If the window has fewer than k cells,
+        the remaining similarities are ``-inf``.
     """
     size_a, size_b = query.shape[:2]
     if radius is None:
@@ -71,12 +71,12 @@ def top_affinities(
         if small:
             values, index = scores.flatten(0, 1).topk(topk, dim=0)
         else:
-            # the top-k lie in the k rows with the largest maxima: one pass over the scores, then a search in k rows
+            # the top-k are in the k rows with the largest maxima: one pass over the scores, then a search in k rows
             row = scores.amax(1).topk(min(topk, len(scores)), dim=0).indices
             candidates = scores.gather(0, row[:, None].expand(-1, size_b, -1)).flatten(0, 1)
             values, order = candidates.topk(topk, dim=0)
             index = row.gather(0, order // size_b) * size_b + order % size_b
-        # from the rows at hand to those of the frames
+        # from rows of this band to rows of the frames
         rows = torch.cat([part.flatten() for part in rows])
         found.append((values, rows[index // size_b] * size_b + index % size_b))
         start = stop
@@ -85,23 +85,23 @@ def top_affinities(
 
 
 def transfer_labels(labels: Tensor, affinities: Tensor, indices: Tensor, temperature: float) -> Tensor:
-    """Labels of cells as the mean of their neighbors' labels, weighted by the softmax of similarities.
+    """Compute labels of cells as the mean of their neighbors' labels, weighted by the softmax of similarities.
 
     Args:
         labels: Labels ``(S * A * B, K)`` of the context.
         affinities: Similarities ``(A * B, k)`` from :func:`top_affinities`.
-        indices: Their cells ``(A * B, k)``.
-        temperature: T of the softmax.
+        indices: Context cells ``(A * B, k)`` of these similarities.
+        temperature: Temperature T of the softmax.
 
     Returns:
-        ``(A * B, K)``.
+        Labels ``(A * B, K)``.
     """
     weights = (affinities / temperature).softmax(-1)
     return F.embedding_bag(indices, labels, per_sample_weights=weights, mode='sum')
 
 
 def _band(start: int, size_a: int, size_b: int, num_free: int, num_near: int, reach: int, budget: int) -> int:
-    """Rows of queries, at least one, whose scores stay within the budget."""
+    """Number of query rows, at least one, whose scores stay within the budget."""
     rows = 1
     while start + rows < size_a:
         key_rows = num_free * size_a + num_near * min(size_a, rows + 1 + 2 * reach)
@@ -125,7 +125,7 @@ def _scores(band: Tensor, groups: Sequence[Tensor]) -> Tensor:
 def _outside(
     rows: tuple[int, int], key_rows: tuple[int, int], size_b: int, radius: float, window: str, device: torch.device
 ) -> Tensor:
-    """Which keys are out of reach, for ranges of rows: bool ``(key rows, B, rows * B)``."""
+    """Mask of keys outside the window, for ranges of rows: bool ``(key rows, B, rows * B)``."""
     a, key_a, b = (torch.arange(*ends, device=device) for ends in (rows, key_rows, (0, size_b)))
     offset_a = (key_a[:, None] - a).abs()[:, None, :, None]
     offset_b = (b[:, None] - b).abs()[None, :, None, :]

@@ -1,4 +1,4 @@
-"""The frames that a frame takes its labels from."""
+"""Context frames of label propagation."""
 
 from collections.abc import Iterable, Iterator
 
@@ -11,50 +11,50 @@ from .protocol import PropagationProtocol
 
 
 class PropagationContext:
-    """Features and labels of the frames that vote: those with given labels for good, and a queue of the last ones.
+    """Features and labels of the context frames: frames with reference labels stay, the last frames form a queue.
 
-    A frame in which an object was not known yet cannot tell whether a cell belongs to it: for objects that are given
-    later, only frames from then on vote.
+    Frames before the reference mask of an object have no information on it. Votes for that object therefore come only
+    from frames with its reference mask or after it.
 
     Args:
-        protocol: Options.
-        feature: Features ``(A, B, C)`` of unit length of the first given frame.
-        label: Its labels ``(A * B, K)``.
+        protocol: Options of the propagation.
+        feature: Unit-length features ``(A, B, C)`` of the first frame with reference labels.
+        label: Labels ``(A * B, K)`` of that frame.
     """
 
     def __init__(self, protocol: PropagationProtocol, feature: Tensor, label: Tensor) -> None:
         self.protocol = protocol
-        self._known = label.amax(0).sign()  # (K,): 1 for channels given so far
+        self._known = label.amax(0).sign()  # (K,): 1 for channels with a reference so far
         frame = (feature, label, self._known)
-        # a ring, in memory taken once
+        # ring buffer, allocated once
         self._queue = tuple(x.new_empty(protocol.queue, *x.shape) for x in frame)
         self._filled, self._oldest = 0, 0
         if protocol.pad_queue:
             self._filled = protocol.queue
             for slots, x in zip(self._queue, frame):
                 slots[:] = x
-        if protocol.output_norm == 'pixel':  # in the frame's own slot alone, as CRW does, which rescales in place
+        if protocol.output_norm == 'pixel':  # only in the frame's own slot, as in CRW, which rescales in place
             label = min_max(label, dim=1)
         self._given = (feature[None], label[None], self._known[None])
 
     def features(self) -> list[Tensor]:
-        """Features of the context in groups ``(., A, B, C)``: the given frames, then the queue from its oldest frame
-        on."""
+        """Features of the context in groups ``(., A, B, C)``: the reference frames, then the queue, oldest frame
+        first."""
         return self._in_order(0)
 
     def nearest(self, feature: Tensor) -> tuple[Tensor, Tensor]:
-        """Similarities and cells, ``(A * B, k)`` each, of those that vote for a frame with features ``(A, B, C)``."""
+        """Find the voting cells of a frame with features ``(A, B, C)``: similarities and cells, ``(A * B, k)`` each."""
         protocol = self.protocol
         num_free = 0 if protocol.window_given else 1
         return top_affinities(feature, self.features(), protocol.topk, protocol.radius, protocol.window, num_free)
 
     def propagate(self, feature: Tensor) -> Tensor:
-        """Labels ``(A * B, K)`` of a frame with features ``(A, B, C)``."""
+        """Predict the labels ``(A * B, K)`` of a frame with features ``(A, B, C)``."""
         affinities, indices = self.nearest(feature)
         temperature = self.protocol.temperature
         label = transfer_labels(torch.cat(self._in_order(1)).flatten(0, 1), affinities, indices, temperature)
         if len(self._given[0]) > 1:
-            # of the votes for an object, the share in those of frames that knew it; the background takes the rest
+            # share of an object in the votes of frames that know it; the background gets the rest
             slots = indices // len(affinities)
             known = transfer_labels(torch.cat(self._in_order(2)), affinities, slots, temperature)
             objects = label[:, 1:] / known[:, 1:].clamp(min=1e-6)
@@ -63,7 +63,7 @@ class PropagationContext:
         return label
 
     def push(self, feature: Tensor, label: Tensor) -> None:
-        """Put a frame into the queue, in the place of the oldest one if it is full."""
+        """Add a frame to the queue. If the queue is full, the frame replaces the oldest one."""
         length = self.protocol.queue
         if length == 0:
             return
@@ -76,7 +76,7 @@ class PropagationContext:
             slots[slot] = x
 
     def give(self, feature: Tensor, label: Tensor) -> None:
-        """Add a frame with given labels, which stays; its label is that of all objects, old and new."""
+        """Add a frame with reference labels, which stays in the context. ``label`` covers old and new objects."""
         self._known = torch.maximum(self._known, label.amax(0).sign())
         frame = (feature, label, self._known)
         self._given = tuple(torch.cat((old, x[None])) for old, x in zip(self._given, frame))
@@ -90,15 +90,15 @@ class PropagationContext:
 def propagate_features(
     features: Iterable[Tensor], labels: Labels, protocol: PropagationProtocol
 ) -> Iterator[tuple[int, Tensor]]:
-    """Carry labels through a video.
+    """Propagate labels through a video.
 
     Args:
-        features: Of each frame ``(C, h, w)``, of unit length.
-        labels: Labels that some frames come with.
-        protocol: Options.
+        features: Unit-length features ``(C, h, w)`` of each frame.
+        labels: Reference labels of some frames.
+        protocol: Options of the propagation.
 
     Yields:
-        The number of a frame and its soft labels ``(K, h, w)``, from the first frame with given labels on.
+        Number and soft labels ``(K, h, w)`` of each frame, from the first frame with reference labels on.
     """
     context = None
     for frame, feature in enumerate(features):
@@ -106,7 +106,7 @@ def propagate_features(
         given = labels.given(frame, grid, feature.device)
         if context is None and given is None:
             continue
-        # a large grid with its longer axis first, which makes narrow bands
+        # a large grid gets its longer axis first, so that bands are narrow
         turned = grid[1] > grid[0] and (1 + protocol.queue) * grid[0] * grid[1] > SMALL
         cells = (feature.permute(2, 1, 0) if turned else feature.permute(1, 2, 0)).contiguous()
         if given is not None:
@@ -117,7 +117,7 @@ def propagate_features(
         elif given is None:
             soft = context.propagate(cells)
             context.push(cells, soft)
-        else:  # objects that appear take their place from what is predicted there
+        else:  # new objects overwrite the prediction where they appear
             new = given[:, 1:]
             soft = context.propagate(cells) * (1 - new.sum(1, keepdim=True))
             soft[:, 1:] += new

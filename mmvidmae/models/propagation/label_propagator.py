@@ -1,4 +1,4 @@
-"""Frozen features at work: labels of the first frame, carried through a video by similarity."""
+"""Label propagation model: frozen features propagate the labels of the first frame through a video."""
 
 from collections.abc import Iterator, Sequence
 
@@ -21,12 +21,12 @@ from .protocol import make_protocol
 
 @MODELS.register_module()
 class VideoSequencePreprocessor(BaseDataPreprocessor):
-    """Moves videos to the device as they are, uint8; :meth:`normalize` is for the few frames in work.
+    """Preprocessor that moves videos to the device as uint8. :meth:`normalize` is applied to a few frames at a time.
 
     Args:
-        mean: Of R, G and B, 0 to 255.
-        std: Of R, G and B, 0 to 255.
-        non_blocking: Whether the copy to the device may overlap with work.
+        mean: Mean of R, G and B, 0 to 255.
+        std: Standard deviation of R, G and B, 0 to 255.
+        non_blocking: Whether the copy to the device may overlap with computation.
     """
 
     def __init__(self, mean: Sequence[float], std: Sequence[float], non_blocking: bool = True) -> None:
@@ -35,7 +35,7 @@ class VideoSequencePreprocessor(BaseDataPreprocessor):
             self.register_buffer(name, torch.tensor(value).view(3, 1, 1), persistent=False)
 
     def normalize(self, frames: Tensor) -> Tensor:
-        """Normalize RGB frames ``(N, 3, h, w)``, uint8, on their device; float32."""
+        """Normalize uint8 RGB frames ``(N, 3, h, w)`` on their device. Returns float32."""
         return (frames - self.mean) / self.std
 
 
@@ -43,21 +43,22 @@ class VideoSequencePreprocessor(BaseDataPreprocessor):
 class LabelPropagator(BaseModel):
     """Propagates the labels of a video's first frame with the features of a frozen backbone.
 
-    Each cell of a frame takes the mean of the labels of the most similar cells of earlier frames, weighted by the
-    softmax of cosine similarities. There are no parameters but the backbone's.
+    The label of a cell is the mean label of the most similar cells of earlier frames, weighted by the softmax of cosine
+    similarities. Only the backbone has parameters.
 
     Args:
-        backbone: Config of any backbone whose last output is a feature map ``(N, C, h, w)``: ours,
-            ``mmpretrain.VisionTransformer`` with ``out_type='featmap'``, a ResNet. It gets its initial weights (or
-            those of its ``init_cfg``) when it is built, since MMEngine initializes only what it trains. Or the module
-            itself, which is put into evaluation mode.
-        protocol: How labels are propagated: a name of :data:`PROTOCOLS`, or a dict with ``preset`` and the options of
-            :class:`PropagationProtocol` that differ.
-        batch_size: Frames that the backbone encodes at a time; the result does not depend on it.
-        data_preprocessor: Config of :class:`VideoSequencePreprocessor`; by default ImageNet's mean and deviation.
+        backbone: Config of a backbone whose last output is a feature map ``(N, C, h, w)``, such as ours,
+            ``mmpretrain.VisionTransformer`` with ``out_type='featmap'``, or a ResNet. Its weights are initialized (also
+            from ``init_cfg``) when it is built, since MMEngine initializes only models that it trains. A module is also
+            accepted and is put into evaluation mode.
+        protocol: Propagation protocol: a name in :data:`PROTOCOLS`, or a dict with ``preset`` and the options of
+            :class:`PropagationProtocol` that differ from it.
+        batch_size: Number of frames that the backbone encodes at a time. The result does not depend on it.
+        data_preprocessor: Config of :class:`VideoSequencePreprocessor`; by default with ImageNet's mean and standard
+            deviation.
 
     Raises:
-        ValueError: If the protocol has no such preset or option, or a value is out of range.
+        ValueError: If the protocol has an unknown preset or option, or a value is out of range.
     """
 
     def __init__(
@@ -88,15 +89,15 @@ class LabelPropagator(BaseModel):
         self.eval()
 
     def train(self, mode: bool = True) -> 'LabelPropagator':
-        """A frozen model has one mode, evaluation; returns itself."""
+        """Keep the frozen model in evaluation mode. Returns the model."""
         return super().train(False)
 
     @torch.no_grad()
     def extract_feat(self, frames: Tensor) -> Tensor:
-        """Features of unit length ``(N, C, h, w)``, float32, of frames ``(N, 3, H, W)``, uint8 RGB on any device.
+        """Extract unit-length features ``(N, C, h, w)``, float32, from uint8 RGB frames ``(N, 3, H, W)`` on any device.
 
         Raises:
-            ValueError: If the backbone gives no feature map.
+            ValueError: If the last output of the backbone is not a feature map.
         """
         frames = frames.to(self.data_preprocessor.device, non_blocking=True)
         outputs = self.backbone(self.data_preprocessor.normalize(frames))
@@ -110,14 +111,14 @@ class LabelPropagator(BaseModel):
 
     @torch.no_grad()
     def propagate(self, frames: Tensor, labels: Labels) -> Iterator[tuple[int, Tensor]]:
-        """Carry labels through a video, frame by frame; memory does not grow with its length.
+        """Propagate labels through a video, frame by frame. Memory does not grow with the length of the video.
 
         Args:
-            frames: ``(T, 3, H, W)``, uint8 RGB, or anything that is sliced like it.
-            labels: Labels that some frames come with, the first of them being where to begin.
+            frames: uint8 RGB frames ``(T, 3, H, W)``, or any object with the same slicing.
+            labels: Reference labels of some frames. Propagation begins at the first of these frames.
 
         Yields:
-            The number of a frame and its soft labels ``(K, h, w)``, from the first given frame on.
+            Number and soft labels ``(K, h, w)`` of each frame, from the first frame with reference labels on.
         """
         return propagate_features(self._features(frames), labels, self.protocol)
 
@@ -128,13 +129,13 @@ class LabelPropagator(BaseModel):
 
         Args:
             inputs: Videos ``(T, 3, h, w)``, uint8 RGB.
-            data_samples: For each video what is given, see ``docs/evaluation_data.md``.
-            mode: ``'tensor'`` gives the features ``(T, C, h, w)`` of each video, ``'predict'`` its data samples with
-                ``pred_masks`` ``(T, H, W)``, uint8, or ``pred_joints`` ``(T, J, 2)``, float64, as NumPy arrays, and
-                ``protocol``, a dict of all options.
+            data_samples: Data sample of each video with its reference labels, see ``docs/evaluation_data.md``.
+            mode: ``'tensor'`` returns the features ``(T, C, h, w)`` of each video. ``'predict'`` returns the data
+                samples with NumPy predictions: ``pred_masks`` ``(T, H, W)``, uint8, or ``pred_joints`` ``(T, J, 2)``,
+                float64. ``protocol`` is a dict of all options.
 
         Raises:
-            RuntimeError: In mode ``'loss'``: nothing is learned here.
+            RuntimeError: In mode ``'loss'``, since the model is not trained.
         """
         if mode == 'tensor':
             return [torch.cat(list(self._feature_batches(frames))) for frames in inputs]
@@ -146,7 +147,7 @@ class LabelPropagator(BaseModel):
         labels = self._labels(frames, sample)
         found = count_frames(self.propagate(frames, labels), sample.get('video_name', 'video'))
         decoded = [labels.decode(frame, soft) for frame, soft in found]
-        # before the first given frame there is nothing to predict
+        # there is no prediction before the first reference frame
         blanks = [torch.zeros_like(decoded[0])] * (len(frames) - len(decoded))
         sample.set_field(torch.stack(blanks + decoded).cpu().numpy(), labels.field)
         sample.set_field(dict(preset=self.preset, **self.protocol.as_dict()), 'protocol', field_type='metainfo')
@@ -166,9 +167,9 @@ class LabelPropagator(BaseModel):
             yield from batch
 
     def _load_from_state_dict(self, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, errors):
-        """Take the encoder of a checkpoint and leave the rest.
+        """Load the encoder of a checkpoint and ignore the rest.
 
-        What does not fit is an error: MMEngine would only warn, and score weights that are random in part.
+        A mismatch is an error. MMEngine would only warn and evaluate partly random weights.
         """
         ours = f'{prefix}backbone.'
         own = {ours + name for name in self.backbone.state_dict()}
@@ -196,9 +197,9 @@ class LabelPropagator(BaseModel):
 
 
 def _init_quietly(backbone: nn.Module) -> None:
-    """Initialize without MMEngine's list of every parameter, which is for training logs.
+    """Initialize without MMEngine's list of all parameters, which is meant for training logs.
 
-    Weights of ``init_cfg`` must be whole: nothing is trained here that could make up for random ones.
+    The weights of ``init_cfg`` must be complete, since the model is not trained.
     """
     if not hasattr(backbone, 'init_weights'):
         return

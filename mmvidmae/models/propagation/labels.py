@@ -1,4 +1,4 @@
-"""What is propagated: masks and poses, to the feature grid and back."""
+"""Labels for propagation: masks and poses, converted to the feature grid and back."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -16,31 +16,31 @@ Size = tuple[int, int]
 
 
 class Labels(Protocol):
-    """What propagation asks of the labels of a video; K channels on a grid ``(h, w)``, channel 0 the background."""
+    """Interface of the labels of a video. Labels have K channels on a grid ``(h, w)``; channel 0 is the background."""
 
     field: str
-    """Where a data sample keeps the prediction."""
+    """Field of a data sample for the prediction."""
 
     def given(self, frame: int, grid: Size, device: torch.device) -> Tensor | None:
-        """Soft labels ``(K, h, w)`` that a frame comes with, or None."""
+        """Reference labels of a frame as soft labels ``(K, h, w)``, or None."""
 
     def decode(self, frame: int, soft: Tensor) -> Tensor:
-        """The prediction for a frame that soft labels ``(K, h, w)`` stand for."""
+        """Convert soft labels ``(K, h, w)`` of a frame to its prediction."""
 
 
 class MaskLabels:
-    """Label maps of objects or parts, one channel for each id and one for the background.
+    """Label maps of objects or parts, with one channel per id and one for the background.
 
     Args:
-        given: For each frame with given labels its label map ``(H, W)``, uint8, 0 where nothing is given. Objects may
-            be given later than in the first such frame; there they take their place from what is predicted.
-        input_size: ``(h, w)`` of the frames as the network sees them.
-        out_size: ``(H, W)`` of predictions.
-        protocol: Options.
-        ids: The ids, in the order of their channels, 0 first; by default ascending.
+        given: Reference mask ``(H, W)``, uint8, of each annotated frame, 0 elsewhere. A reference mask may add objects
+            in a later frame, where it overwrites the prediction.
+        input_size: Size ``(h, w)`` of the frames at the network's input.
+        out_size: Size ``(H, W)`` of predictions.
+        protocol: Options of the propagation.
+        ids: Ids in the order of their channels, 0 first; by default ascending.
 
     Raises:
-        ValueError: If no frame has a given label.
+        ValueError: If no frame has a reference mask with an object.
     """
 
     field = 'pred_masks'
@@ -64,7 +64,7 @@ class MaskLabels:
         self.protocol = protocol
 
     def given(self, frame: int, grid: Size, device: torch.device) -> Tensor | None:
-        """Soft labels ``(K, h, w)`` on the grid that a frame comes with, each cell summing to 1; None for no labels."""
+        """Reference labels of a frame as soft labels ``(K, h, w)``, each cell summing to 1, or None."""
         if frame not in self.masks:
             return None
         mask = self.masks[frame]
@@ -74,16 +74,16 @@ class MaskLabels:
         return F.interpolate(mask[None], grid, mode='bilinear', align_corners=False)[0]
 
     def decode(self, frame: int, soft: Tensor) -> Tensor:
-        """Label map ``(H, W)``, uint8, of soft labels ``(K, h, w)``."""
+        """Convert soft labels ``(K, h, w)`` to a label map ``(H, W)``, uint8."""
         soft = F.interpolate(soft[None], self.input_size, mode='bilinear', align_corners=False)[0]
         if self.protocol.output_norm == 'channel':
             soft = min_max(soft, dim=(1, 2))
-        channel = soft.max(0).indices  # on a CPU 50 times as fast as argmax
+        channel = soft.max(0).indices  # 50 times as fast as argmax on a CPU
         ids = self.ids.to(soft.device)[channel]
         ids = resize_nearest(ids, self.out_size, center=self.protocol.mask_resize == 'pillow-nearest')
         if self.protocol.keep_given and frame in self.masks:
             mask = resize_nearest(self.masks[frame], self.out_size, center=True).to(ids.device)
-            # of the first frame everything is known, of later ones only what they add
+            # the first reference mask covers the whole frame, later ones only their new objects
             ids = mask if frame == next(iter(self.masks)) else torch.where(mask > 0, mask, ids)
         return ids
 
@@ -92,12 +92,12 @@ class MaskLabels:
 
 
 class PoseLabels:
-    """Joints of a person, a map of each and one of the background.
+    """Joints of a person, with one map per joint and one for the background.
 
     Args:
         given: Joints ``(J, 2)`` of frame 0, ``(x, y)`` in 0-based pixels of the image.
-        image_size: ``(H, W)`` of the image in pixels.
-        protocol: Options.
+        image_size: Size ``(H, W)`` of the image in pixels.
+        protocol: Options of the propagation.
 
     Source: CRW's JHMDB protocol.
     """
@@ -110,7 +110,7 @@ class PoseLabels:
         self.protocol = protocol
 
     def given(self, frame: int, grid: Size, device: torch.device) -> Tensor | None:
-        """Label maps ``(1 + J, h, w)`` of frame 0: the background, 1 where all others are 0, then the joints."""
+        """Label maps ``(1 + J, h, w)`` of frame 0: the background (1 where all others are 0), then the joints."""
         if frame != 0:
             return None
         maps = pose_label_maps(grid_to_image(self.joints, self.image_size, grid), grid)
@@ -118,8 +118,8 @@ class PoseLabels:
         return torch.from_numpy(np.concatenate((background, maps))).float().to(device)
 
     def decode(self, frame: int, soft: Tensor) -> Tensor:
-        """Joints ``(J, 2)``, float64, ``(x, y)`` in 0-based pixels, of maps ``(1 + J, h, w)``; ``(-1, -1)`` where a map
-        is empty."""
+        """Convert maps ``(1 + J, h, w)`` to joints ``(J, 2)``, float64, ``(x, y)`` in 0-based pixels. A joint with an
+        empty map is ``(-1, -1)``."""
         grid = tuple(soft.shape[1:])
         cells = joints_from_maps(soft[1:].cpu().numpy(), self.protocol.pose_topk)
         pixels = grid_to_image(cells, grid, self.image_size)
@@ -127,18 +127,18 @@ class PoseLabels:
 
 
 def resize_nearest(mask: Tensor, size: Size, center: bool) -> Tensor:
-    """Resize ``(H, W)`` by the nearest neighbor.
+    """Resize a mask with nearest-neighbor interpolation.
 
     Args:
-        mask: Any values.
-        size: ``(h, w)``.
-        center: Take the pixel that holds the center of a new one, as Pillow does, instead of its upper left corner, as
-            OpenCV does.
+        mask: Mask ``(H, W)`` of any values.
+        size: Target size ``(h, w)``.
+        center: Whether to sample at the center of each new pixel, as Pillow does. Otherwise at its upper left corner,
+            as OpenCV does.
     """
     if mask.shape == tuple(size):
         return mask
     for axis, (old, new) in enumerate(zip(mask.shape, size)):
-        # rounding decides where a pixel falls between two: Pillow adds up its steps, OpenCV inverts the scale
+        # rounding decides ties between two pixels: Pillow accumulates steps, OpenCV inverts the scale
         source = np.cumsum([old / new / 2] + [old / new] * (new - 1)) if center else np.arange(new) * (1 / (new / old))
         index = torch.from_numpy(source.astype(np.int64).clip(max=old - 1))
         mask = mask.index_select(axis, index.to(mask.device))
@@ -146,7 +146,7 @@ def resize_nearest(mask: Tensor, size: Size, center: bool) -> Tensor:
 
 
 def min_max(x: Tensor, dim: int | tuple[int, ...]) -> Tensor:
-    """Rescale to 0..1 over ``dim``. What is 0 everywhere stays 0; what is constant otherwise becomes NaN, which an
-    arg-max prefers, as in DINO's ``norm_mask``."""
+    """Rescale to 0..1 over ``dim``, as DINO's ``norm_mask`` does. All-zero values stay 0. Other constant values become
+    NaN, which an arg-max prefers."""
     low, high = x.amin(dim, keepdim=True), x.amax(dim, keepdim=True)
     return torch.where(high > 0, (x - low) / (high - low), x)

@@ -1,4 +1,4 @@
-"""The protocols of label propagation, as one set of options with a name."""
+"""Label propagation protocols, each a named set of options."""
 
 from dataclasses import asdict, dataclass, fields, replace
 from difflib import get_close_matches
@@ -7,28 +7,28 @@ from typing import Any, Literal
 
 @dataclass(frozen=True)
 class PropagationProtocol:
-    """Everything that makes a score of label propagation comparable with another, but the data and their input size.
+    """Options that must be equal for label propagation scores to be comparable, besides the data and the input size.
 
     Attributes:
-        topk: How many cells of the whole context vote for a cell.
-        queue: How many of the last frames are in the context, beside the frames whose labels are given.
-        radius: How far, in cells, a voter may be from the cell it votes for; None for no limit.
+        topk: Number of cells of the whole context that vote for a cell.
+        queue: Number of recent frames in the context, besides the reference frames.
+        radius: Size of the window of voting cells around a cell, in cells; None for no limit.
         window: ``'square'``: both offsets at most ``radius``. ``'disk'``: Euclidean distance below ``radius``.
-        window_given: Whether the limit holds for the frames whose labels are given, too.
-        pad_queue: Whether the queue starts full of copies of the first given frame. They count one by one among the
-            ``topk``, so that early frames are nearly matched by their nearest neighbor alone.
-        temperature: T of the softmax over the ``topk`` cosine similarities.
-        mask_resize: ``'pillow-nearest'``: reference masks go to the grid, and predictions to their final size, by
-            Pillow's nearest neighbor. ``'opencv-bilinear'``: reference masks go to the input size by OpenCV's nearest
-            neighbor and, one channel an object, to the grid bilinearly without antialiasing, so that labels are soft
-            from the start; predictions go to their final size by OpenCV's nearest neighbor. In between, both enlarge
-            the soft prediction bilinearly to the input size.
-        output_norm: How a prediction is rescaled to 0..1 before the strongest channel is taken: ``'channel'``, each
-            channel over the pixels; ``'pixel'``, each cell over the channels (and so the given labels of frame 0, also
-            where they are propagated); None, not at all.
-        keep_given: Whether masks that are given are also predicted as they are. Otherwise what the grid has kept of
-            them is.
-        pose_topk: How many of the strongest cells of a joint's map give its position.
+        window_given: Whether the window also applies to reference frames.
+        pad_queue: Whether to fill the queue initially with copies of the first reference frame. Each copy counts
+            separately among the ``topk``, so early frames are matched almost only to their nearest neighbor.
+        temperature: Temperature T of the softmax over the ``topk`` cosine similarities.
+        mask_resize: Resizing of masks. ``'pillow-nearest'``: Pillow's nearest neighbor resizes reference masks to the
+            grid, and predictions to their final size. ``'opencv-bilinear'``: OpenCV's nearest neighbor resizes
+            reference masks to the input size. Each object's channel is then resized bilinearly to the grid without
+            antialiasing, so that the reference labels are soft. OpenCV's nearest neighbor resizes predictions to their
+            final size. Both options first enlarge the soft prediction bilinearly to the input size.
+        output_norm: Rescaling of a prediction to 0..1 before the arg-max. ``'channel'``: each channel over the pixels.
+            ``'pixel'``: each cell over the channels. This also changes the reference labels of frame 0 and their
+            propagation. None: no rescaling.
+        keep_given: Whether the prediction of a reference frame is the reference mask itself. Otherwise it is decoded
+            from the grid.
+        pose_topk: Number of the strongest cells of a joint's map that determine its position.
 
     Source: DINO's ``eval_video_segmentation.py`` and CRW's ``test.py`` with CropMAE's fork of it.
     """
@@ -65,7 +65,7 @@ class PropagationProtocol:
             raise ValueError(f'protocol: radius of a {self.window} must be at least {least} or None, got {self.radius}')
 
     def as_dict(self) -> dict[str, Any]:
-        """All options, as plain values."""
+        """All options as plain values."""
         return asdict(self)
 
 
@@ -96,27 +96,27 @@ PROTOCOLS: dict[str, PropagationProtocol] = {
         mask_resize='pillow-nearest',
         output_norm='channel',
         keep_given=True,
-        pose_topk=5,  # DINO was not evaluated on poses; as in UVC and CropMAE
+        pose_topk=5,  # as in UVC and CropMAE; DINO was not evaluated on poses
     ),
     # ajabri/videowalk, code/test.py and its defaults
     'crw': _CRW,
     # alexandre-eymael/CropMAE, downstreams/propagation: CRW's code with other numbers (VIP: topk=10)
     'cropmae': replace(_CRW, topk=7, radius=20, temperature=0.7, pose_topk=5),
-    # SiamMAE, table 4b (VIP: topk=10, radius=8). The paper names neither code base nor temperature: CRW's.
+    # SiamMAE, table 4b (VIP: topk=10, radius=8). The paper names neither code base nor temperature: CRW's are used.
     'siammae_paper': replace(_CRW, topk=7, radius=20, pose_topk=5),
 }
-"""The published protocols by name."""
+"""Published protocols by name."""
 
 
 def make_protocol(preset: str, **changes: Any) -> PropagationProtocol:
-    """A named protocol with changes.
+    """Build a named protocol, optionally with changes.
 
     Args:
         preset: A name in :data:`PROTOCOLS`.
-        **changes: Options of :class:`PropagationProtocol` to set.
+        **changes: Options of :class:`PropagationProtocol` to change.
 
     Raises:
-        ValueError: If there is no such preset or option, or a value is out of range.
+        ValueError: If the preset or an option is unknown, or a value is out of range.
     """
     if preset not in PROTOCOLS:
         raise ValueError(f'protocol: preset must be one of {", ".join(PROTOCOLS)}, got {preset!r}')

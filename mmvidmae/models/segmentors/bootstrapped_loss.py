@@ -8,14 +8,14 @@ from mmvidmae.registry import MODELS
 
 @MODELS.register_module()
 class BootstrappedCrossEntropy(nn.Module):
-    """Cross-entropy over the pixels of each sample that have the largest, a share that shrinks as training goes on.
+    """Cross-entropy over the pixels with the largest loss in each sample. Their share decreases during training.
 
     Args:
-        top_share: Share of the pixels at the end.
+        top_share: Final share of the pixels.
         start: Iteration up to which all pixels count.
-        end: Iteration from which ``top_share`` of them count; linear in between.
+        end: Iteration from which ``top_share`` of them count. The share decreases linearly in between.
 
-    Source: ``BootstrappedCE`` of ``jimmy-dq/DropSeg@7f5e082:model/losses.py:26-46``, which is STCN's.
+    Source: ``BootstrappedCE`` of ``jimmy-dq/DropSeg@7f5e082:model/losses.py:26-46``, which is from STCN.
     """
 
     def __init__(self, top_share: float = 0.15, start: int = 20000, end: int = 70000) -> None:
@@ -35,12 +35,12 @@ class BootstrappedCrossEntropy(nn.Module):
         return self.top_share + (1 - self.top_share) * left
 
     def forward(self, logits: Tensor, target: Tensor, iteration: int) -> Tensor:
-        """Mean over the pixels that count and over the samples.
+        """Compute the mean loss over the counted pixels and the samples.
 
         Args:
-            logits: ``(N, C, H, W)``; minus infinity for classes that a sample does not have.
-            target: ``(N, H, W)``, int64.
-            iteration: Of training, from 0.
+            logits: Logits ``(N, C, H, W)``, minus infinity for classes that a sample does not have.
+            target: Target classes ``(N, H, W)``, int64.
+            iteration: Training iteration, from 0.
         """
         loss = F.cross_entropy(logits, target, reduction='none').flatten(1)
         share = self.share_at(iteration)

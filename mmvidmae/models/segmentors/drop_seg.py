@@ -1,4 +1,4 @@
-"""DropSeg: the baseline for video object segmentation of the DropMAE paper."""
+"""DropSeg, the video object segmentation baseline of the DropMAE paper."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -21,30 +21,34 @@ LabelMap = np.ndarray | Tensor
 
 @MODELS.register_module()
 class DropSeg(BaseModel):
-    """Segments given objects through a video, each frame by what it shares with the frame where they were given
-    (DropMAE, arXiv:2304.00571, section 4; decoder and aggregation as in STCN, arXiv:2106.05210).
+    """Segments objects through a video from their reference masks (DropMAE, arXiv:2304.00571, section 4; decoder and
+    aggregation as in STCN, arXiv:2106.05210).
 
-    For each object the query's tokens and those of the memory frames, with the object's mask on them, go through
-    one encoder together; a pyramid and a decoder make a mask of the query's; the objects' masks are brought together by
-    :func:`aggregate_objects`. All objects are one batch, and what does not depend on the object is computed once.
+    For each object, one encoder processes the query tokens together with the tokens of the memory frames, to which the
+    object's mask is added. A pyramid and a decoder predict the object's mask from the query tokens.
+    :func:`aggregate_objects` combines the masks of all objects. All objects form one batch, and computations that do
+    not depend on the object are done once.
 
-    It trains on pairs (a memory frame and a query, ``docs/video_segmentation.md``) and tests on whole videos, as
-    :class:`LabelPropagator` does. :meth:`segment_video` and :class:`VideoSegmentation` are the same without a loop.
+    The model trains on pairs of a memory frame and a query frame (``docs/video_segmentation.md``). It tests on whole
+    videos, as :class:`LabelPropagator` does. :meth:`segment_video` and :class:`VideoSegmentation` segment videos
+    without a test loop.
 
     Args:
         backbone: Config of :class:`MemoryMAEViT`.
         neck: Config of :class:`DeconvPyramid`; ``in_channels`` is filled in.
-        decode_head: Config of :class:`MaskDecoder`; likewise, with ``patch_size``.
+        decode_head: Config of :class:`MaskDecoder`; ``in_channels`` and ``patch_size`` are filled in.
         loss_decode: Config of :class:`BootstrappedCrossEntropy`.
-        memory_every: In videos, each how many frames the last prediction is remembered too; None, as published: never,
-            the frame where an object was given is all that is known of it.
-        memory_frames: Most frames that are remembered, the given one included; then the oldest prediction goes.
-        data_preprocessor: Config of :class:`VideoSequencePreprocessor`; by default ImageNet's mean and deviation.
-        init_cfg: As in MMEngine.
+        memory_every: In videos, interval in frames at which a prediction is added to the memory. None, as published,
+            keeps only the reference frame of each object.
+        memory_frames: Largest number of memory frames, the reference frame included. Beyond it, the oldest prediction
+            is removed.
+        data_preprocessor: Config of :class:`VideoSequencePreprocessor`; by default with ImageNet's mean and standard
+            deviation.
+        init_cfg: Initialization config of MMEngine.
 
     Raises:
-        ValueError: If ``memory_every`` is below 1 or ``memory_frames`` below 2, or the channels of neck and decode head
-            differ.
+        ValueError: If ``memory_every`` is below 1, ``memory_frames`` is below 2, or the channels of neck and decode
+            head differ.
     """
 
     recipe = dict(
@@ -90,24 +94,24 @@ class DropSeg(BaseModel):
         self.loss_decode = MODELS.build({**recipe['loss_decode'], **(loss_decode or {})})
 
     def object_prob(self, memory: Tensor, query: Tensor, grid: tuple[int, int]) -> Tensor:
-        """Each object by itself: its probability ``(K, H, W)`` in the query frame, in single precision or better.
+        """Predict the probability ``(K, H, W)`` of each object separately, in single precision or better.
 
         Args:
-            memory: Tokens ``(K, M, D)`` of what is remembered of each object.
+            memory: Memory tokens ``(K, M, D)`` of each object.
             query: Tokens ``(K, L, D)`` of the query frame.
-            grid: Patches (rows, columns) of a frame.
+            grid: Patch grid (rows, columns) of a frame.
         """
         maps = self.neck(self.backbone(memory, query).mT.unflatten(2, grid))
         logits = self.decode_head(maps)
         return logits.to(torch.promote_types(logits.dtype, torch.float32)).sigmoid()
 
     def segment_pairs(self, pairs: Tensor, masks: Tensor, num_objects: Sequence[int]) -> Tensor:
-        """All objects of pairs, together.
+        """Segment all objects of pairs together.
 
         Args:
-            pairs: Normalized ``(N, 2, 3, H, W)``: the memory frame, then the query.
-            masks: ``(N, K, H, W)``, 0 to 1, of the objects in the memory frame.
-            num_objects: How many of its K objects each pair has: the first ones. The others cost nothing.
+            pairs: Normalized pairs ``(N, 2, 3, H, W)``, memory frame first, then query frame.
+            masks: Masks ``(N, K, H, W)`` of the objects in the memory frame, 0 to 1.
+            num_objects: Number of objects in each pair. Only these first masks of the K are used and computed.
 
         Returns:
             Log-odds ``(N, 1 + K, H, W)``, background first; see :func:`aggregate_objects`.
@@ -126,12 +130,12 @@ class DropSeg(BaseModel):
         """Entry point of MMEngine.
 
         Args:
-            inputs: In modes ``'loss'`` and ``'tensor'`` pairs ``(N, 2, 3, H, W)``, uint8 RGB: the memory frame,
-                then the query. In mode ``'predict'`` videos ``(T, 3, h, w)``, uint8 RGB.
-            data_samples: Of pairs with ``gt_masks`` ``(2, H, W)``, uint8, ids from 1 on, and ``num_objects``. Of
-                videos as in ``docs/evaluation_data.md``.
-            mode: ``'loss'`` gives losses, ``'tensor'`` the log-odds of :meth:`segment_pairs`, and ``'predict'`` the
-                data samples with ``pred_masks`` ``(T, H, W)``, uint8, as NumPy arrays.
+            inputs: In modes ``'loss'`` and ``'tensor'``, uint8 RGB pairs ``(N, 2, 3, H, W)``, memory frame first, then
+                query frame. In mode ``'predict'``, uint8 RGB videos ``(T, 3, h, w)``.
+            data_samples: For pairs, data samples with ``gt_masks`` ``(2, H, W)``, uint8 with ids from 1, and
+                ``num_objects``. For videos, data samples as in ``docs/evaluation_data.md``.
+            mode: ``'loss'`` returns losses. ``'tensor'`` returns the log-odds of :meth:`segment_pairs`. ``'predict'``
+                returns the data samples with ``pred_masks`` ``(T, H, W)``, uint8 NumPy arrays.
         """
         if mode == 'predict':
             return [self._predict(frames, sample) for frames, sample in zip(inputs, data_samples, strict=True)]
@@ -144,16 +148,16 @@ class DropSeg(BaseModel):
         return self.losses(logits, masks[:, 1], num_objects) if mode == 'loss' else logits
 
     def losses(self, logits: Tensor, target: Tensor, num_objects: Sequence[int]) -> dict[str, Tensor]:
-        """Losses of what :meth:`segment_pairs` gives.
+        """Compute the losses of the output of :meth:`segment_pairs`.
 
         Args:
-            logits: ``(N, 1 + K, H, W)``. Objects that a pair does not have are no choice for its pixels.
-            target: Label maps ``(N, H, W)`` of the queries.
-            num_objects: Of each pair.
+            logits: Log-odds ``(N, 1 + K, H, W)``. Channels of objects that a pair does not have are ignored.
+            target: Label maps ``(N, H, W)`` of the query frames.
+            num_objects: Number of objects in each pair.
 
         Returns:
-            ``loss``, and for the log ``top_share`` (see :class:`BootstrappedCrossEntropy`) and ``iou``, over all pixels
-            of the batch.
+            Dict with ``loss`` and, for the log, ``top_share`` (see :class:`BootstrappedCrossEntropy`) and ``iou`` over
+            all pixels of the batch.
         """
         classes = torch.arange(logits.shape[1])
         absent = (classes > torch.as_tensor(num_objects)[:, None]).to(logits.device, non_blocking=True)
@@ -168,20 +172,20 @@ class DropSeg(BaseModel):
     def segment_video(
         self, frames: Iterable[Tensor], given: Mapping[int, LabelMap], out_size: tuple[int, int] | None = None
     ) -> Iterator[Tensor]:
-        """Segment a video of any length, frame by frame; memory does not grow with its length.
+        """Segment a video of any length, frame by frame. Memory does not grow with the length of the video.
 
         Args:
-            frames: ``(3, H, W)`` each, uint8 RGB, on any device.
-            given: Label maps by frame number, see :meth:`VideoSegmentation.step`. Before the first of them there is
-                nothing to see: all is background.
-            out_size: ``(H, W)`` of the masks; by default that of the frames.
+            frames: uint8 RGB frames ``(3, H, W)`` on any device.
+            given: Reference masks by frame number, see :meth:`VideoSegmentation.step`. Frames before the first one are
+                all background.
+            out_size: Size ``(H, W)`` of the masks; by default that of the frames.
 
         Yields:
-            Label maps ``(H, W)``, uint8, on the model's device.
+            Label map ``(H, W)`` of each frame, uint8, on the model's device.
 
         Raises:
-            ValueError: If no object is given at all, a mask does not fit (see :meth:`VideoSegmentation.step`), or is
-                given for a frame that the video does not have.
+            ValueError: If no reference mask has an object, a mask is invalid (see :meth:`VideoSegmentation.step`), or a
+                mask is for a frame beyond the end of the video.
         """
         if not any((torch.as_tensor(mask) > 0).any() for mask in given.values()):
             raise ValueError('no object is given in any mask: there is nothing to segment')

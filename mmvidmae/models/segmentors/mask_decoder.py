@@ -1,4 +1,4 @@
-"""From the query tokens to a mask: DropSeg's pyramid and STCN's decoder."""
+"""Mask prediction from query tokens: DropSeg's pyramid and STCN's decoder."""
 
 from collections.abc import Sequence
 
@@ -14,12 +14,12 @@ from ..layers import require, require_whole
 
 @MODELS.register_module()
 class DeconvPyramid(BaseModule):
-    """Maps at twice and four times the resolution of a patch map, by transposed convolutions.
+    """Feature pyramid of a patch map, with maps at twice and four times its resolution from transposed convolutions.
 
     Args:
         in_channels: Channels D of the patch map.
-        channels: Channels of the map at twice, and of that at four times the resolution.
-        init_cfg: As in MMEngine.
+        channels: Channels of the maps at twice and four times the resolution.
+        init_cfg: Initialization config of MMEngine.
     """
 
     def __init__(self, in_channels: int, channels: Sequence[int] = (512, 256), init_cfg: dict | None = None) -> None:
@@ -35,19 +35,19 @@ class DeconvPyramid(BaseModule):
         )
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """``(N, D, h, w)`` to itself, ``(N, C, 2 h, 2 w)`` and ``(N, C', 4 h, 4 w)``."""
+        """Map ``(N, D, h, w)`` to itself, ``(N, C, 2 h, 2 w)`` and ``(N, C', 4 h, 4 w)``."""
         return x, self.up2(x), self.up4(x)
 
 
 @MODELS.register_module()
 class MaskDecoder(BaseModule):
-    """Decoder of STCN (arXiv:2106.05210): residual blocks that go up the pyramid.
+    """Decoder of STCN (arXiv:2106.05210): residual blocks from the coarsest to the finest map.
 
     Args:
         in_channels: Channels D of the coarsest map.
         channels: Channels of the two finer maps, as in :class:`DeconvPyramid`.
-        patch_size: Pixels of the frame to a cell of the coarsest map; 16 in the paper.
-        init_cfg: As in MMEngine.
+        patch_size: Side in pixels of a cell of the coarsest map; 16 in the paper.
+        init_cfg: Initialization config of MMEngine.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class MaskDecoder(BaseModule):
         self.pred = nn.Conv2d(finest, 1, 3, padding=1)
 
     def forward(self, maps: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-        """Logits ``(N, H, W)`` at the frame's size, of what :class:`DeconvPyramid` gives."""
+        """Predict logits ``(N, H, W)`` at the frame's size from the maps of :class:`DeconvPyramid`."""
         coarsest, *finer = maps
         x = self.compress(coarsest)
         for skip, block, fine in zip(self.skips, self.blocks, finer):
@@ -78,7 +78,7 @@ class MaskDecoder(BaseModule):
 
 
 class _ResidualBlock(nn.Module):
-    """Two convolutions, each after a ReLU, beside the identity or a convolution."""
+    """Two convolutions, each after a ReLU, with a shortcut that is the identity or a convolution."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The encoder of DropSeg: memory frames with their masks and a query frame in one sequence."""
+"""Encoder of DropSeg: memory frames with their masks and a query frame in one sequence."""
 
 import torch
 from torch import Tensor, nn
@@ -13,21 +13,21 @@ from ..layers import layer_of_last_tokens, maybe_checkpoint, square_grid
 class MemoryMAEViT(PairMAEViT):
     """Vision transformer over the tokens of memory frames, each with the mask of an object, and of a query frame.
 
-    A mask is embedded like a picture of one channel and added to the tokens of its frame. Remembered frames take the
-    frame identity of pre-training's later frame and the query that of the earlier one (``temporal_pos_embed_z`` and
+    A mask is embedded like an image with one channel and added to the tokens of its frame. Memory frames have the frame
+    identity of the later frame in pre-training, the query frame that of the earlier one (``temporal_pos_embed_z`` and
     ``_x``), as in DropSeg (DropMAE, arXiv:2304.00571, section 4). All frames have the same position embedding.
 
-    It loads checkpoints of itself, and any plain or pair encoder with mmpretrain's names (DropMAE, SiamMAE, MAE, a ViT
-    classifier): a class token is then left behind, frame identities that the checkpoint does not have start at zero,
-    and the mask embedding keeps its initial values. The position embedding is interpolated (bicubic) to ``img_size``
-    when it is loaded, and from there to frames of other sizes, as the authors do. ``frozen_stages`` leaves the mask
-    embedding free, which no pre-training has.
+    The encoder loads its own checkpoints and those of any single-frame or pair encoder with mmpretrain's parameter
+    names (DropMAE, SiamMAE, MAE, a ViT classifier). From the latter, a class token is ignored, missing frame identities
+    are initialized to zero, and the mask embedding keeps its initial values. The position embedding is interpolated
+    (bicubic) to ``img_size`` when it is loaded, and then to frames of other sizes, as the authors do.
+    ``frozen_stages`` does not freeze the mask embedding, which is not pre-trained.
 
     Args:
         arch: As in :class:`PairMAEViT`.
-        img_size: Height and width of training frames in pixels, one number for a square.
+        img_size: Height and width of training frames in pixels, or one number for a square.
         patch_size: Patch side in pixels.
-        frame_embed: Whether there are frame identity embeddings.
+        frame_embed: Whether to use frame identity embeddings.
         **kwargs: Further arguments of :class:`PairMAEViT`.
     """
 
@@ -43,18 +43,18 @@ class MemoryMAEViT(PairMAEViT):
         self.mask_embed = nn.Conv2d(1, self.embed_dims, patch_size, patch_size)
 
     def embed_masks(self, masks: Tensor) -> Tensor:
-        """What masks ``(K, H, W)``, 0 to 1, add to the tokens of their frames: ``(K, L, D)``."""
+        """Embed masks ``(K, H, W)``, 0 to 1, as ``(K, L, D)``, which is added to the tokens of their frames."""
         return self.mask_embed(masks[:, None]).flatten(2).mT
 
     def forward(self, memory: Tensor, query: Tensor) -> Tensor:
-        """Encode a query among what is remembered.
+        """Encode a query frame together with memory frames.
 
         Args:
-            memory: Tokens ``(N, M, D)`` of memory frames, masks included.
-            query: Tokens ``(N, L, D)`` of the query frame, equally many for each object that is looked for in it.
+            memory: Tokens ``(N, M, D)`` of memory frames, mask embeddings included.
+            query: Tokens ``(N, L, D)`` of the query frame, repeated for each object to segment.
 
         Returns:
-            The tokens ``(N, L, D)`` of the query after the last norm.
+            Query tokens ``(N, L, D)`` after the final norm.
         """
         tokens = self.pre_norm(self.drop_after_pos(torch.cat((memory, query), dim=1)))
         *layers, last = self.layers
@@ -63,9 +63,9 @@ class MemoryMAEViT(PairMAEViT):
         return self.ln1(maybe_checkpoint(layer_of_last_tokens, last, tokens, memory.shape[1], with_cp=self.with_cp))
 
     def _prepare_pos_embed(self, state_dict: dict[str, Tensor], prefix: str, *args, **kwargs) -> None:
-        """Before loading (hook of mmpretrain's VisionTransformer): make an encoder's parameters those of this one.
+        """Convert an encoder's parameters to those of this one before loading (hook of mmpretrain's VisionTransformer).
 
-        What does not fit is an error: MMEngine would only warn, and train from weights that are random in part.
+        A mismatch is an error. MMEngine would only warn and train from partly random weights.
         """
         pos_embed = state_dict.get(f'{prefix}pos_embed')
         num_extra = int(state_dict.pop(f'{prefix}cls_token', None) is not None)

@@ -1,4 +1,4 @@
-"""A video being segmented, frame by frame."""
+"""Frame-by-frame segmentation of a video."""
 
 from collections.abc import Sequence
 
@@ -11,28 +11,28 @@ from ..propagation.labels import resize_nearest
 from .objects import aggregate_objects
 
 MAX_ID = 255
-"""Largest id of an object: masks are uint8."""
+"""Largest object id, since masks are uint8."""
 
 
 class VideoSegmentation:
-    """A video being segmented by a :class:`DropSeg`: what is remembered of its objects.
+    """State of a video that a :class:`DropSeg` segments: the memory of its objects.
 
-    Objects keep the ids that they were given with. They may be given in any frame, and again in a later one, which
-    replaces all that was remembered of them. What is held does not grow with the video: of each object the tokens of
-    the frame where it was given, and of at most ``memory_frames - 1`` later ones if the model has ``memory_every``.
+    Objects keep the ids of their reference masks. A reference mask may come with any frame. A new mask of an object
+    replaces its memory. Memory does not grow with the length of the video. For each object it holds the tokens of the
+    reference frame and, if the model has ``memory_every``, of at most ``memory_frames - 1`` later frames.
 
     Args:
-        model: The model, in evaluation mode.
-        out_size: ``(H, W)`` of the masks; by default that of the frames.
+        model: Model in evaluation mode.
+        out_size: Size ``(H, W)`` of the masks; by default that of the frames.
     """
 
     def __init__(self, model: torch.nn.Module, out_size: tuple[int, int] | None = None) -> None:
         self.model = model
         self.out_size = out_size
         self.ids: list[int] = []
-        """Ids of the objects, in the order in which they were given."""
+        """Ids of the objects, in the order of their first reference masks."""
         self.num_frames = 0
-        """Frames seen so far."""
+        """Number of frames segmented so far."""
         self._size: tuple[int, int] | None = None
         self._memory: Tensor | None = None  # (K, frames, L, D)
         self._since_given = 0
@@ -41,17 +41,16 @@ class VideoSegmentation:
         """Segment the next frame.
 
         Args:
-            frame: ``(3, H, W)``, uint8 RGB, on any device.
-            mask: Label map of objects that are given in this frame, 0 elsewhere, as large as the frame or as
-                ``out_size``. Where it is not 0 it is what is returned; the rest is predicted. An empty one gives
-                nothing.
+            frame: uint8 RGB frame ``(3, H, W)`` on any device.
+            mask: Reference mask of objects in this frame, 0 elsewhere, of the size of the frame or of ``out_size``. The
+                result equals the mask where it is not 0 and is predicted elsewhere. An empty mask has no effect.
 
         Returns:
             Label map ``(H, W)``, uint8, on the model's device.
 
         Raises:
-            ValueError: If the frame is no such tensor or of another size than those before; if the mask is no label
-                map, of another size, or has ids below 0 or above 255.
+            ValueError: If the frame has another type, shape or size than expected, or if the mask is not a label map,
+                has another size, or has ids below 0 or above 255.
         """
         given = self._check(frame, mask)
         prob = self.step_soft(frame, given)
@@ -63,8 +62,8 @@ class VideoSegmentation:
 
     @torch.no_grad()
     def step_soft(self, frame: Tensor, mask: Tensor | None = None) -> Tensor:
-        """As :meth:`step`, giving the probabilities ``(1 + K, H, W)`` of background and objects, frame padded to
-        patches."""
+        """Segment the next frame as :meth:`step` does, but return the probabilities ``(1 + K, H, W)`` of background and
+        objects, for the frame padded to whole patches."""
         backbone, preprocessor = self.model.backbone, self.model.data_preprocessor
         self._size = tuple(frame.shape[-2:])
         padding = pad_to_multiple(self._size, backbone.patch_size)
@@ -90,7 +89,7 @@ class VideoSegmentation:
         return prob
 
     def decode(self, prob: Tensor) -> Tensor:
-        """Label map ``(H, W)``, uint8, of the probabilities of a padded frame."""
+        """Convert the probabilities of a padded frame to a label map ``(H, W)``, uint8."""
         left, _, top, _ = pad_to_multiple(self._size, self.model.backbone.patch_size)
         height, width = self._size
         prob = prob[None, :, top : top + height, left : left + width]
@@ -100,7 +99,7 @@ class VideoSegmentation:
         return ids[prob[0].max(0).indices]
 
     def _give(self, prob: Tensor, mask: Tensor) -> tuple[Tensor, list[int]]:
-        """Put given objects in their place: the objects' probabilities, and the rows of the given ones."""
+        """Insert the reference masks. Returns the objects' probabilities and the rows of the referenced objects."""
         ids = mask.unique().tolist()
         ids = ids[1:] if ids[0] == 0 else ids
         self.ids += [i for i in ids if i not in self.ids]
@@ -110,11 +109,12 @@ class VideoSegmentation:
         return prob, rows
 
     def _remember(self, tokens: Tensor, rows: list[int], due: bool) -> None:
-        """Keep the tokens ``(K, L, D)`` of a frame: as all there is of the given objects, and as one more of all."""
+        """Store the tokens ``(K, L, D)`` of a frame. They replace the memory of the objects in ``rows``. If ``due``,
+        they are also added to the memory of all objects."""
         if self._memory is None:
             self._memory, self._since_given = tokens[:, None], 0
             return
-        if rows:  # an object without earlier frames has the given one in the place of each
+        if rows:  # without earlier frames, an object has its reference frame in all places
             new = len(tokens) - len(self._memory)
             self._memory = torch.cat((self._memory, self._memory.new_empty(new, *self._memory.shape[1:])))
             self._memory[rows] = tokens[rows, None]
@@ -138,15 +138,15 @@ class VideoSegmentation:
 
 
 def check_mask(mask: np.ndarray | Tensor, name: str, sizes: Sequence[tuple[int, int]]) -> Tensor:
-    """A label map as uint8 ``(H, W)``.
+    """Check a label map and convert it to uint8 ``(H, W)``.
 
     Args:
-        mask: ``(H, W)`` of whole numbers.
-        name: Of the mask, for errors.
-        sizes: ``(H, W)`` that it may have.
+        mask: Label map ``(H, W)`` of integers.
+        name: Name of the mask in error messages.
+        sizes: Allowed sizes ``(H, W)``.
 
     Raises:
-        ValueError: If it is no label map, of another size, or has ids below 0 or above 255.
+        ValueError: If it is not a label map, has another size, or has ids below 0 or above 255.
     """
     mask = torch.as_tensor(mask)
     if mask.ndim != 2 or mask.is_floating_point():
@@ -164,7 +164,8 @@ def check_mask(mask: np.ndarray | Tensor, name: str, sizes: Sequence[tuple[int, 
 
 
 def pad_to_multiple(size: tuple[int, int], divisor: int) -> tuple[int, int, int, int]:
-    """Pixels to add on the left, right, top and bottom of ``(H, W)``; of an odd number one more at the end."""
+    """Padding of ``(H, W)`` on the left, right, top and bottom, in pixels. An odd pixel is added on the right or
+    bottom."""
     height, width = (-side % divisor for side in size)
     return width // 2, width - width // 2, height // 2, height - height // 2
 

@@ -1,4 +1,4 @@
-"""Masked autoencoders on frame pairs: the algorithm and the published forms of it."""
+"""Masked autoencoders on frame pairs: the common algorithm and the published methods."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -14,16 +14,16 @@ from ..masking import mask_by_noise, seeded_uniform
 
 
 class PairMAEOutput(NamedTuple):
-    """Everything that one pass over N pairs gives, for L patches a frame of side p.
+    """Output of a forward pass over N pairs, with L patches of side p per frame.
 
     Attributes:
-        latent: For each mask the encoder's output ``(N, K, D)`` for the visible tokens, after the final norm; class
+        latent: For each mask, the encoder's output ``(N, K, D)`` for the visible tokens after the final norm, class
             token first.
-        mask: ``(N, 2 L)`` float32, 1 where a patch is hidden; frame 0 first.
-        ids_restore: For each mask ``(N, 2 L)`` (one joint mask) or ``(N, L)``, the rank of each token in the order
-            (visible, hidden).
-        pred: ``(N, P, p * p * 3)`` prediction for both frames (P = 2 L) or the future frame (P = L).
-        loss: Scalar.
+        mask: Mask ``(N, 2 L)`` float32, 1 where a patch is hidden, frame 0 first.
+        ids_restore: For each mask, the rank of each token in the order (visible, hidden): ``(N, 2 L)`` for a joint
+            mask, ``(N, L)`` for per-frame masks.
+        pred: Prediction ``(N, P, p * p * 3)`` for both frames (P = 2 L) or the future frame (P = L).
+        loss: Reconstruction loss, a scalar.
     """
 
     latent: tuple[Tensor, ...]
@@ -34,7 +34,7 @@ class PairMAEOutput(NamedTuple):
 
 
 def _part(default: dict, given: dict | None) -> dict:
-    """Config of a part: the default, updated by what the user gives; a different ``type`` replaces it as a whole."""
+    """Merge the user's config of a part into the default. A different ``type`` replaces the default completely."""
     given = dict(given or {})
     if given.get('type', default['type']) != default['type']:
         return given
@@ -43,30 +43,29 @@ def _part(default: dict, given: dict | None) -> dict:
 
 @MODELS.register_module()
 class PairMAE(BaseSelfSupervisor):
-    """Masked autoencoder on pairs of frames of a video.
+    """Masked autoencoder on pairs of video frames.
 
-    Four choices make a method: what is hidden (``masking``), whether the frames are encoded together
-    (``backbone.encoding``), whether tokens know their frame (``frame_embed`` of backbone and neck), and how hidden
-    patches are decoded (``neck``). Any combination can be configured; :class:`DropMAE`, :class:`TwinMAE` and
-    :class:`SiamMAE` are the published ones.
+    Four choices define a method: the masking (``masking``), joint or siamese encoding (``backbone.encoding``), frame
+    identity embeddings (``frame_embed`` of backbone and neck), and the decoder (``neck``). All combinations can be
+    configured. :class:`DropMAE`, :class:`TwinMAE` and :class:`SiamMAE` are the published ones.
 
-    A config gives only what differs from the class's ``recipe``. The width, patch grid, patch size and class token that
-    neck and head must share with the backbone are filled in from it.
+    A config contains only the differences from the class's ``recipe``. The width, patch grid, patch size and class
+    token of neck and head are filled in from the backbone.
 
     Args:
         backbone: Config of :class:`PairMAEViT`.
         masking: Config of a masking strategy.
         neck: Config of a decoder.
         head: Config of :class:`PairReconstructionHead`.
-        data_preprocessor: Config of the preprocessor; by default RGB pairs are normalized with ImageNet's statistics on
-            the device.
-        compile: Whether training runs :meth:`forward_pretrain` through ``torch.compile``, or a dict with its options.
-            It is one graph; what is around it (data samples, the optimizer) stays as it is.
+        data_preprocessor: Config of the preprocessor. By default, RGB pairs are normalized with ImageNet's statistics
+            on the device.
+        compile: Whether training runs :meth:`forward_pretrain` through ``torch.compile`` as one graph, or a dict with
+            options of ``torch.compile``. Data samples and the optimizer are not compiled.
         init_cfg: Initialization config of MMEngine.
 
     Raises:
-        ValueError: If the decoder or encoder needs to know the visible tokens of each frame and the masking is joint,
-            or if no patch is hidden of what the decoder predicts: there would be nothing to learn from.
+        ValueError: If the masking is joint but the encoder or decoder needs a fixed number of visible tokens in each
+            frame. Also if no patch that the decoder predicts is hidden.
     """
 
     recipe = dict(
@@ -107,7 +106,7 @@ class PairMAE(BaseSelfSupervisor):
             init_cfg=init_cfg,
         )
         self.masking = MODELS.build(_part(self.recipe['masking'], masking))
-        self._forward_pretrain = type(self).forward_pretrain  # unbound, so that a copy of the model calls itself
+        self._forward_pretrain = type(self).forward_pretrain  # unbound, so that a copied model calls itself
         if compile is not False:
             self._forward_pretrain = torch.compile(self._forward_pretrain, **({} if compile is True else compile))
         groups = self.masking.num_groups
@@ -125,10 +124,10 @@ class PairMAE(BaseSelfSupervisor):
             )
 
     def extract_feat(self, inputs: Tensor) -> tuple[Tensor, ...]:
-        """Features of pairs ``(N, 2, 3, H, W)`` with nothing hidden: of each frame ``(N, L, D)``.
+        """Extract the features ``(N, L, D)`` of each frame from pairs ``(N, 2, 3, H, W)``, with nothing hidden.
 
-        There are as many class tokens as in training: one in front of each frame where the masking is of each frame,
-        and a single one in front of frame 0 where both are masked, and encoded, together.
+        The number of class tokens is as in training: with per-frame masking, one before the tokens of each frame. With
+        joint masking and encoding, one before those of frame 0.
         """
         if self.masking.num_groups == 1:
             return self.backbone(inputs)
@@ -139,16 +138,16 @@ class PairMAE(BaseSelfSupervisor):
     def forward_pretrain(
         self, frames: Tensor, noise: Tensor | None = None, drop_masks: Sequence[Tensor] | None = None
     ) -> PairMAEOutput:
-        """Hide, encode, decode and compare: the whole method in one pass, which training, tools and parity checks
-        share.
+        """Run one forward pass of pre-training: masking, encoder, decoder and loss. Training, tools and parity checks
+        share this method.
 
         Args:
-            frames: Normalized pairs ``(N, 2, 3, H, W)``, frame 0 earlier; H and W divisible by the patch size.
-            noise: Uniform masking noise ``(N, 2 L)``, frame 0 first; the tokens with the smallest are visible. Drawn
-                from torch's generator if not given.
-            drop_masks: For each decoder block a boolean mask ``(N, heads or 1, 2 L, 2 L)`` of attention to drop, to
-                repeat a given draw of ASAD (:class:`JointPairDecoder` only). Without them drops are drawn in training
-                and nothing is dropped in evaluation.
+            frames: Normalized pairs ``(N, 2, 3, H, W)``, earlier frame first. H and W are divisible by the patch size.
+            noise: Uniform masking noise ``(N, 2 L)``, frame 0 first. Tokens with the smallest noise are visible. By
+                default it is drawn from torch's generator.
+            drop_masks: For each decoder block, a boolean mask ``(N, heads or 1, 2 L, 2 L)`` of attention to drop, to
+                repeat given draws of ASAD (:class:`JointPairDecoder` only). By default, drops are drawn in training and
+                nothing is dropped in evaluation.
 
         Returns:
             Latents, masks, prediction and loss.
@@ -170,16 +169,16 @@ class PairMAE(BaseSelfSupervisor):
 
         Args:
             inputs: Normalized pairs ``(N, 2, 3, H, W)``.
-            data_samples: N data samples. The masks of pairs whose samples hold a ``seed`` follow from it.
-            mode: ``'tensor'`` gives the encoder's features of the whole pair, see :meth:`extract_feat`, ``'loss'`` a
-                dict with ``loss``, and ``'predict'`` N data samples, see :meth:`predict`.
+            data_samples: N data samples. If a data sample has a ``seed``, it determines the mask of its pair.
+            mode: ``'tensor'`` returns the encoder's features of the whole pair, see :meth:`extract_feat`. ``'loss'``
+                returns a dict with ``loss``. ``'predict'`` returns N data samples, see :meth:`predict`.
         """
         if mode == 'predict':
             return self.predict(inputs, data_samples)
         return super().forward(inputs, data_samples, mode)
 
     def loss(self, inputs: Tensor, data_samples: list[DataSample] | None = None) -> dict[str, Tensor]:
-        """Training loss of pairs ``(N, 2, 3, H, W)``."""
+        """Compute the training loss of pairs ``(N, 2, 3, H, W)``."""
         return dict(loss=self._forward_pretrain(self, inputs, self._noise(inputs, data_samples)).loss)
 
     @torch.no_grad()
@@ -187,16 +186,16 @@ class PairMAE(BaseSelfSupervisor):
         """Reconstruct pairs ``(N, 2, 3, H, W)``.
 
         Returns:
-            The N data samples with, as fields,
+            The N data samples with these fields:
 
             - ``frames``: ``(2, 3, H, W)`` uint8, the input in RGB;
-            - ``reconstruction``: ``(2, 3, H, W)`` uint8, predicted pixels at hidden patches and the input elsewhere;
-              where targets are normalized, a patch gets its true mean and deviation back. A past frame that the decoder
-              does not predict is left as it is;
+            - ``reconstruction``: ``(2, 3, H, W)`` uint8, predicted pixels at hidden patches and the input elsewhere. If
+              targets are normalized, the true mean and standard deviation of each patch are restored. A past frame
+              that the decoder does not predict is unchanged;
             - ``mask``: ``(2, H, W)`` bool, True where hidden;
-            - ``error``: squared error on hidden patches that the decoder predicts, in units of the target: the loss of
-              this pair;
-            - ``constant_error``: the same for predicting each patch's mean (about 1 for normalized targets).
+            - ``error``: squared error on the hidden patches that the decoder predicts, in units of the target. This is
+              the loss of the pair;
+            - ``constant_error``: the same error for predicting each patch's mean (about 1 for normalized targets).
         """
         out = self.forward_pretrain(inputs, self._noise(inputs, data_samples))
         grid, covered = self._grid(inputs), out.pred.shape[1]
@@ -230,7 +229,7 @@ class PairMAE(BaseSelfSupervisor):
         return tuple(size // self.backbone.patch_size for size in frames.shape[-2:])
 
     def _noise(self, frames: Tensor, data_samples: list[DataSample] | None) -> Tensor | None:
-        """Masking noise from the seeds of the pairs; None where they have none."""
+        """Masking noise from the seeds of the pairs, or None if they have no seeds."""
         if not data_samples or 'seed' not in data_samples[0]:
             return None
         seeds = torch.tensor([sample.seed for sample in data_samples], device=frames.device)
@@ -238,7 +237,7 @@ class PairMAE(BaseSelfSupervisor):
         return seeded_uniform(seeds, 2 * rows * columns)
 
     def _pixels(self, frames: Tensor) -> Tensor:
-        """Undo the normalization of frames ``(N, 2, 3, H, W)``: uint8 RGB."""
+        """Convert normalized frames ``(N, 2, 3, H, W)`` to uint8 RGB."""
         preprocessor = self.data_preprocessor
         if hasattr(preprocessor, 'mean'):
             frames = frames * preprocessor.std + preprocessor.mean
@@ -250,9 +249,9 @@ class DropMAE(PairMAE):
     """DropMAE (arXiv 2304.00571): joint masking and encoding of both frames, adaptive spatial-attention dropout in the
     decoder.
 
-    75 % of the tokens of both frames together are hidden, identity embeddings tell the frames apart in encoder and
-    decoder, there is no class token, and P = 0.1. The arguments are those of :class:`PairMAE`; the size is the
-    backbone's (ViT-B/16 in the paper).
+    75 % of the tokens of both frames together are hidden. Identity embeddings distinguish the frames in encoder and
+    decoder. There is no class token, and P = 0.1. The arguments are those of :class:`PairMAE`. The backbone sets the
+    model size (ViT-B/16 in the paper).
     """
 
     recipe = {
@@ -265,7 +264,7 @@ class DropMAE(PairMAE):
 
 @MODELS.register_module()
 class TwinMAE(DropMAE):
-    """TwinMAE, the baseline of the DropMAE paper: the same model without attention dropout."""
+    """TwinMAE, the baseline of the DropMAE paper: DropMAE without spatial-attention dropout."""
 
     recipe = {
         **DropMAE.recipe,
@@ -275,11 +274,11 @@ class TwinMAE(DropMAE):
 
 @MODELS.register_module()
 class SiamMAE(PairMAE):
-    """SiamMAE (arXiv 2305.14344): the past frame is seen whole, 95 % of the future frame is hidden and predicted from
-    both.
+    """SiamMAE (arXiv 2305.14344): nothing of the past frame and 95 % of the future frame is hidden. The future frame is
+    predicted from both.
 
-    A siamese encoder with a class token and no identity embeddings, and the cross-self decoder. The arguments are those
-    of :class:`PairMAE`; the size is the backbone's (ViT-S/16 or S/8 in the paper).
+    The siamese encoder has a class token and no identity embeddings. The decoder is the cross-self decoder. The
+    arguments are those of :class:`PairMAE`. The backbone sets the model size (ViT-S/16 or S/8 in the paper).
     """
 
     recipe = {

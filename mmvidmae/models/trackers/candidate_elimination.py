@@ -1,4 +1,4 @@
-"""Candidate elimination: search tokens that the template does not attend to leave the encoder early (OSTrack,
+"""Candidate elimination: the encoder drops search tokens to which the template attends least (OSTrack,
 arXiv:2203.11991, section 3.3)."""
 
 import math
@@ -11,16 +11,15 @@ from torch import Tensor
 from ..layers import attend_and_feed, project
 
 CELLS = ('CTR_POINT', 'CTR_REC', 'ALL')
-"""Template cells that judge the search tokens: the (upper-left) one in the middle, the up to four in the middle, or
-all."""
+"""Template cells that score the search tokens: the (upper-left) center cell, the up to four center cells, or all."""
 
 
 def template_cells(kind: str, grid: tuple[int, int]) -> Tensor | None:
-    """Indices ``(M,)`` of the template cells that judge the search tokens, or None for all.
+    """Indices ``(M,)`` of the template cells that score the search tokens, or None for all.
 
     Args:
         kind: One of :data:`CELLS`.
-        grid: Rows and columns of the template.
+        grid: Patch grid (rows, columns) of the template.
 
     Raises:
         ValueError: If the kind is unknown.
@@ -34,15 +33,15 @@ def template_cells(kind: str, grid: tuple[int, int]) -> Tensor | None:
 
 
 def box_cells(boxes: Tensor, template_size: int, grid: int) -> Tensor:
-    """Template cells that a box touches (OSTrack's ``GT_BOX``).
+    """Template cells that a box overlaps (OSTrack's ``GT_BOX``).
 
     Args:
-        boxes: ``(N, 4)`` (x, y, w, h) in units of the template's side.
+        boxes: Boxes ``(N, 4)`` (x, y, w, h) in units of the template's side.
         template_size: Side of the template in pixels.
-        grid: Cells along it.
+        grid: Number of cells along a side.
 
     Returns:
-        ``(N, grid * grid)`` bool.
+        Mask ``(N, grid * grid)`` bool.
     """
     x, y, width, height = (boxes * template_size).unbind(1)
     pixel = torch.arange(template_size, device=boxes.device)
@@ -56,8 +55,8 @@ def box_cells(boxes: Tensor, template_size: int, grid: int) -> Tensor:
 
 
 def keep_ratio_at(epoch: int, start: int, warmup: int, keep_ratio: float) -> float:
-    """Share of the search tokens that training keeps at each elimination: all before epoch ``start``, then falling
-    along a cosine to ``keep_ratio`` within ``warmup`` epochs (``adjust_keep_rate``; epochs count from 1)."""
+    """Share of the search tokens that training keeps at each elimination. It is 1 before epoch ``start`` and falls to
+    ``keep_ratio`` along a cosine within ``warmup`` epochs (``adjust_keep_rate`` of OSTrack; epochs count from 1)."""
     progress = min(max((epoch - start) / warmup, 0.0), 1.0)
     return keep_ratio + (1 - keep_ratio) * (math.cos(math.pi * progress) + 1) / 2
 
@@ -67,19 +66,19 @@ def eliminating_layer(
 ) -> tuple[Tensor, Tensor]:
     """Run a layer that drops search tokens between its attention and its feed-forward part.
 
-    Which ones is known from the keys and the template's queries alone, so the attention is only computed for the tokens
-    that stay; all of them are attended to.
+    The keys and the template's queries alone determine which tokens are dropped. Attention is therefore computed only
+    for the remaining queries; they attend to all tokens.
 
     Args:
         layer: An encoder layer.
         x: Template and search tokens ``(N, L_z + K, D)``.
-        ids: Which search tokens are left, ``(N, K)``.
-        keep_ratio: Share of them that stays.
-        cells: Template tokens ``(M,)`` or ``(N, M)`` whose mean attention, over heads too, is a search token's score;
-            None for all.
+        ids: Ids ``(N, K)`` of the current search tokens.
+        keep_ratio: Share of these tokens to keep.
+        cells: Template tokens ``(M,)`` or ``(N, M)`` that score the search tokens, None for all. A score is the mean
+            attention of these tokens to a search token, averaged over heads too.
 
     Returns:
-        The tokens ``(N, L_z + ceil(keep_ratio * K), D)`` and the ids left, best first.
+        Tokens ``(N, L_z + ceil(keep_ratio * K), D)``, and the ids of the kept search tokens, best first.
     """
     num_template = x.shape[1] - ids.shape[1]
     normed = layer.ln1(x)
@@ -96,7 +95,7 @@ def eliminating_layer(
 
 @torch.no_grad()
 def _scores(layer: TransformerEncoderLayer, template: Tensor, k: Tensor, cells: Tensor | None) -> Tensor:
-    """Attention ``(N, L)`` of template tokens to all, averaged over ``cells`` and heads."""
+    """Attention ``(N, L)`` of template tokens to all tokens, averaged over ``cells`` and heads."""
     if cells is not None:
         cells = cells.expand(template.shape[0], -1)[..., None].expand(-1, -1, template.shape[2])
         template = template.gather(1, cells)

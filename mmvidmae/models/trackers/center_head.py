@@ -1,4 +1,4 @@
-"""OSTrack's center head: where the target is, in one forward pass."""
+"""OSTrack's center head, which predicts the target's box in one forward pass."""
 
 from collections import OrderedDict
 from itertools import pairwise
@@ -15,12 +15,13 @@ from ..layers import require, require_whole
 
 
 class CenterMaps(NamedTuple):
-    """What :class:`CenterHead` predicts for each cell of the search region.
+    """Predictions of :class:`CenterHead` for each cell of the search region.
 
     Attributes:
-        score: ``(N, 1, h, w)``, that the target's center is here, in [1e-4, 1 - 1e-4].
-        size: ``(N, 2, h, w)``, its (width, height) in units of the search region, likewise.
-        offset: ``(N, 2, h, w)``, of its center from the cell's corner, (x, y) in cells.
+        score: Score ``(N, 1, h, w)`` of the target's center, in [1e-4, 1 - 1e-4].
+        size: Size ``(N, 2, h, w)`` of the target, (width, height) in units of the search region, in
+            [1e-4, 1 - 1e-4].
+        offset: Offset ``(N, 2, h, w)`` of the target's center from the cell's corner, (x, y) in cells.
     """
 
     score: Tensor
@@ -30,12 +31,12 @@ class CenterMaps(NamedTuple):
 
 @MODELS.register_module()
 class CenterHead(BaseModule):
-    """Three towers of convolutions that predict score, size and offset (OSTrack, arXiv:2203.11991, section 3.4).
+    """Three convolutional towers that predict score, size and offset (OSTrack, arXiv:2203.11991, section 3.4).
 
     Args:
         in_channels: Width D of the search features.
-        channels: Of the first convolution; the following three have half as many each time.
-        loss_weights: Of the focal, GIoU and L1 loss.
+        channels: Channels of the first convolution. Each of the following three has half as many as the one before.
+        loss_weights: Weights of the focal, GIoU and L1 losses.
 
     Raises:
         ValueError: If a value is out of range.
@@ -59,7 +60,7 @@ class CenterHead(BaseModule):
         self.score, self.size, self.offset = (_tower(widths, outputs) for outputs in (1, 2, 2))
 
     def init_weights(self) -> None:
-        """Initialize as published (Xavier, PyTorch's biases), or load ``init_cfg``."""
+        """Initialize as published (Xavier weights, PyTorch's default biases), or load ``init_cfg``."""
         super().init_weights()
         if self.init_cfg is None:
             for module in self.modules():
@@ -67,21 +68,21 @@ class CenterHead(BaseModule):
                     nn.init.xavier_uniform_(module.weight)
 
     def forward(self, search: Tensor) -> CenterMaps:
-        """Predict from search features ``(N, D, h, w)``."""
-        # Half precision cannot tell 1 - 1e-4 from 1, of which the focal loss takes a logarithm.
+        """Predict maps from search features ``(N, D, h, w)``."""
+        # Half precision rounds 1 - 1e-4 to 1, and the focal loss takes the logarithm of 1 - score.
         dtype = torch.promote_types(search.dtype, torch.float32)
         score, size, offset = (tower(search).to(dtype) for tower in (self.score, self.size, self.offset))
         return CenterMaps(score.sigmoid().clamp(1e-4, 1 - 1e-4), size.sigmoid().clamp(1e-4, 1 - 1e-4), offset)
 
     def locate(self, search: Tensor, window: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Find the target: what :func:`decode` reads from the maps, computing size and offset for one cell only.
+        """Locate the target. The result equals that of :func:`decode`, but size and offset are computed for one cell.
 
         Args:
             search: Search features ``(N, D, h, w)``.
-            window: ``(h, w)`` that the score is weighted with, or None.
+            window: Weights ``(h, w)`` of the score, or None.
 
         Returns:
-            As :func:`decode`.
+            Boxes and scores, as from :func:`decode`.
         """
         dtype = torch.promote_types(search.dtype, torch.float32)
         score = self.score(search).to(dtype).sigmoid().clamp(1e-4, 1 - 1e-4)
@@ -90,19 +91,19 @@ class CenterHead(BaseModule):
         return _box(index, size.sigmoid().clamp(1e-4, 1 - 1e-4), offset, score.shape[-2:]), best
 
     def loss(self, maps: CenterMaps, boxes: Tensor) -> dict[str, Tensor]:
-        """Losses, weighted, and the mean IoU.
+        """Compute the weighted losses and the mean IoU.
 
-        The box is read at the maximum of the predicted score, in training too.
+        In training too, the box is taken at the maximum of the predicted score.
 
         Args:
             maps: Predictions.
-            boxes: ``(N, 4)`` (x, y, w, h) in units of the search region.
+            boxes: True boxes ``(N, 4)`` (x, y, w, h) in units of the search region.
 
         Returns:
-            ``loss_focal``, ``loss_giou``, ``loss_l1`` and ``iou``.
+            Dict with ``loss_focal``, ``loss_giou``, ``loss_l1`` and ``iou``.
         """
         predicted = cxcywh_to_xyxy(decode(maps)[0])
-        # The target may reach out of the crop; as published, it is cut for these two and not for the score.
+        # The target may extend beyond the crop. As published, it is clipped for these two losses, not for the score.
         target = torch.cat((boxes[:, :2], boxes[:, :2] + boxes[:, 2:]), dim=1).clamp(0, 1)
         giou, iou = generalized_iou(predicted, target)
         heatmap = gaussian_heatmap(boxes, maps.score.shape[-2:])
@@ -115,14 +116,14 @@ class CenterHead(BaseModule):
 
 
 def decode(maps: CenterMaps, window: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Read the box where the score, weighted with a window, is largest.
+    """Decode the box at the maximum of the score, optionally weighted with a window.
 
     Args:
         maps: Predictions for N search regions.
-        window: ``(h, w)``, or None.
+        window: Weights ``(h, w)`` of the score, or None.
 
     Returns:
-        ``(N, 4)`` (cx, cy, w, h) in units of the search region, and that largest value ``(N,)``.
+        Boxes ``(N, 4)`` (cx, cy, w, h) in units of the search region, and the maximal (weighted) scores ``(N,)``.
     """
     best, index = _highest(maps.score, window)
     size, offset = (
@@ -133,22 +134,22 @@ def decode(maps: CenterMaps, window: Tensor | None = None) -> tuple[Tensor, Tens
 
 
 def _highest(score: Tensor, window: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Largest value ``(N,)`` of scores ``(N, 1, h, w)`` and its cell's number."""
+    """Largest value ``(N,)`` of (weighted) scores ``(N, 1, h, w)``, and the index of its cell."""
     response = score if window is None else score * window
     return response.flatten(1).max(dim=1)
 
 
 def _box(index: Tensor, size: Tensor, offset: Tensor, grid: tuple[int, int]) -> Tensor:
-    """(cx, cy, w, h) ``(N, 4)`` of cells ``(N,)`` with a size and an offset ``(N, 2)``."""
+    """Boxes ``(N, 4)`` (cx, cy, w, h) from cells ``(N,)`` with sizes and offsets ``(N, 2)``."""
     height, width = grid
     cell = torch.stack((index % width, index // width), dim=1)
     return torch.cat(((cell + offset) / offset.new_tensor((width, height)), size), dim=1)
 
 
 def _tower_at(tower: nn.Sequential, search: Tensor, index: Tensor) -> Tensor:
-    """Output ``(N, outputs)`` of a tower at one cell of each sample, from what that cell sees.
+    """Output ``(N, outputs)`` of a tower at one cell of each sample, computed from its receptive field.
 
-    Cells outside the map are zero for each convolution, as its padding makes them.
+    Cells outside the map are zero for each convolution, as with zero padding.
     """
     *blocks, last = tower
     radius, (height, width) = len(blocks), search.shape[-2:]
@@ -171,17 +172,17 @@ def _tower_at(tower: nn.Sequential, search: Tensor, index: Tensor) -> Tensor:
 def gaussian_heatmap(boxes: Tensor, grid: tuple[int, int], min_overlap: float = 0.7) -> Tensor:
     """Target of the score: a Gaussian around the center of each box.
 
-    As published, with CornerNet's first formula for the radius (a shifted box overlaps by ``min_overlap``, where two of
-    the three cases divide by 2 instead of 2 a), a center rounded half to even, and a radius rounded down. A center
-    outside the grid leaves the part of the Gaussian inside, which has no cell of value 1.
+    As published, the radius follows CornerNet's first formula: a box shifted by the radius has IoU ``min_overlap``, but
+    two of the three cases divide by 2 instead of 2 a. The center is rounded half to even, and the radius is rounded
+    down. If the center is outside the grid, only a part of the Gaussian is inside, and no cell has value 1.
 
     Args:
-        boxes: ``(N, 4)`` (x, y, w, h) in units of the search region.
-        grid: Cells (h, w) of the score.
+        boxes: Boxes ``(N, 4)`` (x, y, w, h) in units of the search region.
+        grid: Grid (h, w) of the score.
         min_overlap: IoU at the radius.
 
     Returns:
-        ``(N, h, w)`` in [0, 1].
+        Heat map ``(N, h, w)`` in [0, 1].
     """
     height, width = grid
     boxes = boxes * boxes.new_tensor((width, height, width, height))
@@ -195,7 +196,7 @@ def gaussian_heatmap(boxes: Tensor, grid: tuple[int, int], min_overlap: float = 
 
 
 def gaussian_radius(width: Tensor, height: Tensor, min_overlap: float) -> Tensor:
-    """Radius in cells, real and possibly negative, for boxes of a size in cells; see :func:`gaussian_heatmap`."""
+    """Radius in cells for box sizes in cells, see :func:`gaussian_heatmap`. It is not rounded and may be negative."""
     perimeter, area = width + height, width * height
     cases = (
         (1, perimeter, area * (1 - min_overlap) / (1 + min_overlap)),
@@ -206,12 +207,12 @@ def gaussian_radius(width: Tensor, height: Tensor, min_overlap: float) -> Tensor
 
 
 def center_focal_loss(score: Tensor, target: Tensor) -> Tensor:
-    """CenterNet's focal loss (arXiv:1904.07850, equation 1; alpha 2, beta 4) over all cells, divided by the number of
-    cells of value 1, if there are any.
+    """CenterNet's focal loss (arXiv:1904.07850, equation 1; alpha 2, beta 4), summed over all cells and divided by the
+    number of cells with value 1, if there are any.
 
     Args:
         score: Predictions strictly between 0 and 1, of any shape.
-        target: Values in [0, 1] of the same shape.
+        target: Targets in [0, 1] of the same shape.
     """
     center = target == 1
     positive = (score.log() * (1 - score) ** 2 * center).sum()
@@ -220,8 +221,8 @@ def center_focal_loss(score: Tensor, target: Tensor) -> Tensor:
 
 
 def generalized_iou(boxes: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
-    """Generalized IoU (arXiv:1902.09630) and IoU of boxes ``(N, 4)`` (x1, y1, x2, y2) with their partners, ``(N,)``
-    each; exact, without the epsilon of torchvision's."""
+    """Generalized IoU (arXiv:1902.09630) and IoU, ``(N,)`` each, of two sets of boxes ``(N, 4)`` (x1, y1, x2, y2), row
+    by row. Unlike in torchvision, no epsilon is added."""
     corner1, corner2 = torch.maximum(boxes[:, :2], others[:, :2]), torch.minimum(boxes[:, 2:], others[:, 2:])
     hull = (torch.maximum(boxes[:, 2:], others[:, 2:]) - torch.minimum(boxes[:, :2], others[:, :2])).prod(1)
     overlap = (corner2 - corner1).clamp(min=0).prod(1)
@@ -231,7 +232,7 @@ def generalized_iou(boxes: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def cxcywh_to_xyxy(boxes: Tensor) -> Tensor:
-    """Boxes ``(N, 4)`` by their corners."""
+    """Convert boxes ``(N, 4)`` from (cx, cy, w, h) to (x1, y1, x2, y2)."""
     center, size = boxes.split(2, dim=1)
     return torch.cat((center - size / 2, center + size / 2), dim=1)
 

@@ -20,11 +20,11 @@ from .center_head import CenterMaps
 
 
 class TrackState(NamedTuple):
-    """What a tracker knows of its target.
+    """State of a tracked target.
 
     Attributes:
         template: Normalized template ``(1, 3, H, W)``.
-        box: Where it was last, (x, y, w, h) in pixels of the frame.
+        box: Last box (x, y, w, h) in pixels of the frame.
     """
 
     template: Tensor
@@ -32,11 +32,11 @@ class TrackState(NamedTuple):
 
 
 class VideoState(NamedTuple):
-    """How far a test loop is in a video.
+    """State of a test loop within a video.
 
     Attributes:
-        target: The target; None before the first frame.
-        start: Number of the frame where it was taken up last, or will be.
+        target: The target, or None before the first frame.
+        start: Number of the frame of the last or next initialization.
     """
 
     target: TrackState | None
@@ -45,12 +45,13 @@ class VideoState(NamedTuple):
 
 @MODELS.register_module()
 class CropPreprocessor(BaseDataPreprocessor):
-    """Normalizes crops on the device; whole frames of test videos stay as they are, on the CPU, and only crops travel.
+    """Preprocessor that normalizes crops on the device. Frames of test videos stay on the CPU, and only their crops are
+    moved to the device.
 
     Args:
-        mean: Of the channels red, green and blue, in [0, 255].
-        std: Likewise.
-        bgr_to_rgb: Whether images come as blue, green and red, as MMCV loads them.
+        mean: Mean of R, G and B, 0 to 255.
+        std: Standard deviation of R, G and B, 0 to 255.
+        bgr_to_rgb: Whether the input images are BGR, as MMCV loads them.
     """
 
     def __init__(
@@ -65,12 +66,12 @@ class CropPreprocessor(BaseDataPreprocessor):
         self.bgr_to_rgb = bgr_to_rgb
 
     def normalize(self, crops: Tensor) -> Tensor:
-        """Crops ``(N, 3, H, W)``, uint8 and on any device, as the network wants them."""
+        """Move uint8 crops ``(N, 3, H, W)`` to the model's device and normalize them."""
         crops = crops.to(self.device)
         return ((crops.flip(1) if self.bgr_to_rgb else crops).float() - self.mean) / self.std
 
     def forward(self, data: dict, training: bool = False) -> dict:
-        """Stack and normalize the crops ``(1, 3, H, W)`` of a training batch; stack a test batch."""
+        """Stack a batch. In training, the crops ``(1, 3, H, W)`` are also normalized."""
         inputs = {name: torch.stack(list(images)) for name, images in data['inputs'].items()}
         if training:
             inputs = {name: self.normalize(images.flatten(0, 1)) for name, images in inputs.items()}
@@ -79,12 +80,12 @@ class CropPreprocessor(BaseDataPreprocessor):
 
 @MODELS.register_module()
 class DropTrack(BaseModel):
-    """One-stream tracker: template and search region go through one encoder, a head reads the box (DropMAE,
-    arXiv:2304.00571, section 4; OSTrack, arXiv:2203.11991, which it becomes without frame identities).
+    """One-stream tracker: one encoder for template and search region, and a head for the box (DropMAE,
+    arXiv:2304.00571, section 4). Without frame identities it is OSTrack (arXiv:2203.11991).
 
-    It is a model of MMEngine and needs no tracking toolbox. :meth:`initialize` and :meth:`track` follow one target and
-    keep nothing on the model. In a test loop over frames (mmtrack's data sets and ``VideoSampler``) :meth:`predict`
-    gets the frames of one video after the other, in order.
+    It is an MMEngine model and needs no tracking toolbox. :meth:`initialize` and :meth:`track` follow one target and
+    store nothing on the model. In a test loop over frames (mmtrack's datasets and ``VideoSampler``), :meth:`predict`
+    gets the frames of one video after another, in order.
 
     Args:
         backbone: Config of an :class:`OneStreamViT`; ``template_size`` and ``search_size`` are filled in.
@@ -92,12 +93,13 @@ class DropTrack(BaseModel):
         template_size: Side of the template in pixels.
         search_size: Side of the search region in pixels.
         template_factor: Side of the template in units of the square root of the target's area.
-        search_factor: Side of the search region, likewise.
-        ce_template_range: Template cells that judge search tokens; see :func:`template_cells`.
-        test_cfg: ``margin``: how many pixels of the box stay inside the frame (10). ``test_mode`` of a test loop:
-            ``'OPE'`` follows a target to the end; ``'VOT'`` starts again five frames after a failure.
+        search_factor: Side of the search region in the same units.
+        ce_template_range: Template cells that score the search tokens; see :func:`template_cells`.
+        test_cfg: Options for testing. ``margin`` is the number of pixels of the box that stay inside the frame (10).
+            ``test_mode`` is ``'OPE'``, which tracks to the end of the video, or ``'VOT'``, which initializes the
+            tracker again five frames after a failure.
         data_preprocessor: Config of a :class:`CropPreprocessor`.
-        init_cfg: As in MMEngine.
+        init_cfg: Initialization config of MMEngine.
 
     Raises:
         ValueError: If a value is out of range.
@@ -131,7 +133,7 @@ class DropTrack(BaseModel):
         require(mode in ('OPE', 'VOT'), self, 'test_cfg.test_mode', mode, "'OPE' or 'VOT'")
         require(margin >= 0, self, 'test_cfg.margin', margin, 'at least 0 pixels')
         self.keep_ratio = 1.0
-        """Share of the search tokens kept in training; :class:`CandidateEliminationHook` sets it each epoch."""
+        """Share of the search tokens kept in training. :class:`CandidateEliminationHook` sets it each epoch."""
         self.register_buffer(
             'ce_template_cells', template_cells(ce_template_range, self.backbone.grids[0]), persistent=False
         )
@@ -144,10 +146,10 @@ class DropTrack(BaseModel):
         """Entry point of MMEngine.
 
         Args:
-            inputs: Normalized crops ``(N, 3, H, W)``, ``img`` the templates and ``search_img`` the search regions; for
-                ``'predict'`` a whole frame, see :meth:`predict`.
+            inputs: Normalized crops ``(N, 3, H, W)``: ``img`` for the templates, ``search_img`` for the search regions.
+                For ``'predict'``, a whole frame, see :meth:`predict`.
             data_samples: See :meth:`loss` and :meth:`predict`.
-            mode: ``'tensor'`` gives the maps of the head, ``'loss'`` losses, ``'predict'`` data samples.
+            mode: ``'tensor'`` returns the maps of the head, ``'loss'`` losses, ``'predict'`` data samples.
         """
         if mode == 'loss':
             return self.loss(inputs, data_samples)
@@ -156,12 +158,16 @@ class DropTrack(BaseModel):
         return self.predict_maps(inputs['img'], inputs['search_img'])
 
     def predict_maps(self, template: Tensor, search: Tensor, keep_ratio: float | None = None) -> CenterMaps:
-        """Maps for normalized templates and search regions ``(N, 3, H, W)``."""
+        """Predict maps from normalized templates and search regions ``(N, 3, H, W)``."""
         return self.head(self.backbone(template, search, self.ce_template_cells, keep_ratio).search)
 
     def loss(self, inputs: dict[str, Tensor], data_samples: list) -> dict[str, Tensor]:
-        """Losses of a batch: ``img`` ``(N, 3, H, W)`` the templates, ``search_img`` the search regions, and in
-        ``search_gt_instances.bboxes`` of each data sample the target (x1, y1, x2, y2) in pixels of its search region.
+        """Compute the losses of a batch.
+
+        Args:
+            inputs: Normalized crops ``(N, 3, H, W)``: ``img`` for the templates, ``search_img`` for the search regions.
+            data_samples: N data samples with the target (x1, y1, x2, y2) in ``search_gt_instances.bboxes``, in pixels
+                of the search region.
         """
         search = inputs['search_img']
         height, width = search.shape[-2:]
@@ -172,11 +178,11 @@ class DropTrack(BaseModel):
 
     @torch.no_grad()
     def initialize(self, frame: np.ndarray, box: Box) -> TrackState:
-        """Take up a target.
+        """Initialize the tracker with a target.
 
         Args:
-            frame: ``(H, W, 3)`` uint8, in the channel order that the data preprocessor is set for.
-            box: (x, y, w, h) in pixels.
+            frame: uint8 frame ``(H, W, 3)`` in the channel order that the data preprocessor expects.
+            box: Box (x, y, w, h) of the target in pixels.
 
         Raises:
             ValueError: If the box is not four finite numbers, has no area, or does not overlap the frame.
@@ -186,13 +192,13 @@ class DropTrack(BaseModel):
 
     @torch.no_grad()
     def track(self, frame: np.ndarray, target: TrackState) -> tuple[TrackState, float]:
-        """Find a target in the next frame ``(H, W, 3)``.
+        """Track a target in the next frame ``(H, W, 3)``.
 
-        The maximum of the score, weighted with a Hann window, gives the box, which is kept inside the frame by at least
-        the margin: a target that leaves is waited for at the border where it left.
+        The box is taken at the maximum of the score, weighted with a Hann window. At least ``margin`` pixels of the box
+        stay inside the frame. After a target has left the frame, the tracker searches at the border where it left.
 
         Returns:
-            The target with its new box, and the score in [0, 1], window included.
+            The target with its new box, and the window-weighted score in [0, 1].
         """
         search, resize_factor = self._crop(frame, target.box, **self.search_crop)
         box, score = self.head.locate(
@@ -207,22 +213,24 @@ class DropTrack(BaseModel):
         return self.data_preprocessor.normalize(torch.from_numpy(crop).permute(2, 0, 1)[None]), resize_factor
 
     def predict(self, inputs: dict[str, Tensor], data_samples: list[BaseDataElement]) -> list[BaseDataElement]:
-        """Track through a video, a frame at a time and in order. The video so far is the only state of the model.
+        """Track one frame of a video. Frames must come in order. The tracking state of the current video is the only
+        state of the model.
 
         Args:
-            inputs: ``img``, a frame ``(1, 1, 3, H, W)`` uint8.
-            data_samples: One sample, with ``frame_id``, the frame's number in its video, and in ``gt_instances.bboxes``
-                the target, (x1, y1, x2, y2) or four corners (x1, y1, x2, y2, ...) in pixels; it is read where the
-                target is taken up, and in mode ``'VOT'`` in each frame.
+            inputs: Dict with ``img``, a uint8 frame ``(1, 1, 3, H, W)``.
+            data_samples: One data sample. ``frame_id`` is the frame's number in its video. ``gt_instances.bboxes`` is
+                the target, (x1, y1, x2, y2) or four corners (x1, y1, x2, y2, ...) in pixels. It is read in frames where
+                the tracker is initialized; in mode ``'VOT'``, in every frame.
 
         Returns:
-            The sample with ``pred_track_instances``: ``bboxes`` ``(1, 4)`` (x1, y1, x2, y2) in pixels, ``scores`` and
-            ``seconds`` ``(1,)``. The score is -1 where the box is given. In mode ``'VOT'`` ``bboxes`` is ``(1, 1)``, a
-            code of :mod:`mmvidmae.structures.regions`, where the target is taken up, lost or passed over.
+            The data sample with ``pred_track_instances``: ``bboxes`` ``(1, 4)`` (x1, y1, x2, y2) in pixels, ``scores``
+            and ``seconds`` ``(1,)``. The score of an initialization frame is -1. In mode ``'VOT'``, ``bboxes`` is a
+            code ``(1, 1)`` of :mod:`mmvidmae.structures.regions` in frames where the tracker is initialized, has failed
+            or is skipped.
 
         Raises:
-            ValueError: If there is not one frame, a video does not begin with its first frame, or the target cannot be
-                taken up; names the frame.
+            ValueError: If the batch has not exactly one frame, a video does not begin with its first frame, or the
+                tracker cannot be initialized. The message names the frame.
         """
         (sample,), frames = data_samples, inputs['img']
         if len(frames) != 1:
@@ -241,7 +249,7 @@ class DropTrack(BaseModel):
         return [sample]
 
     def _predict_frame(self, frame: np.ndarray, number: int, sample: BaseDataElement) -> dict[str, list]:
-        """Prediction for frame ``(H, W, 3)`` of a video."""
+        """Predict the target in a frame ``(H, W, 3)`` of a video."""
         target, start = self._video
         restarts = self.test_cfg['test_mode'] == 'VOT'
         if number < start:
@@ -261,7 +269,7 @@ class DropTrack(BaseModel):
         return dict(bboxes=[box], scores=[score], seconds=[seconds])
 
     def _overlap(self, box: list[float], frame: np.ndarray, sample: BaseDataElement) -> float:
-        """Overlap of a box with the target's region, as VOT measures it."""
+        """Overlap of a box with the target's region, as defined by VOT."""
         true = sample.gt_instances.bboxes.flatten().tolist()
         if len(true) == 4:
             true = [true[0], true[1], true[2] - true[0], true[3] - true[1]]

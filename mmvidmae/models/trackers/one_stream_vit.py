@@ -1,4 +1,4 @@
-"""The encoder of DropTrack and OSTrack: template and search region in one sequence."""
+"""Encoder of DropTrack and OSTrack: template and search region in one sequence."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -15,11 +15,11 @@ from .candidate_elimination import eliminating_layer
 
 
 class OneStreamFeatures(NamedTuple):
-    """What :class:`OneStreamViT` gives.
+    """Output of :class:`OneStreamViT`.
 
     Attributes:
         search: Search features ``(N, D, h, w)``, zero where tokens were eliminated.
-        kept: The search tokens left after each elimination, ``(N, K)`` each, best first.
+        kept: Ids ``(N, K)`` of the search tokens kept by each elimination, best first.
     """
 
     search: Tensor
@@ -30,23 +30,23 @@ class OneStreamFeatures(NamedTuple):
 class OneStreamViT(PairMAEViT):
     """Vision transformer over the tokens of a template and a search region, with candidate elimination.
 
-    As in DropTrack, the template takes the frame identity of pre-training's later frame and the search region that of
+    As in DropTrack, the template has the frame identity of the later frame in pre-training, the search region that of
     the earlier one (``temporal_pos_embed_z`` and ``_x``). Each has its own learned position embedding. Without
     ``frame_embed`` this is OSTrack's encoder.
 
-    It loads checkpoints of itself, and any plain or pair encoder with mmpretrain's names (DropMAE, SiamMAE, MAE, a ViT
-    classifier): a class token is then left behind, and frame identities that the checkpoint does not have start at
-    zero. Position embeddings of other sizes are interpolated (bicubic).
+    The encoder loads its own checkpoints and those of any single-frame or pair encoder with mmpretrain's parameter
+    names (DropMAE, SiamMAE, MAE, a ViT classifier). From the latter, a class token is ignored and missing frame
+    identities are initialized to zero. Position embeddings of other sizes are interpolated (bicubic).
 
     Args:
         arch: As in :class:`PairMAEViT`.
-        template_size: Template (height, width) in pixels, one number for a square.
-        search_size: Search region, likewise.
+        template_size: Template (height, width) in pixels, or one number for a square.
+        search_size: Search region (height, width) in pixels, or one number for a square.
         patch_size: Patch side in pixels.
-        frame_embed: Whether there are frame identity embeddings.
+        frame_embed: Whether to use frame identity embeddings.
         ce_loc: Layers (from 0) at which search tokens are eliminated.
-        ce_keep_ratio: Share of the search tokens that each of them keeps.
-        drop_path_rate: Stochastic depth of the last layer, growing linearly from 0.
+        ce_keep_ratio: Share of the search tokens that each of these layers keeps.
+        drop_path_rate: Stochastic depth rate of the last layer. The rate increases linearly from 0 over the layers.
         **kwargs: Further arguments of :class:`PairMAEViT`.
 
     Raises:
@@ -99,13 +99,13 @@ class OneStreamViT(PairMAEViT):
         """Encode templates and search regions.
 
         Args:
-            template: Normalized ``(N, 3, H_z, W_z)``, of the size given at construction.
-            search: Normalized ``(N, 3, H_x, W_x)``, likewise.
-            cells: Template cells ``(M,)`` or ``(N, M)`` that judge the search tokens; None for all.
-            keep_ratio: Replaces the keep ratios of all layers; 1 eliminates nothing.
+            template: Normalized templates ``(N, 3, H_z, W_z)`` of size ``template_size``.
+            search: Normalized search regions ``(N, 3, H_x, W_x)`` of size ``search_size``.
+            cells: Template cells ``(M,)`` or ``(N, M)`` that score the search tokens; None for all.
+            keep_ratio: Keep ratio that replaces those of all layers. 1 eliminates nothing.
 
         Raises:
-            ValueError: If an input is of another size than the encoder was made for.
+            ValueError: If an input has another size than ``template_size`` or ``search_size``.
         """
         z, x = (self.embed_role(image, role) for role, image in enumerate((template, search)))
         num_template, num_search = z.shape[1], x.shape[1]
@@ -128,7 +128,8 @@ class OneStreamViT(PairMAEViT):
         return OneStreamFeatures(x.transpose(1, 2).unflatten(2, self.grids[1]), kept)
 
     def embed_role(self, image: Tensor, role: int) -> Tensor:
-        """Tokens ``(N, L, D)`` of templates (role 0) or search regions (role 1), with positions and identity."""
+        """Embed templates (role 0) or search regions (role 1) as tokens ``(N, L, D)`` with position and identity
+        embeddings."""
         tokens, grid = self.patch_embed(image)
         if tuple(grid) != self.grids[role]:
             height, width = (n * self.patch_size for n in self.grids[role])
@@ -142,9 +143,9 @@ class OneStreamViT(PairMAEViT):
         return tokens
 
     def _prepare_pos_embed(self, state_dict: dict[str, Tensor], prefix: str, *args, **kwargs) -> None:
-        """Before loading (hook of mmpretrain's VisionTransformer): make an encoder's parameters those of this one.
+        """Convert an encoder's parameters to those of this one before loading (hook of mmpretrain's VisionTransformer).
 
-        What does not fit is an error: MMEngine would only warn, and train from weights that are random in part.
+        A mismatch is an error. MMEngine would only warn and train from partly random weights.
         """
         pos_embed = state_dict.pop(f'{prefix}pos_embed', None)
         num_extra = int(state_dict.pop(f'{prefix}cls_token', None) is not None)
