@@ -8,12 +8,14 @@ from .checkpoint_globals import allow_checkpoint_globals
 from .code_in_checkpoints import refuse_code_in_checkpoints
 from .mmcv_lite import ignore_missing_ops
 from .multimodal import leave_out_broken_multimodal
+from .package_names import find_forks
 from .safetensors import load_safetensors_everywhere
 
 
 def apply() -> None:
     """Apply the bridges of the training core; any number of calls has the effect of one."""
     allow_checkpoint_globals()
+    find_forks()
     ignore_missing_ops()
     leave_out_broken_multimodal()
     refuse_code_in_checkpoints()
