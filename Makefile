@@ -1,10 +1,11 @@
 # make demo   pre-train two small models on real clips            make test   lint and the whole test suite
 # make core   only the set-up of make demo                        make full   only the set-up of make test
+# make docs   the documentation site, in docs/_build/html         make coverage   the test suite, and which lines it runs
 # make docs-check   runs every command of the documentation, with tiny data; pages: PAGES='README.md docs/data.md'
 # make bench  speed against the references, small and quick: tools/benchmarks (docs/benchmarks.md)
 # Options, as NAME=value: VIDEOS  PAGES  PYTHON  STACK  VENV  TORCH_INDEX_URL  PYTEST_ARGS   (docs/install.md)
 .NOTPARALLEL:
-.PHONY: help core full demo lint test docs-check bench
+.PHONY: help core full demo lint docs test coverage docs-check bench
 
 VENV ?= .venv$(STACK:%=-%)
 CANDIDATES := $(or $(PYTHON),python3.11 python3.12 python3.10 python3)
@@ -30,9 +31,17 @@ demo: core
 lint: full
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
 
-test: lint
+docs: full
+	$(RUN) -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	@echo 'Open docs/_build/html/index.html'
+
+test: lint docs
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 $$PYTEST_ARGS
+
+coverage: full
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --cov $$PYTEST_ARGS
 
 docs-check: full
 	OMP_NUM_THREADS=1 $(RUN) tests/docs_check.py $(PAGES)

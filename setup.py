@@ -52,15 +52,19 @@ EXTRAS = dict(
         'tqdm',
     ],
     segmentation=['ftfy', 'prettytable', 'regex'],
-    test=['pytest', 'pytest-xdist', 'ruff', 'timm'],
+    test=['mypy', 'pytest', 'pytest-cov', 'pytest-xdist', 'ruff', 'timm'],
+    docs=['furo', 'linkify-it-py', 'myst-parser', 'sphinx', 'sphinx-copybutton'],
 )
 EXTRAS['all'] = sorted(set(EXTRAS['tracking'] + EXTRAS['segmentation']))
+
+NOT_IN_WHEELS = shutil.ignore_patterns('__pycache__', '*.pyc', 'weights', 'experiments')
 
 
 class BuildWithMim(build_py):
     """Puts configs, tools and the model index where ``mim`` looks for them: ``mmvidmae/.mim``.
 
-    A wheel gets copies. An editable install gets links in the source tree, so that what is edited is what runs.
+    A wheel gets copies, without trained weights and experiments. An editable install gets links in the source tree, so
+    that what is edited is what runs.
     """
 
     def run(self) -> None:
@@ -75,7 +79,7 @@ class BuildWithMim(build_py):
             if self.editable_mode:
                 (mim / name).symlink_to(os.path.relpath(source, mim))
             elif source.is_dir():
-                shutil.copytree(source, mim / name, ignore=shutil.ignore_patterns('__pycache__', '*.pyc'))
+                shutil.copytree(source, mim / name, ignore=NOT_IN_WHEELS)
             else:
                 shutil.copy2(source, mim / name)
         if self.editable_mode:
@@ -91,10 +95,26 @@ setup(
     description='Masked-autoencoder pre-training on video frame pairs for OpenMMLab: DropMAE and SiamMAE',
     long_description=(ROOT / 'README.md').read_text(encoding='utf-8'),
     long_description_content_type='text/markdown',
+    author='mmvidmae developers',
+    keywords=[
+        *('masked autoencoder', 'self-supervised learning', 'video', 'DropMAE', 'SiamMAE', 'visual object tracking'),
+        *('video object segmentation', 'label propagation', 'OpenMMLab', 'MMEngine', 'PyTorch'),
+    ],
+    classifiers=[
+        'Development Status :: 4 - Beta',
+        'Intended Audience :: Science/Research',
+        'Operating System :: POSIX :: Linux',
+        'Programming Language :: Python :: 3',
+        *(f'Programming Language :: Python :: 3.{minor}' for minor in (10, 11, 12)),
+        'Topic :: Scientific/Engineering :: Artificial Intelligence',
+        'Topic :: Scientific/Engineering :: Image Recognition',
+        'Typing :: Typed',
+    ],
     license='Apache-2.0',
     license_files=['LICENSE'],
     python_requires='>=3.10,<3.13',
     packages=find_packages(include=['mmvidmae', 'mmvidmae.*']),
+    package_data={'mmvidmae': ['py.typed']},
     install_requires=CORE,
     extras_require=EXTRAS,
     cmdclass=dict(build_py=BuildWithMim),

@@ -24,7 +24,7 @@ class Registry(root.Registry):
 
     def __init__(self, name: str, on_demand: Mapping[str, str] | None = None, **kwargs) -> None:
         super().__init__(name, **kwargs)
-        self._on_demand = dict(on_demand or {})
+        self.on_demand = dict(on_demand or {})
 
     def get(self, key: str) -> type | None:
         """Type of a name.
@@ -33,8 +33,8 @@ class Registry(root.Registry):
             ImportError: If it needs a toolbox that is not installed; names the pip line.
         """
         name = key.removeprefix(f'{self.scope}.')
-        if name in self._on_demand:
-            import_module(self._on_demand[name])
+        if name in self.on_demand:
+            import_module(self.on_demand[name])
         return super().get(key)
 
 
@@ -68,5 +68,5 @@ MODELS = Registry('model', parent=root.MODELS, locations=['mmvidmae.models'])
 OPTIM_WRAPPER_CONSTRUCTORS = Registry(
     'optimizer wrapper constructor', parent=root.OPTIM_WRAPPER_CONSTRUCTORS, locations=['mmvidmae.engine']
 )
-STRATEGIES = Registry('strategy', parent=root.STRATEGIES, locations=['mmvidmae.compat.fsdp'])
+STRATEGIES = Registry('strategy', parent=root.STRATEGIES, locations=['mmvidmae.engine'])
 TRANSFORMS = Registry('transform', parent=root.TRANSFORMS, locations=['mmvidmae.datasets'])

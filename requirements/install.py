@@ -188,10 +188,11 @@ def install_core(environment: Environment) -> None:
 
 
 def install_full(environment: Environment) -> None:
-    """Install the core, the downstream toolboxes on compiled mmcv, and the test tools."""
+    """Install the core, the downstream toolboxes on compiled mmcv, and the tools of tests and documentation."""
     install_core(environment)
-    say('installing the toolboxes and test tools: requirements/{tracking,segmentation,test}.txt')
-    lists = [part for name in ('tracking', 'segmentation', 'test') for part in ('-r', environment.requirements(name))]
+    names = ('tracking', 'segmentation', 'test', 'docs')
+    say(f'installing the toolboxes, and the tools of tests and documentation: requirements/{{{",".join(names)}}}.txt')
+    lists = [part for name in names for part in ('-r', environment.requirements(name))]
     environment.pip_install('--no-deps', *lists)
     if environment.query('import mmcv.ops') is None:
         with tempfile.TemporaryDirectory() as folder:

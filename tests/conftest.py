@@ -1,7 +1,7 @@
 """Fixtures shared by the whole suite: tiny real videos, encoded on the spot.
 
 Every clip shows a textured square that moves over a gradient. Its top left 16 x 16 corner carries the frame number as
-brightness (``FRAME_STEP`` grey levels a frame), so that a test can tell which frame it was given.
+brightness (``FRAME_STEP`` gray levels a frame), so that a test can tell which frame it was given.
 """
 
 import os

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / 'README.md', *sorted(ROOT.glob('docs/**/*.md')), *sorted(ROOT.glob('configs/**/*.md'))]
+PAGES = [*sorted(ROOT.glob('*.md')), *sorted(ROOT.glob('docs/**/*.md')), *sorted(ROOT.glob('configs/**/*.md'))]
 MANNERS = {'bash': ('run', 'parse'), 'python': ('run', 'config')}
 _FENCE = re.compile(r'^(?P<indent> *)```(?P<language>\w*)\n(?P<code>.*?)^(?P=indent)```', re.MULTILINE | re.DOTALL)
 _COMMENT = re.compile(r'<!-- check: (.*?)-->\s*\Z', re.DOTALL)

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 FRAME_STEP = 6
-"""Grey levels between the corners of neighbouring frames: codecs blur a few levels, never this many."""
+"""Gray levels between the corners of neighboring frames: codecs blur a few levels, never this many."""
 
 
 def make_frames(num_frames: int, height: int = 48, width: int = 64, seed: int = 0) -> np.ndarray:
@@ -19,7 +19,7 @@ def make_frames(num_frames: int, height: int = 48, width: int = 64, seed: int = 
         num_frames: At most 40, so that every frame number has a brightness of its own.
         height: Even number of pixels, at least 32.
         width: Even number of pixels, at least 32.
-        seed: Chooses the texture, the colours and the direction of the motion.
+        seed: Chooses the texture, the colors and the direction of the motion.
 
     Returns:
         Array of shape (num_frames, height, width, 3), uint8 RGB.

@@ -39,7 +39,7 @@ def test_masks_of_a_seed_are_those_of_the_cpu():
 def test_drops_have_their_number_and_place(dtype):
     attention = SpatialDropAttention(48, 3, spatial_drop=0.2).cuda()
     q, k = torch.randn(2, 5, 3, 98, 16, device='cuda', dtype=dtype)
-    drops = attention.draw(q, k)
+    drops = attention.sample_drop_mask(q, k)
     half = drops.unflatten(-1, (2, 49)).unflatten(-3, (2, 49))
     assert (drops.sum((-2, -1)) == num_spatial_drops(0.2, 98)).all()
     assert not half[..., 0, :, 1, :].any()
@@ -54,7 +54,7 @@ def test_checkpointing_repeats_the_random_numbers(method):
     for with_cp in (False, True):
         model = make_model(method, with_cp)
         torch.manual_seed(2)
-        loss = model.reconstruct(make_pairs()).loss
+        loss = model.forward_pretrain(make_pairs()).loss
         loss.backward()
         results.append((loss.item(), [p.grad for p in model.parameters() if p.grad is not None]))
     assert results[1][0] == pytest.approx(results[0][0], rel=1e-6)

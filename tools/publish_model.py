@@ -14,12 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
     sys.path.insert(0, str(ROOT))
 
-import torch  # noqa: E402
-from safetensors.torch import save as to_safetensors  # noqa: E402
-
-from mmvidmae.apis.model_zoo import ENCODER  # noqa: E402
-from mmvidmae.converters import CheckpointError, compact, read_state_dict  # noqa: E402
-from mmvidmae.engine.hooks.atomic_checkpoint_hook import AtomicLocalBackend  # noqa: E402
+from mmvidmae.utils.interrupt import leave_on_interrupt  # noqa: E402
 
 
 def main() -> None:
@@ -29,6 +24,18 @@ def main() -> None:
     parser.add_argument('--name', help='NAME of the files (default: <folder>_<name> of the checkpoint)')
     parser.add_argument('--half', action='store_true', help='store float16: half the size; loads into any model')
     args = parser.parse_args()
+    with leave_on_interrupt('The files named above are complete, others are not there: run the same command again.'):
+        publish(parser, args)
+
+
+def publish(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    import torch
+    from safetensors.torch import save as to_safetensors
+
+    from mmvidmae.apis.model_zoo import ENCODER
+    from mmvidmae.converters import CheckpointError, compact, read_state_dict
+    from mmvidmae.engine.hooks.atomic_checkpoint_hook import AtomicLocalBackend
+
     try:
         state_dict = read_state_dict(args.checkpoint)
     except CheckpointError as error:

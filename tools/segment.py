@@ -37,7 +37,7 @@ def main() -> None:
 
     from mmvidmae.apis import VideoSegmenter, get_model  # these take seconds
     from mmvidmae.apis.videos import Interrupted, parse_video
-    from mmvidmae.datasets import UnreadableClip
+    from mmvidmae.datasets import VideoReadError
 
     for frame, _ in args.later:
         if not frame.removeprefix('-').isdecimal():
@@ -48,7 +48,7 @@ def main() -> None:
         model = get_model(args.config, args.checkpoint, device=args.device)
         segmenter = VideoSegmenter(model, args.short_side, args.merge_objects)
         count = segmenter(parse_video(args.source), masks, args.masks, args.drawn, args.fps)
-    except (OSError, ValueError, UnreadableClip) as error:
+    except (OSError, ValueError, VideoReadError) as error:
         parser.error(str(error))
     except KeyboardInterrupt as error:
         frames = error.frames if isinstance(error, Interrupted) else 0

@@ -34,7 +34,7 @@ def main() -> None:
 
     from mmvidmae.apis import Tracker, get_model  # these take seconds
     from mmvidmae.apis.videos import Interrupted, parse_video
-    from mmvidmae.datasets import UnreadableClip
+    from mmvidmae.datasets import VideoReadError
     from mmvidmae.datasets.sources import VIDEO_SUFFIXES
 
     outputs = {}
@@ -48,7 +48,7 @@ def main() -> None:
     try:
         tracker = Tracker(get_model(args.config, args.checkpoint, device=args.device))
         boxes, scores = tracker(parse_video(args.video), args.box, fps=args.fps, **outputs)
-    except (OSError, ValueError, UnreadableClip) as error:
+    except (OSError, ValueError, VideoReadError) as error:
         parser.error(str(error))
     except KeyboardInterrupt as error:
         frames = error.frames if isinstance(error, Interrupted) else 0

@@ -7,16 +7,8 @@ ROOT = Path(__file__).resolve().parents[1]
 if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
     sys.path.insert(0, str(ROOT))
 
-from mmvidmae.utils.cli import (  # noqa: E402
-    build_runner,
-    close_distributed,
-    load_config,
-    make_parser,
-    require_batches,
-    require_file,
-    resume_latest,
-    train,
-)
+from mmvidmae.utils.arguments import make_parser, require_file  # noqa: E402
+from mmvidmae.utils.interrupt import leave_on_interrupt  # noqa: E402
 
 
 def main() -> None:
@@ -37,6 +29,8 @@ def main() -> None:
         'processes x batch_size x repeated_sampling x accumulative_counts pairs',
     )
     args = parser.parse_args()
+
+    from mmvidmae.engine.cli import build_runner, load_config, require_batches, resume_latest, train  # takes seconds
 
     cfg = load_config(parser, args)
     for key in ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper'):
@@ -63,8 +57,9 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    try:
+    with leave_on_interrupt('Training had not begun: nothing was saved.'):
         main()
-    except KeyboardInterrupt:
-        sys.exit('\nStopped before the first step: nothing was saved.')
+
+    from mmvidmae.engine.cli import close_distributed
+
     close_distributed()

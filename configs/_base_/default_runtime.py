@@ -9,6 +9,7 @@ default_hooks = dict(
     # Every 20 epochs and after the last, as the authors of DropMAE save (main_pretrain_kinetics.py:214).
     checkpoint=dict(type='mmvidmae.AtomicCheckpointHook', interval=20, max_keep_ckpts=3),
     sampler_seed=dict(type='DistSamplerSeedHook'),
+    weights=dict(type='mmvidmae.WeightsRecordHook'),  # which weights are scored, for the log and the score files
 )
 
 custom_hooks = [

@@ -7,6 +7,8 @@ default_hooks = dict(
     param_scheduler=dict(type='mmvidmae.ScheduleHook'),
     checkpoint=dict(type='mmvidmae.AtomicCheckpointHook', by_epoch=False, interval=10000, max_keep_ckpts=3),
     sampler_seed=dict(type='DistSamplerSeedHook'),
+    weights=dict(type='mmvidmae.WeightsRecordHook'),  # which weights are scored, for the log and the score files
+    progress=dict(type='mmvidmae.FrameProgressHook'),  # frames done and time left in a test, every 10 seconds
 )
 custom_hooks = [
     dict(type='mmvidmae.StepSeedHook'),  # noise and data follow from the step: a resumed run goes on with its own

@@ -5,6 +5,7 @@ default_hooks = dict(
     param_scheduler=dict(type='mmvidmae.ScheduleHook'),
     checkpoint=dict(type='mmvidmae.AtomicCheckpointHook', interval=10, max_keep_ckpts=3),
     sampler_seed=dict(type='DistSamplerSeedHook'),
+    weights=dict(type='mmvidmae.WeightsRecordHook'),  # which weights are scored, for the log and the score files
 )
 env_cfg = dict(
     cudnn_benchmark=False,

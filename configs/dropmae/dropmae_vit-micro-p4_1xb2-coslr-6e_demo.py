@@ -15,7 +15,7 @@ model = dict(
     neck=dict(decoder_dims=128, depth=2, num_heads=4),
 )
 
-# A few short clips teach little of large motion: neighbouring frames, and one crop for both of them.
+# A few short clips teach little of large motion: neighboring frames, and one crop for both of them.
 # The last fifth of every clip is held out.
 train_pipeline = _base_.train_pipeline
 train_pipeline[0].update(gap=(1, 12), draw_first='gap', span=(0.0, 0.8))

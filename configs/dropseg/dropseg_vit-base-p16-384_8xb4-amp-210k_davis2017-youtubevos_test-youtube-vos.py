@@ -4,4 +4,3 @@ _base_ = [
 ]
 
 test_dataloader = dict(dataset=dict(pipeline=_base_.test_pipeline))
-test_evaluator = dict(out_dir='work_dirs/{{ fileBasenameNoExtension }}/predictions')

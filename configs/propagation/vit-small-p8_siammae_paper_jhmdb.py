@@ -8,7 +8,6 @@ _base_ = [
 model = dict(protocol=_base_.protocol, data_preprocessor=_base_.data_preprocessor)
 test_pipeline = [
     dict(type='mmvidmae.LoadVideoFrames', size=(320, 320)),
-    dict(type='mmvidmae.PackLabelledVideo'),
+    dict(type='mmvidmae.PackVideoSequence'),
 ]
 test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
-test_evaluator = dict(out_dir='work_dirs/{{ fileBasenameNoExtension }}/predictions')

@@ -15,7 +15,7 @@ model = dict(
     neck=dict(decoder_dims=192, depth=2, num_heads=4),
 )
 
-# A few short clips teach little of large motion: neighbouring frames. The last fifth of every clip is held out.
+# A few short clips teach little of large motion: neighboring frames. The last fifth of every clip is held out.
 train_pipeline = _base_.train_pipeline
 train_pipeline[0].update(gap=(1, 12), draw_first='gap', span=(0.0, 0.8))
 train_pipeline[2].update(size=64)

@@ -28,7 +28,7 @@ train_dataloader = dict(
     sampler=dict(type='mmvidmae.InfinitePairSampler'),
     collate_fn=dict(type='default_collate'),
     dataset=dict(
-        type='mmvidmae.MaskPairDataset',
+        type='mmvidmae.VOSPairDataset',
         videos=dict(type='mmvidmae.DAVISDataset', data_root='data/DAVIS', year='2017', split='train'),
         pipeline=train_pipeline,
     ),

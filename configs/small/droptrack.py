@@ -14,15 +14,15 @@ model = dict(
     backbone=dict(
         arch=dict(_delete_=True, embed_dims=192, num_layers=6, num_heads=3, feedforward_channels=768),
         patch_size=8,
-        eliminate_at=(),  # a schedule of minutes has no time to get used to it
-        keep_rates=(),
+        ce_loc=(),  # a schedule of minutes has no time to get used to it
+        ce_keep_ratio=(),
         drop_path_rate=0.0,
     ),
     head=dict(channels=64),
 )
 
 train_pipeline = _base_.train_pipeline
-train_pipeline[3].update(factors=(2.0, 4.0), sizes=(48, 96), centre_jitter=(0.0, 1.5), scale_jitter=(0.0, 0.15))
+train_pipeline[3].update(factors=(2.0, 4.0), sizes=(48, 96), center_jitter=(0.0, 1.5), scale_jitter=(0.0, 0.15))
 train_dataloader = dict(
     batch_size=16,
     num_workers=1,

@@ -4,7 +4,7 @@ _base_ = './dropmae.py'
 
 model = dict(
     type='mmvidmae.PairMAE',
-    backbone=dict(coupling='siamese', with_cls_token=True),
+    backbone=dict(encoding='siamese', with_cls_token=True),
     masking=dict(type='mmvidmae.PerFrameRandomMasking', mask_ratio=0.75),
     neck=dict(type='mmvidmae.FrameDecoder'),
 )

@@ -9,6 +9,7 @@ Example:
 """
 
 import argparse
+import json
 import shutil
 import sys
 from collections.abc import Iterable
@@ -24,7 +25,7 @@ from demo import CONFIGS, WORK, fetch_clips  # noqa: E402
 
 from mmvidmae.apis import Tracker, VideoSegmenter, get_model, open_clip  # noqa: E402
 from mmvidmae.models.propagation import LabelPropagator, MaskLabels, PoseLabels  # noqa: E402
-from mmvidmae.visualization import contact_sheet, draw_box, draw_masks, draw_pose  # noqa: E402
+from mmvidmae.visualization import contact_sheet, draw_box, draw_masks, draw_pose, read_losses  # noqa: E402
 
 # Drawn by hand in frame 0 of the film, in pixels of 640 x 360.
 STONE = [
@@ -69,12 +70,17 @@ def save(name: str, pictures: list[np.ndarray], captions: list[str], size: tuple
 
 
 def demo() -> None:
-    """What ``make demo`` has left."""
+    """What ``make demo`` has left, and its last errors in ``demo.json``, which README's figures are compared with."""
+    figures = {}
     for method in CONFIGS:
+        losses = read_losses(ROOT / WORK / method)
+        figures[method] = dict(error=round(losses.val[-1, 1], 2), constant=round(losses.constant[-1, 1], 2))
         newest = max((ROOT / WORK / method / 'reconstructions').glob('val_*.png'))
         path = Path(__file__).with_name(f'demo_{method.lower()}.jpg')
         cv2.imwrite(str(path), cv2.imread(str(newest)), [cv2.IMWRITE_JPEG_QUALITY, 85])
     shutil.copy(ROOT / WORK / 'loss.png', Path(__file__).with_name('demo_loss.png'))
+    Path(__file__).with_name('demo.json').write_text(json.dumps(figures, indent=2) + '\n')
+    print(f'README has the figures of these pictures: {figures}')
 
 
 def propagation(config: str, checkpoint: str) -> None:

@@ -10,7 +10,7 @@ from mmvidmae.models import PairMAE
 from mmvidmae.models.layers import SpatialDropAttention, attention_weights
 
 
-class AttentionMass(NamedTuple):
+class AttentionShare(NamedTuple):
     """Shares of attention by layer of the decoder, mean over pairs, heads and queries; the three sum to 1.
 
     Attributes:
@@ -25,7 +25,7 @@ class AttentionMass(NamedTuple):
 
 
 @torch.no_grad()
-def attention_mass(model: PairMAE, batches: Iterable[dict]) -> AttentionMass:
+def attention_share(model: PairMAE, batches: Iterable[dict]) -> AttentionShare:
     """Measure within-frame against between-frame attention of a joint decoder (DropMAE, TwinMAE), nothing dropped.
 
     DropMAE's point is that a plain decoder reconstructs a frame mostly from that frame itself, and learns to look at
@@ -41,7 +41,7 @@ def attention_mass(model: PairMAE, batches: Iterable[dict]) -> AttentionMass:
     attentions = [block.attn for block in getattr(model.neck, 'decoder_blocks', ()) if hasattr(block, 'attn')]
     if not attentions or not all(isinstance(attn, SpatialDropAttention) for attn in attentions):
         raise ValueError(
-            f'{type(model.neck).__name__} has no self-attention over both frames: attention mass is for DropMAE and '
+            f'{type(model.neck).__name__} has no self-attention over both frames: attention share is for DropMAE and '
             'TwinMAE (JointPairDecoder)'
         )
     sums = torch.zeros(3, len(attentions), dtype=torch.float64)
@@ -68,4 +68,4 @@ def attention_mass(model: PairMAE, batches: Iterable[dict]) -> AttentionMass:
             handle.remove()
     if not queries:
         raise ValueError('there are no pairs to measure')
-    return AttentionMass(*(sums / queries))
+    return AttentionShare(*(sums / queries))

@@ -23,8 +23,8 @@ class KnownMotion(NamedTuple):
     Attributes:
         frames: ``(N, 3, H, W)`` uint8 RGB.
         warped: The same, warped; beyond its border a frame is mirrored.
-        places: ``(N, L, 2)``: where each patch of ``warped`` comes from: (row, column) of its centre in ``frames``, in
-            patches; whole numbers are the centres of patches.
+        places: ``(N, L, 2)``: where each patch of ``warped`` comes from: (row, column) of its center in ``frames``, in
+            patches; whole numbers are the centers of patches.
         moved: ``(N, L)`` bool: patches that come from inside the frame, and from more than one patch away. A model that
             only knows positions, and looks at the same place, finds none of them.
     """
@@ -115,7 +115,7 @@ def feature_accuracy(model: PairMAE, motion: KnownMotion, layers: Sequence[int] 
     """
     backbone = model.backbone
     layers = range(backbone.num_layers) if layers is None else layers
-    pairs = zip(*(extract_features(model, frames, layers) for frames in (motion.frames, motion.warped)))
+    pairs = zip(*(extract_features(model, frames, layers, progress=False) for frames in (motion.frames, motion.warped)))
     results = []
     for frame, warped in pairs:
         grid = tuple(frame.shape[-2:])
@@ -162,7 +162,7 @@ def attention_accuracy(model: PairMAE, motion: KnownMotion, seed: int = 0) -> Ma
         if isinstance(attn, CrossAttention | MultiheadAttention)
     ]
     try:
-        output = model.eval().reconstruct(pairs, noise)
+        output = model.eval().forward_pretrain(pairs, noise)
     finally:
         for handle in handles:
             handle.remove()

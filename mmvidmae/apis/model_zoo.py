@@ -13,6 +13,7 @@ from modelindex.load_model_index import load as load_index
 from torch import nn
 
 from mmvidmae.converters import read_state_dict
+from mmvidmae.engine.check_config import check_config
 from mmvidmae.models.selfsup import PairMAE
 from mmvidmae.utils.weights import load_whole
 
@@ -66,14 +67,15 @@ def get_model(
 
     Raises:
         FileNotFoundError: If there is no such config.
-        ValueError: If no model has this name, or the checkpoint is missing, unreadable or does not have all of the
-            model.
+        ValueError: If no model has this name, the config has misspelled names (see :func:`check_config`), or the
+            checkpoint is missing, unreadable or does not have all of the model.
     """
     if isinstance(name_or_config, str):
         name_or_config = _CONFIGS.get(name_or_config, name_or_config)
     config = name_or_config if isinstance(name_or_config, Config) else Config.fromfile(name_or_config)
     if not (config.get('test_dataloader') or {}).get('dataset'):  # mmpretrain looks for class names there
         config = Config({key: value for key, value in config.items() if key != 'test_dataloader'})
+    check_config(config, ['model'], 'mmpretrain')  # the scope in which mmpretrain builds it
     model = mmpretrain.apis.get_model(config)
     if checkpoint is not None:
         _load(model, checkpoint)

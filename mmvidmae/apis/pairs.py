@@ -23,7 +23,7 @@ Pairs = int | Sequence[tuple[int, int]]
 
 
 class PairBatches:
-    """Batches of pairs of a video, resized and centre-cropped; they follow from the seed alone, in every pass.
+    """Batches of pairs of a video, resized and center-cropped; they follow from the seed alone, in every pass.
 
     Args:
         video: Its name, for the samples and for errors.
@@ -79,6 +79,6 @@ def open_clip(video: str | Path) -> ClipReader:
     """Open a video file or a folder of frames.
 
     Raises:
-        UnreadableClip: If it cannot be read.
+        VideoReadError: If it cannot be read.
     """
     return (FrameFolderReader if Path(video).is_dir() else VideoFileReader)(str(video))

@@ -20,7 +20,7 @@ from .pairs import PairBatches, Pairs, open_clip
 class PairReconstructor:
     """Hides parts of pairs of frames of a video and reconstructs them, as data samples, a picture or a video.
 
-    A video is a file or a folder of images. Its frames are resized and centre-cropped to the size that the model was
+    A video is a file or a folder of images. Its frames are resized and center-cropped to the size that the model was
     made for. Pairs and masks follow from the seed alone: neither batch size nor device changes them.
 
     Args:
@@ -48,7 +48,7 @@ class PairReconstructor:
             A sample for each pair, on the CPU, with the fields of ``PairMAE.predict``.
 
         Raises:
-            UnreadableClip: If the video cannot be read.
+            VideoReadError: If the video cannot be read.
             ValueError: If it does not have these frames.
         """
         return list(self._reconstruct(video, open_clip(video), pairs, gap))
@@ -82,7 +82,7 @@ class PairReconstructor:
             The error of each pair.
 
         Raises:
-            UnreadableClip: If the video cannot be read.
+            VideoReadError: If the video cannot be read.
             ValueError: If it has no frames this far apart, or ``path`` is not the name of a video.
         """
         path, reader = Path(path), open_clip(video)

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import torch
 
-from mmvidmae.evaluation.id_maps import nothing_given, read_id_map, to_objects, write_id_map
+from mmvidmae.structures.label_maps import nothing_given, read_label_map, to_objects, write_label_map
 from mmvidmae.visualization import draw_masks
 
 from .videos import Video, check_frame, check_video_name, open_video, record
@@ -24,9 +24,9 @@ class VideoSegmenter:
     """Segments objects, given by a mask of the first frame, through a video, and writes masks and a drawn video.
 
     A video is a file, a folder of images, the number of a camera, or an iterable of uint8 RGB frames ``(H, W, 3)``. A
-    mask is an id map: whole numbers ``(H, W)`` with 0 for background, ids from 1 to 254 and 255 for void, or a PNG file
-    of palette or gray values. At an interrupt (Ctrl-C) all files are finished with what there is; it ends a camera's
-    pictures like the end of a video. Memory does not grow with the length of the video.
+    mask is a label map: whole numbers ``(H, W)`` with 0 for background, ids from 1 to 254 and 255 for void, or a PNG
+    file of palette or gray values. At an interrupt (Ctrl-C) all files are finished with what there is; it ends a
+    camera's pictures like the end of a video. Memory does not grow with the length of the video.
 
     Args:
         model: A :class:`DropSeg`, as from :func:`get_model`; it is put into evaluation mode and runs where it is.
@@ -68,7 +68,7 @@ class VideoSegmenter:
         Raises:
             Interrupted: After an interrupt, unless the video is a camera; the files are finished.
             OSError: If a mask cannot be read.
-            UnreadableClip: If the video cannot be read.
+            VideoReadError: If the video cannot be read.
             ValueError: If masks do not fit or show no object, a frame is not as it must be, there is nowhere to write
                 to, or ``video_file`` is not the name of a video or cannot be written.
         """
@@ -83,7 +83,7 @@ class VideoSegmenter:
 
         def keep(result: tuple[np.ndarray, np.ndarray]) -> None:
             if mask_dir is not None:
-                write_id_map(Path(mask_dir, f'{next(numbers):05d}.png'), result[1])
+                write_label_map(Path(mask_dir, f'{next(numbers):05d}.png'), result[1])
 
         def draw(result: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
             return draw_masks(*result)
@@ -91,12 +91,12 @@ class VideoSegmenter:
         return record(source, self.segment(source.frames, masks), keep, draw, video_file, fps, self.progress)
 
     def segment(
-        self, frames: Iterable[np.ndarray], masks: Mask | Mapping[int, Mask]
+        self, frames: Iterable[np.ndarray | None], masks: Mask | Mapping[int, Mask]
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Frames and their id maps, uint8 ``(H, W)``, as the frames come.
+        """Frames and their label maps, uint8 ``(H, W)``, as the frames come.
 
         Args:
-            frames: uint8 RGB ``(H, W, 3)``.
+            frames: uint8 RGB ``(H, W, 3)``; None, a lost frame, is an error.
             masks: As in :meth:`__call__`.
 
         Raises:
@@ -110,7 +110,9 @@ class VideoSegmenter:
             number: f'the mask of frame {number}' if isinstance(mask, np.ndarray) else str(mask)
             for number, mask in given.items()
         }
-        given = {number: mask if isinstance(mask, np.ndarray) else read_id_map(mask) for number, mask in given.items()}
+        given = {
+            number: mask if isinstance(mask, np.ndarray) else read_label_map(mask) for number, mask in given.items()
+        }
         state, number = None, -1
         for number, frame in enumerate(frames):
             if frame is None:
@@ -129,7 +131,7 @@ class VideoSegmenter:
             elif size != state.out_size:
                 raise ValueError(
                     f'frame {number} has {size[0]} x {size[1]} pixels, those before '
-                    f'{state.out_size[0]} x {state.out_size[1]}'
+                    f'{state.out_size[0]} x {state.out_size[1]}'  # type: ignore[index]
                 )
             scale = min(1.0, self.short_side / min(size))
             reduced = cv2.resize(frame, [round(side * scale) for side in size[::-1]], interpolation=cv2.INTER_LINEAR)

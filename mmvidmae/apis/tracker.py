@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 import numpy as np
 
-from mmvidmae.utils.files import whole_file
+from mmvidmae.utils.files import atomic_write
 from mmvidmae.visualization import draw_box
 
 from .videos import Interrupted, Video, check_frame, check_video_name, open_video, record
@@ -72,7 +72,7 @@ class Tracker:
 
         Raises:
             Interrupted: After an interrupt, unless the video is a camera; the files are finished.
-            UnreadableClip: If the video cannot be read.
+            VideoReadError: If the video cannot be read.
             ValueError: If the target cannot be taken up, a frame is not as it must be, or ``video_file`` is not the
                 name of a video or cannot be written.
         """
@@ -100,7 +100,7 @@ class Tracker:
             except Interrupted as error:
                 interrupt = error
         if json_file is not None and boxes:
-            with whole_file(json_file) as part:
+            with atomic_write(json_file) as part:
                 part.write_text(json.dumps(dict(video=source.name, boxes_xywh=boxes, scores=scores)))
         if interrupt is not None:
             raise interrupt
@@ -127,9 +127,9 @@ class Tracker:
             check_frame(frame, number)
             image = np.ascontiguousarray(frame[..., ::-1]) if self.model.data_preprocessor.bgr_to_rgb else frame
             if target is None:
-                target = self.model.start(image, box)
+                target = self.model.initialize(image, box)
             else:
-                target, score = self.model.step(image, target)
+                target, score = self.model.track(image, target)
             yield TrackedFrame(frame, target.box, score)
 
 

@@ -3,7 +3,7 @@
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
@@ -14,7 +14,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from mmvidmae.datasets import UnreadableClip
+from mmvidmae.datasets import VideoReadError
 from mmvidmae.datasets.sources import VIDEO_SUFFIXES
 from mmvidmae.visualization import write_video
 
@@ -98,18 +98,18 @@ def open_video(video: Video) -> Source:
     """Open a video: a file, a folder of images, the number of a camera, or an iterable of frames.
 
     Raises:
-        UnreadableClip: If it cannot be read.
+        VideoReadError: If it cannot be read.
     """
     if isinstance(video, int):
         camera = cv2.VideoCapture(video)
         if not camera.isOpened():
-            raise UnreadableClip(f'camera {video}', 'it cannot be opened')
+            raise VideoReadError(f'camera {video}', 'it cannot be opened')
         fps = camera.get(cv2.CAP_PROP_FPS)
         return Source(f'camera {video}', None, fps if fps > 0 else DEFAULT_FPS, _pictures(camera), live=True)
     if isinstance(video, str | Path):
         reader = open_clip(video)
         return Source(Path(video).name, len(reader), _frame_rate(video) or DEFAULT_FPS, reader)
-    return Source('frames', len(video) if hasattr(video, '__len__') else None, DEFAULT_FPS, video)
+    return Source('frames', len(video) if isinstance(video, Sized) else None, DEFAULT_FPS, video)
 
 
 def _pictures(camera: cv2.VideoCapture) -> Iterator[np.ndarray | None]:

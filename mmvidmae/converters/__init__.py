@@ -1,7 +1,7 @@
 from .architecture import Architecture, infer_architecture
 from .checkpoint_io import CheckpointError, compact, read_state_dict, strip_wrappers, write_state_dict
 from .conversion import Conversion, ConversionError, convert_state_dict
-from .formats import SOURCES, TARGETS, recognise
+from .formats import SOURCES, TARGETS, recognize
 from .key_maps import (
     cropmae_to_mmvidmae,
     dino_to_mmvidmae,
@@ -47,7 +47,7 @@ __all__ = [
     'mmvidmae_to_mmseg',
     'mmvidmae_to_rsp_block',
     'read_state_dict',
-    'recognise',
+    'recognize',
     'rsp_block_to_mmvidmae',
     'strip_wrappers',
     'write_state_dict',

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -80,14 +81,15 @@ def infer_architecture(state: Mapping[str, Tensor]) -> Architecture:
     # The shapes are the same for one row of patches and one head as for the true ones.
     arch = dict(embed_dims=dims, num_layers=num_layers, num_heads=1, feedforward_channels=hidden)
     size = (patch_size, patch_size * num_patches)
-    options = dict(in_channels=channels, qkv_bias='backbone.layers.0.attn.qkv.bias' in state)
+    options: dict[str, Any] = dict(in_channels=channels, qkv_bias='backbone.layers.0.attn.qkv.bias' in state)
+    modules: dict[str, nn.Module]
     with torch.device('meta'):
         if tracker:
             modules, kind = _tracker(state, arch, size, patch_size, frame_embed, options), 'tracking'
         elif 'backbone.mask_embed.weight' in state:
             modules, kind = _segmentor(state, arch, size, patch_size, frame_embed, options), 'segmentation'
         else:
-            kinds = dict(frame_embed=frame_embed, with_cls_token=cls_token)
+            kinds: dict[str, Any] = dict(frame_embed=frame_embed, with_cls_token=cls_token)
             encoder = PairMAEViT(arch, size, patch_size, **kinds, **options)
             decoder, kind = _decoder(state, encoder)
             if decoder and channels != 3:

@@ -12,7 +12,7 @@ import pickle
 import re
 import zipfile
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
@@ -32,7 +32,7 @@ the model to use)."""
 
 _INNER_WRAPPERS = re.compile(r'(?:(?<=\.)|^)(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.')
 _OUTER_WRAPPERS = {'module', 'model', 'encoder'}
-_REBUILT = {
+_REBUILT: dict[str, Callable] = {
     'torch._utils._rebuild_tensor': torch._utils._rebuild_tensor,
     'torch._utils._rebuild_tensor_v2': torch._utils._rebuild_tensor_v2,
     'torch._utils._rebuild_parameter': torch._utils._rebuild_parameter,
@@ -98,7 +98,7 @@ _TENSORS_ONLY = SimpleNamespace(
 """What ``torch.load(pickle_module=...)`` wants of a pickle module."""
 
 
-def read_state_dict(path: str | Path) -> StateDict:
+def read_state_dict(path: str | os.PathLike) -> StateDict:
     """Read the parameters from a checkpoint, without trusting it.
 
     Args:

@@ -1,4 +1,4 @@
-"""Conversion of a whole state dict: recognise, rename, check, adapt, rename."""
+"""Conversion of a whole state dict: recognize, rename, check, adapt, rename."""
 
 import re
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from mmvidmae.models.layers import square_grid
 
 from .architecture import Architecture, infer_architecture
 from .checkpoint_io import strip_wrappers
-from .formats import SOURCES, TARGETS, Source, Target, recognise
+from .formats import SOURCES, TARGETS, Source, Target, recognize
 from .key_maps import StateDict
 from .position_embedding import fold_identity as fold
 from .position_embedding import interpolate_pos_embed
@@ -68,7 +68,7 @@ def convert_state_dict(
 
     Args:
         state: Parameters by name, also with what :func:`strip_wrappers` takes off.
-        source: A format of :data:`SOURCES`, or ``'auto'`` to recognise it by the names.
+        source: A format of :data:`SOURCES`, or ``'auto'`` to recognize it by the names.
         target: A format of :data:`TARGETS`.
         encoder_only: Whether to leave decoder and heads behind.
         resize_to: Input (height, width) in pixels for which the position embeddings are interpolated.
@@ -86,7 +86,7 @@ def convert_state_dict(
     except ValueError as error:
         raise ConversionError(str(error)) from error
     if source == 'auto':
-        source = recognise(state)
+        source = recognize(state)
         if source is None:
             raise ConversionError(
                 f'the format is not one of {", ".join(SOURCES)}; the parameters are {_listing(sorted(state))}'

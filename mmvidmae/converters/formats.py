@@ -22,7 +22,7 @@ from .key_maps import (
 
 _MAE_DECODER = r'decoder_.*|mask_token'
 _HEAD = r'(head|head_dist|fc_norm|pre_logits)\..*'
-_OPENMMLAB_UNUSED = (r'data_preprocessor\..*', 'the config has the normalisation')
+_OPENMMLAB_UNUSED = (r'data_preprocessor\..*', 'the config has the normalization')
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Source:
     """A format that can be read.
 
     Attributes:
-        marks: Regular expressions by which it is recognised: each must match one of the names.
+        marks: Regular expressions by which it is recognized: each must match one of the names.
         convert: From its names to ours.
         outside: Regular expression of the names that do not belong to the encoder.
         unused: Regular expression of names that the model does not use for anything, and why.
@@ -132,7 +132,7 @@ TARGETS: dict[str, Target] = {
 }
 
 
-def recognise(names: Iterable[str]) -> str | None:
+def recognize(names: Iterable[str]) -> str | None:
     """Name of the first format of :data:`SOURCES` that parameter names fit, or None."""
     names = list(names)
     return next((name for name, source in SOURCES.items() if source.matches(names)), None)

@@ -123,7 +123,7 @@ def _rename(state: Mapping[str, Tensor], pairs: list[tuple[str, str]]) -> StateD
         for pattern, new in rules.items():
             if match := re.fullmatch(pattern, key):
                 *layer, suffix = match.groups()
-                renamed[new.replace('#', *layer) + suffix if layer else new + suffix] = value
+                renamed[new.replace('#', layer[0]) + suffix if layer else new + suffix] = value
                 break
         else:
             unknown.append(key)

@@ -1,24 +1,24 @@
 """Frame pairs from videos and folders of frames: datasets, readers, samplers and transforms."""
 
 from .collate import pair_collate
-from .labelled_videos import DAVISDataset, JHMDBDataset, LabelledVideoDataset, VIPDataset, YouTubeVOSDataset
-from .mask_pairs import MaskPairAugment, MaskPairDataset, PackMaskPair
 from .pair_dataset import FramePairDataset, PairDataset, VideoPairDataset
-from .readers import ClipReader, FrameFolderReader, UnreadableClip, VideoFileReader
-from .samplers import InfinitePairSampler, PairSampler, Visit
+from .readers import ClipReader, FrameFolderReader, VideoFileReader, VideoReadError
+from .samplers import InfinitePairSampler, PairSampler, SampleIndex
 from .tracking import CausalPairSampling, OSTrackCrop
 from .transforms import (
     LoadFramePairs,
     LoadPicture,
     LoadVideoFrames,
-    PackLabelledVideo,
     PackPairs,
+    PackVideoSequence,
     PairCenterCrop,
     PairRandomFlip,
     PairRandomResizedCrop,
     PairResize,
     SampleFramePairs,
 )
+from .video_sequences import DAVISDataset, JHMDBDataset, VideoSequenceDataset, VIPDataset, YouTubeVOSDataset
+from .vos_pairs import PackVOSInputs, VOSPairAugment, VOSPairDataset
 
 __all__ = [
     'CausalPairSampling',
@@ -28,16 +28,13 @@ __all__ = [
     'FramePairDataset',
     'InfinitePairSampler',
     'JHMDBDataset',
-    'LabelledVideoDataset',
     'LoadFramePairs',
     'LoadPicture',
     'LoadVideoFrames',
-    'MaskPairAugment',
-    'MaskPairDataset',
     'OSTrackCrop',
-    'PackLabelledVideo',
-    'PackMaskPair',
     'PackPairs',
+    'PackVOSInputs',
+    'PackVideoSequence',
     'PairCenterCrop',
     'PairDataset',
     'PairRandomFlip',
@@ -45,11 +42,14 @@ __all__ = [
     'PairResize',
     'PairSampler',
     'SampleFramePairs',
-    'UnreadableClip',
+    'SampleIndex',
     'VIPDataset',
+    'VOSPairAugment',
+    'VOSPairDataset',
     'VideoFileReader',
     'VideoPairDataset',
-    'Visit',
+    'VideoReadError',
+    'VideoSequenceDataset',
     'YouTubeVOSDataset',
     'pair_collate',
 ]

@@ -1,4 +1,4 @@
-"""From items to a batch."""
+"""Batch collation of frame pairs."""
 
 from collections.abc import Sequence
 
@@ -9,16 +9,17 @@ from mmvidmae.registry import FUNCTIONS
 
 @FUNCTIONS.register_module()
 def pair_collate(items: Sequence[dict]) -> dict:
-    """Joins the pairs of several visits into one batch.
+    """Collate the pairs of several dataset items into one batch.
 
-    First come the first pairs of all visits, then the second ones: ranks, each with a part of the visits, then hold
-    the same pairs as one process with all of them.
+    The batch holds the first pair of every item, then the second pair of every item, and so on. With this order, the
+    ranks of a distributed run together hold the same pairs as a single process with the total batch size.
 
     Args:
-        items: B items of ``PackPairs``, each with one or more pairs, n of them together; frames of one size.
+        items: B items of ``PackPairs``, each with one or more pairs, n pairs in total. All frames have one size.
 
     Returns:
-        ``inputs``, uint8 of shape (n, 2, 3, H, W), and ``data_samples``, a list of n, in this order.
+        A dict with ``inputs``, uint8 of shape (n, 2, 3, H, W), and ``data_samples``, a list of length n in the same
+        order.
     """
     most = max(len(item['data_samples']) for item in items)
     order = [(item, pair) for pair in range(most) for item in items if pair < len(item['data_samples'])]

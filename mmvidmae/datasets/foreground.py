@@ -10,19 +10,19 @@ except ImportError as error:
 
 from mmvidmae.registry import DATASETS
 
-from .labelled_videos import DAVISDataset
+from .video_sequences import DAVISDataset
 
 
 @DATASETS.register_module()
 class DAVISForegroundDataset(BaseSegDataset):
-    """Frames of DAVIS with two classes, background and foreground: whatever is an object in DAVIS-2016.
+    """DAVIS frames with two classes, background and foreground. Foreground is every object of DAVIS-2016.
 
     Args:
-        data_root: Folder of the data set, see :class:`DAVISDataset`.
-        split: ``'train'`` or ``'val'``, of 2016.
+        data_root: Dataset folder, see :class:`DAVISDataset`.
+        split: ``'train'`` or ``'val'`` of DAVIS-2016.
         resolution: ``'480p'`` or ``'Full-Resolution'``.
-        sequences: Names of sequences in place of the split's list.
-        **kwargs: Of mmseg's ``BaseSegDataset``.
+        sequences: Sequence names, used instead of the split's list.
+        **kwargs: Arguments of mmseg's ``BaseSegDataset``.
 
     Raises:
         FileNotFoundError, ValueError: As :class:`DAVISDataset`.
@@ -42,9 +42,9 @@ class DAVISForegroundDataset(BaseSegDataset):
         super().__init__(data_root=data_root, reduce_zero_label=False, **kwargs)
 
     def load_data_list(self) -> list[dict]:
-        """Frames and masks of all sequences."""
+        """List the frames and masks of all sequences."""
         videos = DAVISDataset(self.data_root, **self._videos)
-        foreground = dict.fromkeys((*range(2, 11), 255), 1)  # 255 in DAVIS-2016's release, ids in 2017's
+        foreground = dict.fromkeys((*range(2, 11), 255), 1)  # DAVIS-2016 uses 255, DAVIS-2017 uses ids
         return [
             dict(img_path=frame, seg_map_path=mask, label_map=foreground, reduce_zero_label=False, seg_fields=[])
             for video in map(videos.get_data_info, range(len(videos)))

@@ -13,65 +13,62 @@ from mmengine.logging import print_log
 
 from mmvidmae.registry import DATASETS
 
-from .readers import ClipReader, FrameFolderReader, UnreadableClip, VideoFileReader, printable
-from .samplers import Visit
+from .readers import ClipReader, FrameFolderReader, VideoFileReader, VideoReadError, printable
+from .samplers import SampleIndex
 from .sources import ClipKind, read_list, scan
 
 
 class PairDataset(BaseDataset):
-    """Clips, each giving one or more pairs of frames at every visit.
+    """Dataset of video clips. Each sample reads one clip and gives one or more frame pairs.
 
-    **Reproducible.** With ``PairSampler`` all random draws of an item follow from (seed, epoch, index of the clip),
-    whatever the number of workers and ranks, also within a ``ConcatDataset`` or ``RepeatDataset``. Given a plain
-    integer index, they follow from torch's generator, which each worker has seeded for itself.
+    **Reproducible.** With ``PairSampler``, all random draws of a sample follow from (seed, epoch, clip index). They do
+    not depend on the number of workers and ranks. The same holds inside a ``ConcatDataset`` or ``RepeatDataset``. With
+    a plain integer index, the draws follow from torch's generator, which is seeded per worker.
 
-    **Robust.** A clip that cannot be read is replaced by another one, chosen by the item's own draws. The replaced
-    clips are listed as ``(path, reason)`` in ``skipped`` of the item's first data sample, so that a hook can log and
-    count them. A clip that cannot even be opened is remembered and not tried again by that worker. (Clips with some
-    bad frames are tried again: to remember them would make the pairs depend on what this worker happened to see
-    before.)
+    **Unreadable clips.** A clip that cannot be read is replaced by another one, chosen by the sample's own generator.
+    The replaced clips are listed as ``(path, reason)`` in ``skipped`` of the first data sample, so that a hook can log
+    and count them. A worker does not retry a clip that cannot be opened. It does retry a clip with some bad frames:
+    otherwise the pairs would depend on what the worker read before.
 
-    **Patient.** What the file system refuses (a missing file, a stale handle, an input or output error, too many open
-    files) is never remembered but tried again at the next visit. If nothing can be read for such reasons, the whole
-    file system may be away: the visit waits, at first for one second, then twice as long each time up to a minute, logs
-    a warning, and begins anew with its own clip, so that a run goes on as if nothing had happened. It gives up after
-    ``patience`` seconds.
+    **File system errors.** A missing file, a stale handle, an I/O error or too many open files are retried with the
+    next sample. If no clip can be read for such reasons, the file system may be unavailable. The dataset then logs a
+    warning, waits, and retries from the sample's own clip, so that the run continues unchanged. The first wait is one
+    second; each further one is twice as long, up to a minute. After ``patience`` seconds an error is raised.
 
     Args:
-        ann_file: List of clips, ``path [label]`` a line (see ``read_list``); relative to ``data_root``. Empty: the
-            folder that ``data_root`` and ``data_prefix`` name is searched instead, at any depth (see ``scan``).
+        ann_file: List of clips, one ``path [label]`` per line (see ``read_list``), relative to ``data_root``. If empty,
+            the folder given by ``data_root`` and ``data_prefix`` is searched at any depth (see ``scan``).
         data_root: Folder that ``ann_file`` and ``data_prefix`` are relative to.
-        data_prefix: One entry, the folder that the paths in the list are relative to; its key is ``PREFIX_KEY`` of
-            the class.
+        data_prefix: One entry, the folder that the listed paths are relative to. Its key is the class's ``PREFIX_KEY``.
         pipeline: Transforms, as configs or callables. They get a dict with
 
-            - video_path (str): the clip,
+            - video_path (str): path of the clip,
             - reader (ClipReader): the open clip,
-            - num_pairs (int): how many pairs to draw, ``repeated_sampling``,
+            - num_pairs (int): number of pairs to draw, equal to ``repeated_sampling``,
             - rng (np.random.Generator): the only source of randomness they may use,
-            - skipped (list[tuple[str, str]]): clips that this one replaces, with reasons,
-            - sample_idx (int): the clip's index.
-        repeated_sampling: How many pairs a visit gives for one opening of the clip.
-        patience: Seconds that a visit waits in all for a file system that is away; 0 to stop at once. The default is
-            well below the half hour after which the other ranks of a distributed run give up.
-        **kwargs: The other arguments of ``mmengine.dataset.BaseDataset``.
+            - skipped (list[tuple[str, str]]): paths of the clips that this one replaces, with reasons,
+            - sample_idx (int): index of the clip.
+        repeated_sampling: Number of pairs per sample. The clip is opened once for all of them.
+        patience: Total seconds that a sample waits for an unavailable file system; 0 raises at once. The default is
+            well below the half hour after which the other ranks of a distributed run time out.
+        **kwargs: Further arguments of ``mmengine.dataset.BaseDataset``.
 
     Raises:
-        ValueError: On initialisation, if no clip is found, none can be read, or a line of the list is malformed.
+        ValueError: On initialization, if no clip is found, no clip can be read, or a line of the list is malformed.
     """
 
     PREFIX_KEY: str
     """The key of ``data_prefix``, as in MMAction2."""
 
     KIND: ClipKind
-    """What ``scan`` looks for and lists name."""
+    """Kind of clip that ``scan`` finds and a list names."""
 
     OPEN: Callable[[str], ClipReader]
-    """Opens a clip; raises ``UnreadableClip``."""
+    """Function that opens a clip; raises ``VideoReadError``."""
 
     MANY = 20
-    """So many clips that the file system refuses in one visit, not counting missing ones, and it is taken to be away:
-    to try the others might take hours."""
+    """File system errors in one sample, missing files aside, after which the file system counts as unavailable. Trying
+    all other clips could take hours."""
 
     def __init__(
         self,
@@ -98,8 +95,7 @@ class PairDataset(BaseDataset):
         )
 
     def full_init(self) -> None:
-        """Finds the clips, then reads the first frame of one, so that a wrong path stops a run before its first
-        step."""
+        """Find the clips and read the first frame of one, so that a wrong path stops a run before its first step."""
         if self._fully_initialized:
             return
         super().full_init()
@@ -109,7 +105,7 @@ class PairDataset(BaseDataset):
             try:
                 self._open(path).get_batch([0])
                 return
-            except UnreadableClip as failure:
+            except VideoReadError as failure:
                 failures.append(str(failure))
             if len(failures) == 100:
                 print_log(
@@ -119,7 +115,7 @@ class PairDataset(BaseDataset):
         raise ValueError(f'{self._name()}: no readable clip among {len(self)}:\n  {listed}')
 
     def load_data_list(self) -> list[dict]:
-        """Lists the clips as ``dict(video_path=...)``."""
+        """List the clips as ``dict(video_path=...)``."""
         folder = self.data_prefix[self.PREFIX_KEY]
         if self.ann_file:
             paths = read_list(self.ann_file, self.KIND)
@@ -130,27 +126,27 @@ class PairDataset(BaseDataset):
         if not paths:
             raise ValueError(f'{self._name()}: no clips found')
         if isinstance(self._indices, int) and abs(self._indices) >= len(paths):
-            self._indices = None  # MMEngine would stop; "the first 2048" of fewer clips are all of them
+            self._indices = None  # MMEngine would raise an error; if there are fewer clips, take all
         return [dict(video_path=os.path.join(folder, path)) for path in paths]
 
-    def __getitem__(self, visit: Visit | int) -> dict:
-        """Draws the pairs of one visit.
+    def __getitem__(self, sample_index: SampleIndex | int) -> dict:
+        """Draw the pairs of one sample.
 
         Args:
-            visit: What ``PairSampler`` yields, or an index.
+            sample_index: A :class:`SampleIndex` from ``PairSampler``, or a plain index.
 
         Returns:
-            What the pipeline returns, normally of ``PackPairs``.
+            The output of the pipeline, normally that of ``PackPairs``.
 
         Raises:
-            RuntimeError: If not one of the clips can be read any more.
+            RuntimeError: If no clip can be read any more.
         """
-        if not isinstance(visit, Visit):
-            visit = Visit(int(visit) % len(self), epoch=0, seed=int(torch.randint(2**63 - 1, ())))
+        if not isinstance(sample_index, SampleIndex):
+            sample_index = SampleIndex(int(sample_index) % len(self), epoch=0, seed=int(torch.randint(2**63 - 1, ())))
         waited, pause = 0.0, 1.0
         while True:
             skipped: list[tuple[str, str]] = []
-            item, may_return = self._first_readable(visit, skipped)
+            item, may_return = self._first_readable(sample_index, skipped)
             if item is not None:
                 return item
             last = ': '.join(skipped[-1])
@@ -171,24 +167,24 @@ class PairDataset(BaseDataset):
             f'{self._name()}: {tried} the {len(self)} clips can be read{waiting}; the last tried: {last}'
         )
 
-    def _first_readable(self, visit: Visit, skipped: list[tuple[str, str]]) -> tuple[dict | None, bool]:
-        """Draws the pairs of the first clip that can be read.
+    def _first_readable(self, sample_index: SampleIndex, skipped: list[tuple[str, str]]) -> tuple[dict | None, bool]:
+        """Draw the pairs of the first clip that can be read.
 
         Args:
-            visit: Where to begin.
-            skipped: Gets the clips before, with reasons.
+            sample_index: Index of the sample, whose clip is tried first.
+            skipped: List to which the unreadable clips are appended, with reasons.
 
         Returns:
-            The item, or None and whether any of the clips may be readable later.
+            The item, or None if no clip can be read, and whether any clip may be readable later.
         """
         refused = missing = 0
-        for index, rng in self._candidates(visit):
+        for index, rng in self._candidates(sample_index):
             info = self.get_data_info(index)
             try:
                 reader = self._open(info['video_path'])
                 item = dict(info, reader=reader, num_pairs=self.repeated_sampling, rng=rng, skipped=skipped)
                 return self.pipeline(item), False
-            except UnreadableClip as failure:
+            except VideoReadError as failure:
                 skipped.append((failure.path, failure.reason))
                 if isinstance(failure.__cause__, FileNotFoundError):
                     missing += 1
@@ -198,21 +194,21 @@ class PairDataset(BaseDataset):
                 break
         return None, refused + missing > 0
 
-    def _candidates(self, visit: Visit) -> Iterator[tuple[int, np.random.Generator]]:
-        """The visited clip, then all others in random order, each with a generator of its own: what is drawn for a clip
-        must not depend on how far the failed ones before it got."""
-        key = visit.key
-        yield visit.index, np.random.default_rng(key)
+    def _candidates(self, sample_index: SampleIndex) -> Iterator[tuple[int, np.random.Generator]]:
+        """Yield the sample's clip, then all others in random order. Each has its own generator, so that its draws do
+        not depend on how far the failed clips before it got."""
+        key = sample_index.key
+        yield sample_index.index, np.random.default_rng(key)
         for index in np.random.default_rng(key).permutation(len(self)).tolist():
-            if index != visit.index:
+            if index != sample_index.index:
                 yield index, np.random.default_rng([*key, index])
 
     def _open(self, path: str) -> ClipReader:
         if path in self._unopenable:
-            raise UnreadableClip(path, self._unopenable[path])
+            raise VideoReadError(path, self._unopenable[path])
         try:
             return type(self).OPEN(path)
-        except UnreadableClip as failure:
+        except VideoReadError as failure:
             if not failure.is_momentary:
                 self._unopenable[path] = failure.reason
             raise

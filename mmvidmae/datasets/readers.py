@@ -1,4 +1,4 @@
-"""Readers: random access to the frames of one clip, whether a video file or a folder of images."""
+"""Readers with random access to the frames of one clip, a video file or a folder of images."""
 
 import itertools
 import logging
@@ -19,12 +19,12 @@ from mmvidmae.utils.images import UnreadableImage, decode_image
 from .sources import image_names
 
 
-class UnreadableClip(Exception):
-    """A clip that cannot be opened, or frames of it that cannot be decoded.
+class VideoReadError(Exception):
+    """Error of a clip that cannot be opened, or whose frames cannot be decoded.
 
     Args:
-        path: The clip.
-        reason: What is wrong, in a few words.
+        path: Path of the clip.
+        reason: Short description of the problem.
     """
 
     def __init__(self, path: str, reason: str) -> None:
@@ -37,42 +37,42 @@ class UnreadableClip(Exception):
 
     @property
     def is_momentary(self) -> bool:
-        """Whether it is for the system that the clip could not be read (it is not there, a file server does not answer,
-        too many files are open) and not for what the file holds, so that it may be read later."""
+        """Whether the clip may be readable later. True for system errors (a missing file, a file server that does not
+        answer, too many open files), False for errors in the file's content."""
         return isinstance(self.__cause__, OSError | MemoryError)
 
 
 def printable(path: str) -> str:
-    """A path for people and logs: what of its bytes is no UTF-8 is escaped."""
+    """Format a path for logs and messages. Bytes that are not UTF-8 are escaped."""
     return path.encode('utf-8', 'backslashreplace').decode()
 
 
 class ClipReader(Protocol):
-    """What the data pipeline asks of a clip. Opening and reading raise ``UnreadableClip``; an open clip has at least
-    one frame."""
+    """Interface of a clip for the data pipeline. Opening and reading raise ``VideoReadError``. An open clip has at
+    least one frame."""
 
     def __len__(self) -> int:
-        """The number of frames."""
+        """Number of frames."""
 
     def get_batch(self, indices: Sequence[int]) -> np.ndarray:
-        """Decodes frames.
+        """Decode frames.
 
         Args:
-            indices: Frame numbers in ``[0, len)``, in any order; each is decoded once.
+            indices: Frame numbers in ``[0, len)``, in any order. Each frame is decoded once.
 
         Returns:
             Array of shape (len(indices), H, W, 3), uint8 RGB.
         """
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        """All frames in order, (H, W, 3), uint8 RGB, each decoded once. Nothing else may be read meanwhile."""
+        """Iterate over all frames in order, (H, W, 3), uint8 RGB. Each frame is decoded once."""
 
 
 _LOCAL = threading.local()
 
 
 def _converter():
-    """PyAV's converter of frames, one a thread: of one a clip, 10 kB a clip were measured to stay in memory."""
+    """PyAV's frame converter, one per thread. With one per clip, 10 kB per clip stayed in memory when measured."""
     if not hasattr(_LOCAL, 'converter'):
         from av.video.reformatter import VideoReformatter
 
@@ -82,31 +82,31 @@ def _converter():
 
 @contextmanager
 def _reading(path: str) -> Iterator[None]:
-    """Around calls of PyAV: whatever they raise becomes ``UnreadableClip``. On damaged files these are not only the
-    errors of FFmpeg: AttributeError, IndexError, MemoryError, UnicodeDecodeError and others were seen."""
+    """Convert any error of PyAV calls in the ``with`` block to ``VideoReadError``. Damaged files raise more than FFmpeg
+    errors: AttributeError, IndexError, MemoryError, UnicodeDecodeError and others were observed."""
     try:
         yield
-    except UnreadableClip:
+    except VideoReadError:
         raise
     except Exception as error:
         raise _unreadable(path, error) from error
 
 
-def _unreadable(path: str, error: Exception) -> UnreadableClip:
-    return UnreadableClip(path, getattr(error, 'strerror', None) or f'{type(error).__name__}: {error}')
+def _unreadable(path: str, error: Exception) -> VideoReadError:
+    return VideoReadError(path, getattr(error, 'strerror', None) or f'{type(error).__name__}: {error}')
 
 
 @contextmanager
 def _explained(reason: str) -> Iterator[None]:
-    """Says of an ``UnreadableClip`` what could not be done."""
+    """Prefix the reason of a ``VideoReadError`` with the failed task."""
     try:
         yield
-    except UnreadableClip as failure:
-        raise UnreadableClip(failure.path, f'{reason} ({failure.reason})') from failure.__cause__
+    except VideoReadError as failure:
+        raise VideoReadError(failure.path, f'{reason} ({failure.reason})') from failure.__cause__
 
 
 class _Packets(NamedTuple):
-    """What is known of packets without decoding them: one entry a packet."""
+    """Properties of packets that are known without decoding, one entry per packet."""
 
     pts: Sequence[int | None] = ()
     dts: Sequence[int | None] = ()
@@ -117,18 +117,18 @@ class _Packets(NamedTuple):
 
 
 class _OpenVideo:
-    """A video file and its decoder, before the first packet. All that PyAV raises becomes ``UnreadableClip``.
+    """A video file and its decoder, before the first packet. Errors of PyAV become ``VideoReadError``.
 
     Args:
         path: The video file.
     """
 
     MAX_PIXELS = 2**27
-    """Only damaged headers ask for larger frames, of 400 MB as RGB."""
+    """Largest number of pixels in a frame, 400 MB as RGB. Only damaged headers specify larger frames."""
 
     ONE_FRAME_A_PACKET = frozenset({'av1', 'h264', 'hevc', 'mpeg1video', 'mpeg2video', 'vp9'})
-    """Codecs, besides those of intra frames only, each of whose packets holds one frame that is shown. Others have
-    packets without one (VP8, Theora, VC-1), or with two (DivX)."""
+    """Codecs with exactly one shown frame in each packet, besides intra-only codecs. Other codecs have packets without
+    a shown frame (VP8, Theora, VC-1) or with two (DivX)."""
 
     def __init__(self, path: str) -> None:
         try:
@@ -138,15 +138,15 @@ class _OpenVideo:
         self.path = path
         options = {'max_pixels': str(self.MAX_PIXELS)}
         with _reading(path):
-            # Without "file:" FFmpeg takes what stands before a colon for a protocol. Tags come in any encoding.
+            # Without "file:", FFmpeg reads text before a colon as a protocol. Tags can have any encoding.
             self._container = av.open(f'file:{path}', options=options, metadata_errors='replace')
             if self._container.format.name.endswith(('_pipe', 'image2')):
-                raise UnreadableClip(path, 'an image')
-            self._stream = self._container.streams.best('video')  # as decord: not a cover
+                raise VideoReadError(path, 'an image')
+            self._stream = self._container.streams.best('video')  # not a cover image, as in decord
             if self._stream is None:
-                raise UnreadableClip(path, 'it has no pictures')
+                raise VideoReadError(path, 'it has no pictures')
             if self._stream.codec_context is None:
-                raise UnreadableClip(path, 'there is no decoder for it')
+                raise VideoReadError(path, 'there is no decoder for it')
             for stream in self._container.streams:
                 if stream is not self._stream:
                     stream.discard = av.stream.Discard.all
@@ -154,47 +154,47 @@ class _OpenVideo:
             self.codec.options = options
             self.codec.thread_count = 1
             self._skips = False
-            self._can_skip = not self.codec.name.startswith('lib')  # libdav1d would go on to skip
+            self._can_skip = not self.codec.name.startswith('lib')  # libdav1d would keep skipping
             self.depth = self.codec.reorder_depth
             self.size = self.codec.height, self.codec.width
             self.is_mp4 = 'mp4' in self._container.format.name
 
     def __del__(self) -> None:
         if hasattr(self, '_container'):
-            self._container.close()  # or the decoder's memory stays
+            self._container.close()  # otherwise the decoder's memory is not freed
 
     def seek(self, time: int) -> None:
-        """Goes to a keyframe at or before a time."""
+        """Seek to a keyframe at or before a time."""
         with _reading(self.path):
             self._container.seek(time, stream=self._stream)
 
     def packets(self) -> Iterator:
-        """PyAV's packets from here on, the last of which makes the decoder give what it holds."""
-        # closed by hand: a generator that PyAV's own deallocation ends leaves a packet behind, 150 bytes
+        """Yield PyAV's packets from the current position. The last one flushes the decoder."""
+        # closed explicitly: a generator that PyAV deallocates itself leaks a packet of 150 bytes
         with _reading(self.path), closing(self._container.demux(self._stream)) as packets:
             for packet in packets:
                 is_last = not packet.size and packet.dts is None and packet.pos is None
                 if packet.size or is_last:  # empty ones repeat a frame
                     yield packet
-                if is_last:  # or PyAV goes on with streams that it has met in mid-file, and fails
+                if is_last:  # otherwise PyAV continues with streams that begin in mid-file, and fails
                     return
 
     def decode(self, packet, skip: bool = False) -> list:
-        """PyAV's frames that the decoder gives after a packet, which it may skip if no other frame refers to it."""
+        """Decode a packet and return PyAV's frames. With ``skip``, frames that no other frame refers to are skipped."""
         try:
             if skip is not self._skips and self._can_skip:
                 self.codec.skip_frame = 'NONREF' if skip else 'DEFAULT'
                 self._skips = skip
             return packet.decode()
-        except Exception as error:  # as in `_reading`, in less time
+        except Exception as error:  # as in `_reading`, but faster
             raise _unreadable(self.path, error) from error
 
     def index(self) -> _Packets:
-        """The packets of the whole file by MP4's index, else none. It has no times of showing; those of decoding stand
-        for them.
+        """Packets of the whole file from MP4's index; none for other containers. The index has no presentation times,
+        so decoding times are used instead.
 
         Raises:
-            UnreadableClip: If the file ends before the frames that it lists.
+            VideoReadError: If the file ends before the frames that it lists.
         """
         if not self.is_mp4 or not self._stream.frames:
             return _Packets()
@@ -202,7 +202,7 @@ class _OpenVideo:
             index = self._stream.index_entries
             missing = index[-1].pos + index[-1].size - os.path.getsize(self.path) if len(index) else 0
             if missing > 0:
-                raise UnreadableClip(self.path, f'cut off: {missing} bytes are missing')
+                raise VideoReadError(self.path, f'cut off: {missing} bytes are missing')
             if len(index) < self._stream.frames or self.depth:
                 return _Packets()
             entries = [(entry.timestamp, entry.is_keyframe, entry.is_discard, entry.size) for entry in index]
@@ -210,7 +210,7 @@ class _OpenVideo:
             return _Packets(times, times, is_key, is_discarded, [False] * len(index), size)
 
     def list_packets(self) -> _Packets:
-        """All packets from here on, not decoded."""
+        """List all packets from the current position without decoding them."""
         packets = [
             (packet.pts, packet.dts, packet.is_keyframe, packet.is_discard, packet.is_corrupt, packet.size)
             for packet in self.packets()
@@ -219,33 +219,33 @@ class _OpenVideo:
         return _Packets(*zip(*packets, strict=True))
 
     def has_frame_in_each(self, packets: _Packets) -> bool:
-        """Whether each packet is sure to give one frame, the same wherever reading starts."""
+        """Whether each packet is guaranteed to give one frame, which does not depend on where reading starts."""
         name = self.codec.codec.canonical_name
-        if name == 'mpeg4':  # those without a frame are empty but for a header
+        if name == 'mpeg4':  # packets without a frame contain only a header
             return min(packets.size) >= 32
-        if name == 'h264' and self.codec.field_order not in (0, 1):  # each field may have a packet of its own
+        if name == 'h264' and self.codec.field_order not in (0, 1):  # each field may have its own packet
             return False
-        if self.codec.pix_fmt == 'pal8':  # the palette comes with the first packet only
+        if self.codec.pix_fmt == 'pal8':  # only the first packet has the palette
             return False
         return name in self.ONE_FRAME_A_PACKET or self.codec.codec.intra_only
 
 
 class _Times(NamedTuple):
-    """Frames that are known by the times when they are shown."""
+    """Frames identified by their presentation times."""
 
     number_at: dict[int, int]
-    """Of a time, which number the frame shown then has."""
+    """Frame number by presentation time."""
 
     keys: list[tuple[int, int, int]]
-    """Packets that decoding can start from, in order: number of the first frame shown then or later, when it is shown,
-    time to search for."""
+    """Packets from which decoding can start, in order: number of the first frame shown at or after the packet's
+    presentation time, that time, and the time to seek."""
 
     @classmethod
     def of(cls, video: _OpenVideo, packets: _Packets) -> '_Times | None':
-        """Numbers the frames of a video in the order of their times.
+        """Number the frames of a video in the order of their presentation times.
 
         Returns:
-            None if that may not be the order in which they are decoded.
+            None if that order may differ from the order in which the decoder returns the frames.
         """
         pts, is_key = packets.pts, packets.is_key
         shown = [time for time, is_discarded in zip(pts, packets.is_discarded, strict=True) if not is_discarded]
@@ -260,25 +260,25 @@ class _Times(NamedTuple):
         ):
             return None
         order = sorted(range(len(shown)), key=shown.__getitem__)
-        # A decoder that holds `depth` frames back puts them in order if none comes later than that. And if it expects
-        # to reorder while the times rise from packet to packet, they are times of decoding, as AVI's are.
+        # A decoder that holds back `depth` frames sorts them correctly if no frame is delayed by more than that. If the
+        # decoder expects to reorder but the times increase monotonically, they are decoding times, as in AVI.
         delay = max(map(operator.sub, order, range(len(order))))
         if not (0 < delay <= video.depth or delay == video.depth == 0):
             return None
         shown.sort()
-        # Containers are searched by the time of decoding; Matroska and WebM, which do not know it, by that of showing,
-        # and MP4 too, from which FFmpeg subtracts what they differ by.
+        # Containers are searched by decoding time. Matroska and WebM do not store it and are searched by presentation
+        # time. So is MP4, where FFmpeg subtracts the difference of the two.
         search = pts if video.is_mp4 or None in packets.dts else packets.dts
         keys = [(bisect_left(shown, pts[i]), pts[i], search[i]) for i in range(len(pts)) if is_key[i]]
         return cls(dict(zip(shown, range(len(shown)))), sorted(keys))
 
     def key_before(self, number: int) -> int:
-        """Which key is the last to decode a frame from."""
+        """Index of the last key from which a frame can be decoded."""
         return bisect_right(self.keys, (number, math.inf)) - 1
 
 
 class _Turn(NamedTuple):
-    """How a stored frame is shown: transposed, then mirrored."""
+    """Orientation of a stored frame: transposed, then mirrored."""
 
     transposes: bool = False
     mirrors_x: bool = False
@@ -286,12 +286,12 @@ class _Turn(NamedTuple):
 
     @classmethod
     def of(cls, frame) -> '_Turn':
-        """What the display matrix of PyAV's frame says. Of angles between quarter turns nothing is known: as stored."""
+        """Orientation from the display matrix of PyAV's frame. Other angles than quarter turns are ignored."""
         from av.sidedata.sidedata import SideDataContainer
 
         try:
             data = SideDataContainer(frame).get('DISPLAYMATRIX')  # `frame.side_data` makes a cycle of references
-        except ValueError:  # there is a kind beside it that PyAV does not know
+        except ValueError:  # the frame also has side data that PyAV does not know
             return (cls(), cls(True, False, True), cls(False, True, True), cls(True, True, False))[
                 round(frame.rotation / 90) % 4
             ]
@@ -306,11 +306,11 @@ class _Turn(NamedTuple):
         return cls()
 
     def size(self, size: tuple[int, int]) -> tuple[int, int]:
-        """Height and width of what is stored, when shown, and the other way round."""
+        """Convert stored (height, width) to shown (height, width), or back."""
         return size[::-1] if self.transposes else size
 
     def __call__(self, picture: np.ndarray) -> np.ndarray:
-        """Turns (H, W, 3)."""
+        """Apply the orientation to a picture (H, W, 3)."""
         if not any(self):
             return picture
         if self.transposes:
@@ -319,42 +319,43 @@ class _Turn(NamedTuple):
 
 
 class _Distrusted(Exception):
-    """The frames are not those that the times promised."""
+    """Raised when decoded frames do not match the listed times."""
 
 
 class VideoFileReader:
-    """A video file, through PyAV.
+    """Reader of a video file, based on PyAV.
 
-    **The number of a frame is its place in plain decoding**, that is, when the file is decoded from its first packet to
-    its last, as ffmpeg does. Where packets and times prove that frames are decoded in the order of their times, one for
-    each packet, frames are numbered by them and reached from the last keyframe before. Of other files (a cut that
-    begins between keyframes; times that were copied from AVI, which knows only those of decoding; codecs with packets
-    that show nothing) the frames are counted by decoding the file once, and reached by decoding from its start. What
-    comes before the first frame that can be decoded has no number.
+    **Frame numbers follow sequential decoding**, from the first packet of the file to the last, as in ffmpeg. If
+    packets and times prove that each packet gives one frame and that frames are decoded in the order of their times,
+    frames are numbered by time. They are then decoded from the last keyframe before them. The frames of other files are
+    counted by decoding the file once, and are decoded from its start. Such files are: cuts that begin between
+    keyframes, files with times copied from AVI (which has only decoding times), and codecs with packets that show
+    nothing. Frames before the first decodable frame have no number.
 
-    Frames are as ffmpeg shows them: upright (the display matrix is applied, in quarter turns and mirrored), without
-    those that an edit list hides, and of one size: where it changes in mid-stream, they are scaled to the first frame's
-    with bicubic interpolation, and the log tells so. A frame has the same pixels whatever was read before it.
+    Frames are as ffmpeg shows them. They are upright: quarter turns and mirroring of the display matrix are applied.
+    Frames hidden by an edit list are left out. All frames have one size: if the size changes in mid-stream, frames are
+    scaled to the size of the first frame with bicubic interpolation, and a warning is logged. The pixels of a frame do
+    not depend on what was read before.
 
-    One decoder thread a clip: the data loader's workers already fill the cores. The time goes into decoding the frames
-    since the last keyframe, so those that no other frame refers to are passed over unless they are asked for.
+    Each clip has one decoder thread, since the data loader's workers already use all cores. Most time is spent on
+    decoding the frames since the last keyframe. Frames that no other frame refers to are skipped unless requested.
 
     Args:
-        path: The video file.
+        path: Path of the video file.
 
     Raises:
         ImportError: If PyAV is not installed.
-        UnreadableClip: If the file is missing, empty, no video, cut off before its index, without a decoder, or without
-            a frame.
+        VideoReadError: If the file is missing, empty, not a video, truncated before its index, without a decoder, or
+            without a frame.
     """
 
     def __init__(self, path: str) -> None:
         self.path = path
         try:
             if os.path.getsize(path) == 0:
-                raise UnreadableClip(path, 'the file is empty')
+                raise VideoReadError(path, 'the file is empty')
         except OSError as error:
-            raise UnreadableClip(path, error.strerror or str(error)) from error
+            raise VideoReadError(path, error.strerror or str(error)) from error
         self._size: tuple[int, int] | None = None
         self._size_is_sure = False
         with _explained('not a readable video'):
@@ -363,12 +364,12 @@ class VideoFileReader:
             self._number_frames()
 
     def _number_frames(self) -> None:
-        """Numbers frames by their times, if these can be trusted."""
+        """Number frames by their times if these are reliable, else by decoding."""
         packets = self._video.index()
         self._by_index = self._by_index and bool(packets.pts)
         try:
             self._times = _Times.of(self._video, packets if self._by_index else self._video.list_packets())
-        except UnreadableClip as failure:  # what precedes the damage may be decodable
+        except VideoReadError as failure:  # frames before the damage may be decodable
             if failure.is_momentary:
                 raise
             self._times = None
@@ -378,7 +379,7 @@ class VideoFileReader:
             self._count_frames()
 
     def _count_frames(self) -> None:
-        """Numbers frames by decoding them all, or those before the first damage."""
+        """Number frames by decoding all of them, or those before the first damage."""
         self._times, self._length = None, 0
         try:
             with closing(self._plainly()) as frames:
@@ -386,11 +387,11 @@ class VideoFileReader:
                     if not self._length:
                         self._settle_size(frame)
                     self._length += 1
-        except UnreadableClip as failure:
+        except VideoReadError as failure:
             if failure.is_momentary or not self._length:
                 raise
         if not self._length:
-            raise UnreadableClip(self.path, 'it shows none of its frames')
+            raise VideoReadError(self.path, 'it shows none of its frames')
 
     def __len__(self) -> int:
         return self._length
@@ -399,14 +400,14 @@ class VideoFileReader:
         wanted = sorted(set(indices))
         task = f'cannot decode frames {wanted[0]} to {wanted[-1]}'
         if wanted[0] < 0 or wanted[-1] >= len(self):
-            raise UnreadableClip(self.path, f'{task} of {len(self)}')
+            raise VideoReadError(self.path, f'{task} of {len(self)}')
         with _explained(task):
             try:
                 frames = dict(self._at_times(wanted) if self._times else self._at_places(wanted))
             except _Distrusted:
                 self._number_frames_again()
                 frames = {}
-        if len({frame.shape for frame in frames.values()}) != 1:  # none, or the size of the first was met last
+        if len({frame.shape for frame in frames.values()}) != 1:  # no frames, or the first frame was read last
             return self.get_batch(indices)
         return np.stack([frames[index] for index in indices])
 
@@ -417,14 +418,16 @@ class VideoFileReader:
                 for frame in frames:
                     yield self._picture(frame)
                     number += 1
-        except UnreadableClip as failure:
+        except VideoReadError as failure:
             task = f'cannot decode frames {number} to {max(number, len(self) - 1)}'
-            raise UnreadableClip(self.path, f'{task} ({failure.reason})') from failure.__cause__
-        if number != len(self):  # it is known better now
+            raise VideoReadError(self.path, f'{task} ({failure.reason})') from failure.__cause__
+        if not number:
+            raise VideoReadError(self.path, 'it shows none of its frames')
+        if number != len(self):  # the decoded number is the true one
             self._times, self._length = None, number
 
     def _number_frames_again(self) -> None:
-        """Numbers frames by packets and not by the index, or by decoding and not by times."""
+        """Number frames by packets if they were numbered by the index, else by decoding."""
         if self._by_index:
             self._by_index = False
             self._video = _OpenVideo(self.path)
@@ -433,20 +436,20 @@ class VideoFileReader:
             self._count_frames()
 
     def _at_times(self, wanted: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
-        """Frames with their numbers, each from the last keyframe before."""
+        """Yield frames with their numbers, each decoded from the last keyframe before it."""
         for key, group in itertools.groupby(wanted, self._times.key_before):
             yield from self._from_key(key, set(group))
 
     def _from_key(self, key: int, wanted: set[int]) -> Iterator[tuple[int, np.ndarray]]:
-        """Frames that follow the same keyframe, with their numbers.
+        """Yield frames that follow the same keyframe, with their numbers.
 
         Raises:
-            _Distrusted: If the file does not go on as its times promised.
+            _Distrusted: If decoded frames do not match the listed times.
         """
         video, (_, time, search) = self._video, self._times.keys[key]
         try:
             video.seek(search)
-        except UnreadableClip as failure:
+        except VideoReadError as failure:
             raise _Distrusted from failure
         has_begun, latest, last = False, time, -1
         with closing(video.packets()) as packets:
@@ -473,7 +476,7 @@ class VideoFileReader:
         raise _Distrusted
 
     def _at_places(self, wanted: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
-        """Frames with their numbers, counted from the start of the file."""
+        """Yield frames with their numbers, counted from the start of the file."""
         asked = set(wanted)
         with closing(self._plainly()) as frames:
             for number, frame in enumerate(frames):
@@ -481,21 +484,21 @@ class VideoFileReader:
                     yield number, self._picture(frame)
                 if number == wanted[-1]:
                     return
-        raise UnreadableClip(self.path, 'it has become shorter')
+        raise VideoReadError(self.path, 'it has become shorter')
 
     def _plainly(self) -> Iterator:
-        """PyAV's frames, all in the order of decoding. The file is opened anew: some cannot be searched for their
-        start, and what is said once at the start (a palette) must be read again."""
+        """Yield all frames of PyAV in decoding order. The file is reopened: some files cannot be searched for their
+        start, and data that only the start contains, such as a palette, must be read again."""
         video = _OpenVideo(self.path)
         has_begun, failure = False, None
         with closing(video.packets()) as packets:
             for packet in packets:
                 try:
                     frames = video.decode(packet)
-                except UnreadableClip as error:
+                except VideoReadError as error:
                     if has_begun or self._times:
                         raise
-                    failure = error.with_traceback(None)  # which would keep the file open
+                    failure = error.with_traceback(None)  # the traceback would keep the file open
                     continue
                 for frame in frames:
                     has_begun = True
@@ -504,7 +507,7 @@ class VideoFileReader:
             raise failure
 
     def _picture(self, frame) -> np.ndarray:
-        """PyAV's frame, upright and of the size of the first: (H, W, 3), uint8 RGB."""
+        """Convert PyAV's frame to an upright picture with the size of the first frame: (H, W, 3), uint8 RGB."""
         with _reading(self.path):
             turn = _Turn.of(frame)
             stored = frame.height, frame.width
@@ -517,27 +520,27 @@ class VideoFileReader:
             scaling = None if size == self._size else 'BICUBIC'
             if scaling:
                 text = f'{printable(self.path)}: its frames change size; all are scaled to that of the first'
-                print_log(text, 'current', logging.WARNING)  # MMEngine tells a warning once
+                print_log(text, 'current', logging.WARNING)  # MMEngine logs a warning once
             height, width = turn.size(self._size)
-            # threads=1: a pool of them would not survive the fork of a data loader's workers
+            # threads=1: a thread pool would not survive the fork of a data loader's workers
             frame = _converter().reformat(frame, width, height, 'rgb24', interpolation=scaling, threads=1)
             return turn(frame.to_ndarray())
 
     def _settle_size(self, first) -> None:
-        """All frames are returned in the size of the first, (H, W)."""
+        """Set the size of all frames, (H, W), to that of the first frame."""
         with _reading(self.path):
             self._size = _Turn.of(first).size((first.height, first.width))
         self._size_is_sure = True
 
 
 class FrameFolderReader:
-    """A folder whose images, in natural order of their names, are the frames.
+    """Reader of a folder of images. The frames are the images in natural order of their names.
 
     Args:
-        path: The folder.
+        path: Path of the folder.
 
     Raises:
-        UnreadableClip: If the folder is missing or holds no image.
+        VideoReadError: If the folder is missing or contains no image.
     """
 
     def __init__(self, path: str) -> None:
@@ -545,9 +548,9 @@ class FrameFolderReader:
         try:
             self._names = image_names(path)
         except OSError as error:
-            raise UnreadableClip(path, error.strerror or str(error)) from error
+            raise VideoReadError(path, error.strerror or str(error)) from error
         if not self._names:
-            raise UnreadableClip(path, 'the folder holds no images')
+            raise VideoReadError(path, 'the folder holds no images')
 
     def __len__(self) -> int:
         return len(self._names)
@@ -567,22 +570,22 @@ class FrameFolderReader:
     def _check_sizes(self, frames: dict[int, np.ndarray]) -> None:
         if len({frame.shape for frame in frames.values()}) > 1:
             sizes = ', '.join(f'{self._names[i]} {f.shape[1]}x{f.shape[0]}' for i, f in frames.items())
-            raise UnreadableClip(self.path, f'frames differ in size: {sizes}')
+            raise VideoReadError(self.path, f'frames differ in size: {sizes}')
 
 
 def read_image(folder: str, name: str) -> np.ndarray:
-    """Read a frame that is a file, by :func:`mmvidmae.utils.images.decode_image`.
+    """Read a frame from an image file with :func:`mmvidmae.utils.images.decode_image`.
 
     Returns:
-        ``(H, W, 3)``, uint8 RGB, upright.
+        Upright frame ``(H, W, 3)``, uint8 RGB.
 
     Raises:
-        UnreadableClip: If the file is missing, damaged, cut off or no image; names the folder and the file.
+        VideoReadError: If the file is missing, damaged, truncated or not an image. The message names folder and file.
     """
     try:
         with open(os.path.join(folder, name), 'rb') as file:
             return decode_image(file.read())
     except OSError as error:
-        raise UnreadableClip(folder, f'{name}: {error.strerror or error}') from error
+        raise VideoReadError(folder, f'{name}: {error.strerror or error}') from error
     except UnreadableImage as error:
-        raise UnreadableClip(folder, f'{name} is {error}') from error
+        raise VideoReadError(folder, f'{name} is {error}') from error

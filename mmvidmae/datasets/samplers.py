@@ -1,4 +1,4 @@
-"""Which clips an epoch visits, and the numbers that make each visit repeatable."""
+"""Samplers of frame pairs, and sample indices that make each sample reproducible."""
 
 import math
 import random
@@ -14,65 +14,65 @@ from torch.utils.data import Dataset, Sampler
 from mmvidmae.registry import DATA_SAMPLERS
 
 
-class Visit(int):
-    """An index that brings along all that the random draws of its item depend on; what our samplers yield.
+class SampleIndex(int):
+    """Integer index of a dataset item that carries the random key of the sample. Our samplers yield it.
 
-    It is a plain index to any data set. ``ConcatDataset`` and ``RepeatDataset``, MMEngine's or torch's, make an index
-    of their part from it by ``-`` and ``%``, which keep what it brings along.
+    Any dataset can use it as a plain index. ``ConcatDataset`` and ``RepeatDataset``, MMEngine's or torch's, derive the
+    index of a part from it with ``-`` and ``%``. Both operators keep the key.
 
     Args:
         index: Index of the item.
-        epoch: The epoch of the visit.
-        seed: The seed of the run.
-        number: Which visit of the epoch it is; by default the index. Copies of a clip have different numbers.
+        epoch: Epoch of the sample.
+        seed: Seed of the run.
+        number: Number of the sample in the epoch; by default the index. Copies of a clip have different numbers.
 
     Attributes:
-        key (tuple[int, int, int]): ``(seed, epoch, number)``, from which the item's draws follow.
+        key (tuple[int, int, int]): ``(seed, epoch, number)``, which determines the random draws of the item.
     """
 
-    def __new__(cls, index: int, epoch: int, seed: int, number: int | None = None) -> 'Visit':
-        visit = super().__new__(cls, index)
-        visit.key = (seed, epoch, int(index) if number is None else number)
-        return visit
+    def __new__(cls, index: int, epoch: int, seed: int, number: int | None = None) -> 'SampleIndex':
+        sample_index = super().__new__(cls, index)
+        sample_index.key = (seed, epoch, int(index) if number is None else number)
+        return sample_index
 
     @property
     def index(self) -> int:
-        """The index alone."""
+        """Index as a plain integer."""
         return int(self)
 
     @property
     def epoch(self) -> int:
-        """The epoch of the visit."""
+        """Epoch of the sample."""
         return self.key[1]
 
     @property
     def seed(self) -> int:
-        """The seed of the run."""
+        """Seed of the run."""
         return self.key[0]
 
-    def __sub__(self, other: int) -> 'Visit':
+    def __sub__(self, other: int) -> 'SampleIndex':
         return self._at(int(self) - other)
 
-    def __mod__(self, other: int) -> 'Visit':
+    def __mod__(self, other: int) -> 'SampleIndex':
         return self._at(int(self) % other)
 
     def __reduce__(self) -> tuple:
         seed, epoch, number = self.key
-        return Visit, (int(self), epoch, seed, number)
+        return SampleIndex, (int(self), epoch, seed, number)
 
-    def _at(self, index: int) -> 'Visit':
+    def _at(self, index: int) -> 'SampleIndex':
         seed, epoch, number = self.key
-        return Visit(index, epoch, seed, number)
+        return SampleIndex(index, epoch, seed, number)
 
 
 @contextmanager
 def seeded(index: Any) -> Iterator[None]:
-    """Within it, the global generators of Python, NumPy and torch (CPU) follow from the key of a visit.
+    """Seed the global generators of Python, NumPy and torch (CPU) from the key of a sample, within a ``with`` block.
 
-    For data sets whose transforms draw from these. With any other index nothing is changed. Afterwards the generators
-    go on where they were.
+    This is for datasets whose transforms draw from the global generators. An index other than a :class:`SampleIndex`
+    changes nothing. The previous states are restored at the end of the block.
     """
-    if not isinstance(index, Visit):
+    if not isinstance(index, SampleIndex):
         yield
         return
     seeds = np.random.SeedSequence(index.key).generate_state(3).tolist()
@@ -89,56 +89,58 @@ def seeded(index: Any) -> Iterator[None]:
 
 
 class SeededItems:
-    """Mixin for data sets whose items draw from the global generators: the draws follow from the visit (``seeded``)."""
+    """Mixin for datasets whose items draw from the global generators. It seeds each item by its sample (``seeded``)."""
 
     def __getitem__(self, index: Any) -> Any:
-        """An item."""
+        """Return an item."""
         with seeded(index):
             return super().__getitem__(index)
 
 
 class _Part(NamedTuple):
-    """A data set of those that are sampled, and what an epoch takes of it."""
+    """One of the sampled datasets, and its share of an epoch."""
 
     start: int  # its first index
     size: int
     pairs_per_visit: int
-    visits: int  # in an epoch, of all ranks
-    cycle: int  # epochs in which all of it is visited
+    num_samples: int  # in an epoch, over all ranks
+    cycle: int  # epochs after which all of its items have been sampled
 
 
 @DATA_SAMPLERS.register_module()
 class PairSampler(Sampler):
     """Sampler for single and distributed runs whose epochs are *effective* epochs.
 
-    With ``repeated_sampling=k`` a dataset gives k pairs at each visit of a clip. The papers count such a visit as k
-    epochs, so one epoch of this sampler visits one k-th of the clips: a different part each time, all of them in k
-    epochs. Pairs in an epoch, learning-rate schedules and intervals therefore do not depend on k.
+    With ``repeated_sampling=k``, each sample of a clip gives k pairs. The papers count k pairs of a clip as k epochs.
+    One epoch of this sampler therefore samples one k-th of the clips: a different part in each epoch, and all clips
+    in k epochs. The number of pairs in an epoch, learning-rate schedules and intervals do not depend on k.
 
-    The data sets of a ``ConcatDataset`` are sampled each by itself, with its own k, and then mixed. An epoch takes as
-    many pairs of each as it has clips, or what ``shares`` says. The copies of a ``RepeatDataset`` are sampled likewise.
+    Each dataset of a ``ConcatDataset`` is sampled separately, with its own k; the samples are then mixed. An epoch
+    takes as many pairs from a dataset as it has clips, unless ``shares`` is given. The copies of a ``RepeatDataset``
+    are sampled in the same way.
 
-    Ranks take every ``world_size``-th visit, so that the batches of all ranks together are those of one process with
-    their total batch size.
+    Each rank takes every ``world_size``-th sample. The batches of all ranks together equal those of a single process
+    with the total batch size.
 
     Args:
-        dataset: A dataset; its attribute ``repeated_sampling`` is k, 1 if it has none.
-        shuffle: For training. Without it every epoch visits all clips in their order and draws the same pairs, in
-            every run.
-        seed: Seed of the order and of the visits when ``shuffle`` is on; the same on all ranks. None: drawn by
-            MMEngine and shared.
+        dataset: Dataset to sample. Its attribute ``repeated_sampling`` is k, by default 1.
+        shuffle: Whether to shuffle, for training. Otherwise every epoch of every run samples all clips in order and
+            draws the same pairs.
+        seed: Seed of the order and of the samples when ``shuffle`` is on, the same on all ranks. If None, MMEngine
+            draws it and shares it among the ranks.
         round_up: Whether to repeat some clips so that all ranks have equally many.
-        samples_per_epoch: Pairs of an epoch, of all ranks; by default as many as there are clips.
-        shares: For a ``ConcatDataset``, in what ratio its data sets share the pairs of an epoch: ``[3, 1]`` takes three
-            quarters from the first. A small data set is then visited more than once an epoch, a large one in parts.
+        samples_per_epoch: Number of pairs in an epoch, over all ranks; by default the number of clips.
+        shares: Ratio in which the datasets of a ``ConcatDataset`` share the pairs of an epoch: ``[3, 1]`` takes three
+            quarters from the first. Clips of a small dataset may then be sampled several times in an epoch; a large
+            dataset is spread over several epochs.
 
     Attributes:
-        start (int): Visits of this rank that the next pass leaves out, because a resumed run has made them before.
-        pairs_per_visit (float): Pairs that a visit gives, on average.
+        start (int): Samples of this rank to skip in the next pass, because a resumed run has already used them.
+        pairs_per_visit (float): Mean number of pairs in a sample.
 
     Raises:
-        ValueError: If ``shares`` or ``samples_per_epoch`` are not positive or go without ``shuffle``, or if there is
-            not one share for each data set.
+        ValueError: If ``shares`` or ``samples_per_epoch`` are not positive or are given without ``shuffle``, or if the
+            number of shares differs from the number of datasets.
     """
 
     def __init__(
@@ -159,68 +161,68 @@ class PairSampler(Sampler):
         if not shuffle and (samples_per_epoch is not None or shares is not None):
             raise ValueError('PairSampler: samples_per_epoch and shares need shuffle=True')
         self.parts = _divide(dataset, samples_per_epoch, shares)
-        self.epoch_visits = sum(part.visits for part in self.parts) if shuffle else self.num_clips  # of all ranks
+        self.epoch_visits = sum(part.num_samples for part in self.parts) if shuffle else self.num_clips  # of all ranks
         self.num_visits = self.epoch_visits
         if round_up:
             self.num_visits = math.ceil(self.epoch_visits / self.world_size) * self.world_size
-        pairs = sum(part.visits * part.pairs_per_visit for part in self.parts)
-        self.pairs_per_visit = pairs / max(1, sum(part.visits for part in self.parts))
+        pairs = sum(part.num_samples * part.pairs_per_visit for part in self.parts)
+        self.pairs_per_visit = pairs / max(1, sum(part.num_samples for part in self.parts))
 
-    def __iter__(self) -> Iterator[Visit]:
+    def __iter__(self) -> Iterator[SampleIndex]:
         epoch = self.epoch if self.shuffle else 0
         numbers = np.resize(self._numbers(epoch), self.num_visits)[self.rank :: self.world_size]
         start, self.start = self.start, 0
-        return self._visits(numbers[start:], epoch)
+        return self._sample_indices(numbers[start:], epoch)
 
-    def _visits(self, numbers: np.ndarray, epoch: int) -> Iterator[Visit]:
-        return (Visit(number % self.num_clips, epoch, self.seed, number) for number in numbers.tolist())
+    def _sample_indices(self, numbers: np.ndarray, epoch: int) -> Iterator[SampleIndex]:
+        return (SampleIndex(number % self.num_clips, epoch, self.seed, number) for number in numbers.tolist())
 
     def _numbers(self, epoch: int) -> np.ndarray:
-        """The visits of an epoch before rounding up, array of shape (epoch_visits,): indices, to which the number of
-        clips is added once for each earlier visit of the clip in this epoch."""
+        """Samples of an epoch before rounding up, as an array of shape (epoch_visits,). Entries are clip indices, plus
+        the number of clips for each earlier sample of the same clip in this epoch."""
         if not self.shuffle:
             return np.arange(self.num_clips)
         chosen = []
         for index, part in enumerate(self.parts):
             cycle, turn = divmod(epoch, part.cycle)
             order = np.random.default_rng([self.seed, cycle, 0, index]).permutation(part.size)
-            places = np.arange(part.visits)
-            clips = order[(turn * part.visits + places) % part.size]
+            places = np.arange(part.num_samples)
+            clips = order[(turn * part.num_samples + places) % part.size]
             chosen.append(part.start + clips + places // part.size * self.num_clips)
         if len(chosen) == 1:
             return chosen[0]
         return np.random.default_rng([self.seed, epoch, 1, 0]).permutation(np.concatenate(chosen))
 
     def __len__(self) -> int:
-        """The number of visits of this rank in an epoch."""
+        """Number of samples of this rank in an epoch."""
         return len(range(self.rank, self.num_visits, self.world_size))
 
     def set_epoch(self, epoch: int) -> None:
-        """Chooses the epoch that the next iteration belongs to; MMEngine calls it before every training epoch."""
+        """Set the epoch of the next iteration over the sampler. MMEngine calls this before every training epoch."""
         self.epoch = epoch
 
 
 @DATA_SAMPLERS.register_module()
 class InfinitePairSampler(PairSampler):
-    """The epochs of :class:`PairSampler` without end, one after the other, for iteration-based loops.
+    """Endless sequence of the epochs of :class:`PairSampler`, for iteration-based loops.
 
-    A pass begins ``start`` visits of this rank after the beginning of the run; none of those before is made.
+    A pass skips the first ``start`` samples of this rank, counted from the beginning of the run.
     """
 
-    def __iter__(self) -> Iterator[Visit]:
+    def __iter__(self) -> Iterator[SampleIndex]:
         position = self.rank + self.world_size * self.start
         while True:
             epoch, place = divmod(position, self.epoch_visits)
             numbers = self._numbers(epoch)[place :: self.world_size]
-            yield from self._visits(numbers, epoch)
+            yield from self._sample_indices(numbers, epoch)
             position += self.world_size * len(numbers)
 
     def set_epoch(self, epoch: int) -> None:
-        """Does nothing: epochs follow from the position."""
+        """Do nothing: the position determines the epoch."""
 
 
 def _divide(dataset: Dataset, pairs: int | None, shares: Sequence[float] | None) -> list[_Part]:
-    """The data sets within a data set, each with its part of the pairs of an epoch."""
+    """Split the pairs of an epoch among the datasets inside ``dataset``."""
     if pairs is not None and pairs < 1:
         raise ValueError(f'PairSampler: samples_per_epoch must be at least 1, got {pairs}')
     total = len(dataset) if pairs is None else pairs
@@ -236,17 +238,17 @@ def _divide(dataset: Dataset, pairs: int | None, shares: Sequence[float] | None)
     parts, start = [], 0
     for leaves, share in zip(groups, shares, strict=True):
         group_size = sum(size for size, _ in leaves)
-        for size, at_visit in leaves:
+        for size, repeats in leaves:
             wanted = total * share / sum(shares) * size / max(1, group_size)
-            visits = math.ceil(round(wanted / at_visit, 6))
-            cycle = math.ceil(round(size * at_visit / wanted, 6)) if wanted else 1
-            parts.append(_Part(start, size, at_visit, visits, cycle))
+            num_samples = math.ceil(round(wanted / repeats, 6))
+            cycle = math.ceil(round(size * repeats / wanted, 6)) if wanted else 1
+            parts.append(_Part(start, size, repeats, num_samples, cycle))
             start += size
     return parts
 
 
 def _leaves(dataset: Dataset) -> list[tuple[int, int]]:
-    """Size and pairs at a visit of each data set within wrappers, in the order of their indices."""
+    """Size and pairs per sample of each dataset within wrappers, in the order of their indices."""
     if hasattr(dataset, 'datasets'):  # ConcatDataset
         return [leaf for inner in dataset.datasets for leaf in _leaves(inner)]
     if hasattr(dataset, 'times'):  # RepeatDataset

@@ -1,4 +1,4 @@
-"""Where clips are listed: list files in MMAction2's format, and folder trees, whose scan is cached."""
+"""Sources of clips: list files in MMAction2's format, and cached scans of folder trees."""
 
 import hashlib
 import json
@@ -19,12 +19,12 @@ VIDEO_SUFFIXES = frozenset(
 )
 IMAGE_SUFFIXES = frozenset('.bmp .jpeg .jpg .png .tif .tiff .webp'.split())  # noqa: SIM905
 MASK_FOLDERS = frozenset({'Annotations'})
-"""Folders that DAVIS, YouTube-VOS and VIP keep beside their frames: their images are label maps, never clips."""
+"""Folders of label maps in DAVIS, YouTube-VOS and VIP. Their images are never clips."""
 
 ClipKind = Literal['video', 'frames']
 
 _LABELS = re.compile(r'(?:(?:\s*[,;]\s*|\s+)-?\d+)+[\s,;]*')
-"""What may follow a path: integers in columns that are separated by white space, commas or semicolons."""
+"""Labels after a path: integers in columns separated by white space, commas or semicolons."""
 
 _QUOTED = re.compile(rf'(?:"(?P<double>(?:[^"]|"")+)"|\'(?P<single>[^\']+)\')(?:{_LABELS.pattern})?')
 _ENDS_WITH_LABELS = re.compile(rf'{_LABELS.pattern}$')
@@ -44,30 +44,30 @@ _HEADER_WORDS = _FILE_WORDS | frozenset(
 
 
 def natural_key(name: str) -> tuple:
-    """Sorting key that orders ``img2`` before ``img10``, and is total (``1`` and ``01`` differ)."""
+    """Sort key that orders ``img2`` before ``img10``. Different names have different keys (``1`` and ``01`` too)."""
     return tuple(int(part) if part.isdecimal() else part for part in re.split(r'(\d+)', name)), name
 
 
 def image_names(folder: str) -> list[str]:
-    """The names of the images in a folder, in natural order; hidden files are left out."""
+    """List the image names in a folder in natural order, without hidden files."""
     names = (name for name in os.listdir(folder) if not name.startswith('.'))
     return sorted((name for name in names if _has_suffix(name, IMAGE_SUFFIXES)), key=natural_key)
 
 
 def parse_line(line: str, kind: ClipKind) -> str:
-    """Reads the path off one line of a list.
+    """Parse the path from one line of a list.
 
     Args:
-        line: ``path [label ...]``, the columns separated by white space, commas or semicolons. The path may hold spaces
-            and commas, and may stand in quotation marks. All integers at the end of the line are labels (or, in
-            MMAction2's lists of frame folders, the number of frames and the label) and play no part in pre-training.
-        kind: What the path should name: the folder of a sequence may be called ``0001``, a video may not.
+        line: ``path [label ...]``, with columns separated by white space, commas or semicolons. The path may contain
+            spaces and commas and may be quoted. All integers at the end of the line are labels, which pre-training
+            does not use. In MMAction2's lists of frame folders, they are the number of frames and the label.
+        kind: Kind of clip that the path names. A frame folder may be called ``0001``, a video may not.
 
     Returns:
         The path.
 
     Raises:
-        ValueError: If the line is no such thing, or the heading of columns; the message says why.
+        ValueError: If the line has another format or is a column heading. The message gives the reason.
     """
     line = line.strip()
     if re.search(r'[\x00-\x08\x0e-\x1f]', line):
@@ -99,19 +99,19 @@ def parse_line(line: str, kind: ClipKind) -> str:
 
 
 def read_list(ann_file: str, kind: ClipKind) -> list[str]:
-    """Reads the paths of a list file: one clip a line; blank lines and lines that start with ``#`` are ignored.
+    """Read the paths of a list file with one clip per line. Blank lines and lines starting with ``#`` are ignored.
 
     Args:
         ann_file: A text file in UTF-8.
-        kind: What the paths name.
+        kind: Kind of clip that the paths name.
 
     Returns:
-        The paths as they stand in the file, in its order.
+        The paths as written in the file, in file order.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: For a line that is not ``path [label]``, such as the headings of columns: see :func:`parse_line`.
-            Names the file, the line and what it holds.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If a line is not ``path [label]``, for example a column heading (see :func:`parse_line`). The
+            message gives the file, the line number and the line.
     """
     paths = []
     with open(ann_file, encoding='utf-8-sig', errors='surrogateescape') as file:
@@ -136,26 +136,26 @@ def _malformed(ann_file: str, number: int, line: str, problem: object) -> ValueE
 
 
 def scan(root: str, kind: ClipKind) -> list[str]:
-    """Finds the clips below a folder, at any depth, in natural order.
+    """Find the clips below a folder, at any depth, in natural order.
 
-    Hidden entries are left out, links are followed (never in circles). Folders that cannot be read and links to
-    nowhere are skipped; the log says how many and which.
+    Hidden entries are left out. Links are followed, each folder once. Unreadable folders and broken links are skipped;
+    the log gives their number and lists the first ones.
 
-    The result is remembered in a cache, unless something was skipped. It holds as long as the modification times of all
-    folders below ``root`` stay the same, that is, until a file or folder is added, removed or renamed. The log names
-    the cache when it is used; delete it, or set ``MMVIDMAE_RESCAN=1``, to search again.
+    The result is cached unless something was skipped. The cache is valid while the modification times of all folders
+    below ``root`` stay the same, that is, until a file or folder is added, removed or renamed. The log names the cache
+    file when it is used. Delete the file or set ``MMVIDMAE_RESCAN=1`` to search again.
 
     Args:
-        root: The folder.
-        kind: ``video``: every file with a video suffix is a clip. ``frames``: every folder that holds images is one,
-            except those of label maps (``MASK_FOLDERS``).
+        root: Folder to search.
+        kind: With ``video``, every file with a video suffix is a clip. With ``frames``, every folder that contains
+            images is a clip, except folders of label maps (``MASK_FOLDERS``).
 
     Returns:
         Paths relative to ``root``.
 
     Raises:
-        NotADirectoryError: If ``root`` is no folder.
-        OSError: If it cannot be read.
+        NotADirectoryError: If ``root`` is not a folder.
+        OSError: If ``root`` cannot be read.
     """
     if not os.path.isdir(root):
         raise NotADirectoryError(f'There is no folder {root} to look for clips in')
@@ -178,15 +178,14 @@ def scan(root: str, kind: ClipKind) -> list[str]:
     if skipped:
         listed = '; '.join(skipped[:5] + ['...'] * (len(skipped) > 5))
         _log(f'{len(skipped)} entries below {root} are skipped: {listed}', logging.WARNING)
-    # A folder changed within the clock's grain could change again unnoticed: remember it only once it has come to rest.
+    # A second change within the clock's resolution would go unnoticed: cache only folders not changed for two seconds.
     elif time.time_ns() - max(folders.values()) > 2_000_000_000:
         _to_cache(cache_file, dict(root=root, kind=kind, folders=folders, clips=clips))
     return clips
 
 
 def cache_dir() -> Path:
-    """Where scans are remembered: ``$MMVIDMAE_CACHE``, else ``$XDG_CACHE_HOME/mmvidmae``, else
-    ``~/.cache/mmvidmae``."""
+    """Cache folder of scans: ``$MMVIDMAE_CACHE``, else ``$XDG_CACHE_HOME/mmvidmae``, else ``~/.cache/mmvidmae``."""
     own = os.environ.get('MMVIDMAE_CACHE')
     return Path(own) if own else Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'mmvidmae'
 
@@ -198,8 +197,8 @@ def _has_suffix(path: str, suffixes: frozenset[str]) -> bool:
 def _walk(
     root: str, folder: str, kind: ClipKind, folders: dict[str, int], skipped: list[str], seen: set
 ) -> Iterator[str]:
-    """Yields the clips of ``root/folder``; notes in ``folders`` when each folder was last modified, in ns, and in
-    ``skipped`` what cannot be read."""
+    """Yield the clips of ``root/folder``. Record modification times in ns in ``folders`` and unreadable entries in
+    ``skipped``."""
     path = os.path.join(root, folder)
     try:
         status = os.stat(path)
@@ -238,13 +237,13 @@ def _from_cache(cache_file: Path, root: str) -> list[str] | None:
         cached = json.loads(cache_file.read_text())
         unchanged = all(os.stat(os.path.join(root, f)).st_mtime_ns == t for f, t in cached['folders'].items())
         return cached['clips'] if unchanged else None
-    # none, unreadable, damaged, or a folder is gone: scan
+    # the cache is missing, unreadable or damaged, or a folder was removed: scan
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
 def _to_cache(cache_file: Path, content: dict) -> None:
-    """Writes aside and renames, so that no reader ever meets half a file."""
+    """Write to a temporary file and rename it, so that readers never see a partial file."""
     try:
         cache_file.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile('w', dir=cache_file.parent, suffix='.part', delete=False) as file:

@@ -9,7 +9,7 @@ from mmengine.dist import get_rank
 
 
 @contextmanager
-def whole_file(path: str | Path) -> Iterator[Path]:
+def atomic_write(path: str | Path) -> Iterator[Path]:
     """Give a path to write to, beside ``path``; it takes its place at the end, and goes away if something is raised.
 
     Folders on the way are made. Ranks that write the same file do not disturb each other.

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from mmvidmae.evaluation.id_maps import id_palette
+from mmvidmae.structures.label_maps import id_palette
 
 LIMBS = (
     (0, 2),
@@ -30,25 +30,25 @@ GAP, LINE = 4, 18
 
 
 def draw_masks(frame: np.ndarray, ids: np.ndarray, alpha: float = 0.5) -> np.ndarray:
-    """Lay an id map over a frame: each id in its DAVIS colour, with a bright contour; the background stays as it is.
+    """Lay a label map over a frame: each id in its DAVIS color, with a bright contour; the background stays as it is.
 
     Args:
         frame: uint8 RGB ``(H, W, 3)``.
         ids: uint8 ``(h, w)``, 0 background; enlarged or reduced to the frame if the sizes differ.
-        alpha: Share of the colour, 0 to 1.
+        alpha: Share of the color, 0 to 1.
 
     Returns:
         uint8 RGB ``(H, W, 3)``.
     """
     if ids.shape != frame.shape[:2]:
         ids = cv2.resize(ids, frame.shape[1::-1], interpolation=cv2.INTER_NEAREST)
-    colours = id_palette()[ids]
-    mixed = np.rint((1 - alpha) * frame + alpha * colours).astype(np.uint8)
+    colors = id_palette()[ids]
+    mixed = np.rint((1 - alpha) * frame + alpha * colors).astype(np.uint8)
     drawn = np.where(ids[..., None] > 0, mixed, frame)
-    # a pixel of the contour has a neighbour with another id
+    # a pixel of the contour has a neighbor with another id
     low, high = (operation(ids, np.ones((3, 3), np.uint8)) for operation in (cv2.erode, cv2.dilate))
     contour = (low != high) & (ids > 0)
-    drawn[contour] = 128 + colours[contour] // 2
+    drawn[contour] = 128 + colors[contour] // 2
     return drawn
 
 
@@ -68,8 +68,8 @@ def draw_pose(frame: np.ndarray, joints: np.ndarray) -> np.ndarray:
     palette = id_palette()
     points = [None if x < 0 else (round(float(x)), round(float(y))) for x, y in joints]
     for start, end in LIMBS if len(joints) == 15 else ():
-        if points[start] is not None and points[end] is not None:
-            cv2.line(drawn, points[start], points[end], (255, 255, 255), max(1, size // 2), cv2.LINE_AA)
+        if (a := points[start]) is not None and (b := points[end]) is not None:
+            cv2.line(drawn, a, b, (255, 255, 255), max(1, size // 2), cv2.LINE_AA)
     for number, point in enumerate(points):
         if point is not None:
             cv2.circle(drawn, point, size, palette[number + 1].tolist(), -1, cv2.LINE_AA)
@@ -84,7 +84,7 @@ def draw_box(frame: np.ndarray, box: Sequence[float], caption: str = '', color: 
         frame: uint8 RGB ``(H, W, 3)``.
         box: (x, y, w, h) in pixels; what lies outside the frame is not drawn.
         caption: Words above it.
-        color: Number of its colour in the DAVIS palette.
+        color: Number of its color in the DAVIS palette.
 
     Returns:
         uint8 RGB ``(H, W, 3)``.
@@ -136,7 +136,7 @@ def draw_heat(image: np.ndarray, heat: np.ndarray, alpha: float = 0.6) -> np.nda
     Args:
         image: uint8 RGB ``(H, W, 3)``.
         heat: Any finite values ``(h, w)``; enlarged bilinearly.
-        alpha: Share of the colour, 0 to 1.
+        alpha: Share of the color, 0 to 1.
 
     Returns:
         uint8 RGB ``(H, W, 3)``.
@@ -145,16 +145,16 @@ def draw_heat(image: np.ndarray, heat: np.ndarray, alpha: float = 0.6) -> np.nda
     span = heat.max() - heat.min()
     heat = (heat - heat.min()) / span if span > 0 else np.zeros_like(heat)
     heat = cv2.resize(heat, image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-    colours = cv2.applyColorMap(np.rint(255 * heat).astype(np.uint8), cv2.COLORMAP_TURBO)[..., ::-1]
-    return np.rint((1 - alpha) * image + alpha * colours).astype(np.uint8)
+    colors = cv2.applyColorMap(np.rint(255 * heat).astype(np.uint8), cv2.COLORMAP_TURBO)[..., ::-1]
+    return np.rint((1 - alpha) * image + alpha * colors).astype(np.uint8)
 
 
 def mark_point(image: np.ndarray, x: float, y: float) -> np.ndarray:
     """Mark a point ``(x, y)``, in pixels, with a ring and a cross; returns a copy."""
     drawn = np.ascontiguousarray(image.copy())
-    centre = (round(x), round(y))
+    center = (round(x), round(y))
     size = max(5, round(min(image.shape[:2]) / 40))
-    for colour, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
-        cv2.circle(drawn, centre, size, colour, thickness, cv2.LINE_AA)
-        cv2.drawMarker(drawn, centre, colour, cv2.MARKER_CROSS, size, thickness, cv2.LINE_AA)
+    for color, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
+        cv2.circle(drawn, center, size, color, thickness, cv2.LINE_AA)
+        cv2.drawMarker(drawn, center, color, cv2.MARKER_CROSS, size, thickness, cv2.LINE_AA)
     return drawn

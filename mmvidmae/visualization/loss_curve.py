@@ -30,7 +30,8 @@ def read_losses(work_dir: str | Path) -> Losses:
     Raises:
         ValueError: If the folder holds no training log.
     """
-    train, val = {}, {}
+    train: dict[int, float] = {}
+    val: dict[int, tuple[float, float]] = {}
     for file in sorted(Path(work_dir).glob('*/vis_data/scalars.json')):
         lines = _read_lines(file)
         steps = [line['step'] for line in lines if 'loss' in line]
@@ -65,7 +66,7 @@ def plot_losses(work_dirs: Sequence[str | Path], path: str | Path) -> None:
     """Draw the training loss, held-out error and constant predictor of runs into one picture.
 
     The training loss is smoothed by a running mean over 2 % of its points. The constant predictor, a dashed line, is
-    what a model reaches that knows each hidden patch's mean colour and nothing else.
+    what a model reaches that knows each hidden patch's mean color and nothing else.
 
     Args:
         work_dirs: Work dirs of runs, see :func:`read_losses`.
@@ -74,18 +75,16 @@ def plot_losses(work_dirs: Sequence[str | Path], path: str | Path) -> None:
     from matplotlib.figure import Figure  # slow to import
 
     figure = Figure(figsize=(8, 5), layout='constrained')
-    axes = figure.add_subplot(xlabel='iteration', ylabel='normalised-pixel MSE on hidden patches')
+    axes = figure.add_subplot(xlabel='iteration', ylabel='normalized-pixel MSE on hidden patches')
     for number, work_dir in enumerate(work_dirs):
-        losses, name, colour = read_losses(work_dir), Path(work_dir).resolve().name, f'C{number}'
+        losses, name, color = read_losses(work_dir), Path(work_dir).resolve().name, f'C{number}'
         window = max(1, len(losses.train) // 50)
         mean = np.ones(window) / window
         smooth = [np.convolve(column, mean, mode='valid') for column in losses.train.T]
-        axes.plot(*smooth, color=colour, alpha=0.6, label=f'{name}: training')
+        axes.plot(*smooth, color=color, alpha=0.6, label=f'{name}: training')
         if len(losses.val):
-            axes.plot(*losses.val.T, color=colour, marker='o', markersize=4, label=f'{name}: held-out')
-            axes.axhline(
-                losses.constant[:, 1].mean(), color=colour, linestyle='--', label=f'{name}: constant predictor'
-            )
+            axes.plot(*losses.val.T, color=color, marker='o', markersize=4, label=f'{name}: held-out')
+            axes.axhline(losses.constant[:, 1].mean(), color=color, linestyle='--', label=f'{name}: constant predictor')
     axes.legend()
     axes.grid(alpha=0.3)
     figure.savefig(path, dpi=120)

@@ -21,7 +21,7 @@ def _write(canvas: np.ndarray, text: str, top: int, left: int) -> None:
 def draw_reconstructions(samples: Sequence[DataSample]) -> np.ndarray:
     """Draw pairs with what the model saw and what it made of it, one row a pair.
 
-    A row shows original, masked picture (hidden patches grey) and reconstruction, first of the past, then of the
+    A row shows original, masked picture (hidden patches gray) and reconstruction, first of the past, then of the
     future frame. Its caption names the video, the frame numbers and the error of the pair, where the sample has them.
 
     Args:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from mmengine.registry import DefaultScope
 
-from mmvidmae.apis import PairBatches, attention_mass, open_clip
+from mmvidmae.apis import PairBatches, attention_share, open_clip
 from mmvidmae.models.selfsup import DropMAE, SiamMAE
 
 SIZES = dict(
@@ -31,9 +31,9 @@ def batches(video_dir, num=5, batch_size=2):
 
 
 def test_shares_sum_to_one_whatever_the_batch(model, video_dir):
-    mass = attention_mass(model, batches(video_dir))
+    mass = attention_share(model, batches(video_dir))
     torch.testing.assert_close(mass.own + mass.itself + mass.other, torch.ones(3, dtype=torch.float64))
-    again = attention_mass(model, batches(video_dir, batch_size=5))
+    again = attention_share(model, batches(video_dir, batch_size=5))
     for one, other in zip(mass, again):
         torch.testing.assert_close(one, other, atol=1e-6, rtol=0)
     assert not model.neck.decoder_blocks[0].attn._forward_pre_hooks, 'no hook is left behind'
@@ -52,7 +52,7 @@ def test_without_preference_half_goes_to_the_other_frame(model, video_dir):
     for block in model.neck.decoder_blocks:
         torch.nn.init.zeros_(block.attn.qkv.weight)
         torch.nn.init.zeros_(block.attn.qkv.bias)
-    mass = attention_mass(model, batches(video_dir))
+    mass = attention_share(model, batches(video_dir))
     np.testing.assert_allclose(mass.other, 0.5, atol=1e-6)
     np.testing.assert_allclose(mass.itself, 1 / 32, atol=1e-6)  # of 2 x 16 tokens
 
@@ -70,7 +70,7 @@ def test_a_decoder_that_looks_across(model, video_dir):
         for head in range(2):
             attn.qkv.weight[12 * head, 0] = 10  # query: + for frame 0, - for frame 1
             attn.qkv.weight[24 + 12 * head, 0] = -10  # key: the opposite
-    mass = attention_mass(model, batches(video_dir))
+    mass = attention_share(model, batches(video_dir))
     assert mass.other[0] > 0.99
 
 
@@ -78,8 +78,8 @@ def test_other_decoders_and_no_pairs_are_refused(model, video_dir):
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         siam = SiamMAE(**SIZES)
     with pytest.raises(ValueError, match='CrossPairDecoder has no self-attention over both frames'):
-        attention_mass(siam, batches(video_dir))
+        attention_share(siam, batches(video_dir))
     with pytest.raises(ValueError, match='no pairs'):
-        attention_mass(model, [])
+        attention_share(model, [])
     with pytest.raises(ValueError, match='expected 0 <= past <= future < 18'):
         PairBatches('b.mp4', open_clip(video_dir / 'b.mp4'), [(0, 18)], (1, 8), (32, 32), 2, seed=0)

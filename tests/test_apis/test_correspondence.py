@@ -63,7 +63,7 @@ def test_only_visible_patches_can_be_found():
     keys[:, ::2] = False
     truth = -torch.cdist(motion.places, CELLS.expand(2, -1, -1))
     accuracy, chance = match_accuracy(truth, motion, GRID, keys)
-    assert accuracy == 1, 'of the two visible neighbours of a hidden true place, either is within one patch'
+    assert accuracy == 1, 'of the two visible neighbors of a hidden true place, either is within one patch'
     assert 1 / 24 <= chance <= 4 / 24
     with pytest.raises(ValueError, match='no patch has moved'):
         match_accuracy(truth, motion, GRID, torch.zeros_like(keys))
@@ -170,5 +170,5 @@ def test_hidden_patches_are_no_answers_and_a_decoder_without_the_other_frame_has
     assert attention_accuracy(build('DropMAE'), motion) == result, 'masks follow from the seed'
     masking = dict(type='mmvidmae.PerFrameRandomMasking', mask_ratio=0.75)
     neck = dict(type='mmvidmae.FrameDecoder')
-    single = build('PairMAE', masking=masking, backbone=dict(coupling='siamese'), neck=neck)
+    single = build('PairMAE', masking=masking, backbone=dict(encoding='siamese'), neck=neck)
     assert attention_accuracy(single, motion) is None

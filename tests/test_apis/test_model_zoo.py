@@ -131,7 +131,7 @@ def test_the_shipped_small_model_uses_the_past_frame():
     noise = torch.rand(16, 2 * 144, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         same, other = (
-            model.reconstruct(torch.stack((past, scenes), dim=1), noise).loss.item()
+            model.forward_pretrain(torch.stack((past, scenes), dim=1), noise).loss.item()
             for past in (scenes, scenes.roll(1, 0))
         )
     assert same < 0.9 * other

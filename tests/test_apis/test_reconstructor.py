@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 
 from mmvidmae.apis import PairReconstructor
-from mmvidmae.datasets import UnreadableClip, VideoFileReader
+from mmvidmae.datasets import VideoFileReader, VideoReadError
 from mmvidmae.visualization import draw_reconstructions
 
 
@@ -112,7 +112,7 @@ def test_mistakes_give_a_clear_message(reconstructor, video_dir, tmp_path):
         with pytest.raises(ValueError, match=message):
             call()
     for missing in ('nothing.mp4', ''):
-        with pytest.raises(UnreadableClip):
+        with pytest.raises(VideoReadError):
             reconstructor(tmp_path / missing)
     assert not list(tmp_path.iterdir())
 

@@ -19,8 +19,8 @@ from mmvidmae.apis import Tracker, VideoSegmenter, get_model
 from mmvidmae.apis.videos import Interrupted, open_video, parse_video
 from mmvidmae.datasets import VideoFileReader
 from mmvidmae.datasets.sources import VIDEO_SUFFIXES
-from mmvidmae.evaluation.id_maps import read_id_map
 from mmvidmae.models.segmentors import DropSeg
+from mmvidmae.structures.label_maps import read_label_map
 from mmvidmae.visualization import write_video
 
 ARCH = dict(embed_dims=24, num_layers=2, num_heads=2, feedforward_channels=48)
@@ -35,7 +35,7 @@ def tracker():
         type='mmvidmae.DropTrack',
         template_size=32,
         search_size=64,
-        backbone=dict(type='mmvidmae.OneStreamViT', arch=ARCH, patch_size=8, eliminate_at=(), keep_rates=()),
+        backbone=dict(type='mmvidmae.OneStreamViT', arch=ARCH, patch_size=8, ce_loc=(), ce_keep_ratio=()),
         head=dict(type='mmvidmae.CenterHead', channels=8),
     )
     return Tracker(get_model(Config(dict(default_scope='mmtrack', model=model)), device='cpu'), progress=False)
@@ -82,7 +82,7 @@ def frame_counts(folder: Path) -> set[int]:
     """Frames in each file of a folder."""
     counts = {len(VideoFileReader(str(path))) for path in folder.glob('drawn*')}
     if (folder / 'masks').exists():
-        counts.add(len([read_id_map(path) for path in (folder / 'masks').iterdir()]))
+        counts.add(len([read_label_map(path) for path in (folder / 'masks').iterdir()]))
     else:
         counts.add(len(np.loadtxt(folder / 'boxes.txt', delimiter=',', ndmin=2)))
         counts.add(len(json.loads((folder / 'boxes.json').read_text())['scores']))
@@ -144,11 +144,11 @@ class TestWrongInput:
     @pytest.mark.parametrize(
         ('masks', 'message'),
         [
-            (mask().astype(np.float32), 'the mask of frame 0 must be an id map'),
-            (np.stack([mask()] * 3, 2), 'the mask of frame 0 must be an id map'),
+            (mask().astype(np.float32), 'the mask of frame 0 must be a label map'),
+            (np.stack([mask()] * 3, 2), 'the mask of frame 0 must be a label map'),
             (mask(size=(24, 64)), 'the mask of frame 0 has 24 x 64 pixels, but the frame 48 x 64 pixels'),
             (mask(0), 'no object is given in the mask of frame 0$'),
-            (mask(255), 'the mask of frame 0: it holds 255, which is void.* use merge_objects=True'),
+            (mask(255), 'the mask of frame 0 holds 255, which is void.* use merge_objects=True'),
             (np.random.default_rng(0).integers(0, 99, (48, 64), dtype=np.uint8), 'shades and not ids'),
             ({0: mask(), 3: mask(size=(24, 64))}, 'the mask of frame 3 has 24 x 64 pixels'),
             ({0: mask(), 4: mask()}, 'a mask is given for frame 4, but the video has 4 frames'),

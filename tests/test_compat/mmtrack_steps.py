@@ -59,7 +59,7 @@ for name, (path, templates, searches, template, search) in SHIPPED.items():
     model = MODELS.build(cfg)
     model.init_weights()
     model.train()
-    batch_size = 2  # PrDiMP normalises a batch of single values
+    batch_size = 2  # PrDiMP normalizes a batch of single values
     packed = demo_mm_inputs(
         batch_size=batch_size,
         frame_id=0,

@@ -35,7 +35,7 @@ def measured() -> dict[str, tuple[int, int, int]]:
                 model = MODELS.build(model_config).eval()
                 tokens = 2 * (224 // model.backbone.patch_size) ** 2
                 with FlopCounterMode(display=False) as counter:
-                    model.reconstruct(torch.empty(1, 2, 3, 224, 224), torch.empty(1, tokens))
+                    model.forward_pretrain(torch.empty(1, 2, 3, 224, 224), torch.empty(1, tokens))
             sizes = [sum(p.numel() for p in part.parameters()) for part in (model, model.backbone)]
             known[str(model_config)] = (*sizes, counter.get_total_flops() // 2)
         results[path.stem] = known[str(model_config)]

@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DefaultScope
 
-from mmvidmae.models.trackers.candidate_elimination import keep_rate_at
+from mmvidmae.models.trackers.candidate_elimination import keep_ratio_at
 
 pytest.importorskip('mmdet')
 import mmvidmae.compat.mmtrack.enabled  # noqa: F401
@@ -89,7 +89,7 @@ def test_config_builds(path):
 
 
 @pytest.mark.parametrize('path', RECIPES, ids=lambda path: path.stem)
-def test_all_is_optimised_the_encoder_at_a_tenth(path):
+def test_all_is_optimized_the_encoder_at_a_tenth(path):
     config = Config.fromfile(path)
     model = build_model(config)
     optimizer = build_optim_wrapper(model, config.optim_wrapper).optimizer
@@ -104,7 +104,7 @@ def test_all_is_optimised_the_encoder_at_a_tenth(path):
 
 
 def test_elimination_goes_from_all_to_the_rate():
-    rates = [keep_rate_at(epoch, 20, 50, 0.7) for epoch in range(1, 101)]
+    rates = [keep_ratio_at(epoch, 20, 50, 0.7) for epoch in range(1, 101)]
     assert rates[:19] == [1.0] * 19
     assert rates[-1] == pytest.approx(0.7)
     assert all(later <= earlier for earlier, later in itertools.pairwise(rates))

@@ -131,7 +131,7 @@ ENCODER = dict(
 @pytest.mark.parametrize('kind', ['PairMAEViT', 'OneStreamViT', 'MemoryMAEViT'])
 def test_frozen_stages_freeze_all_of_the_stem_and_its_mode(kind):
     """For encoders whose constructors add parameters after mmpretrain's has frozen its own."""
-    sizes = dict(template_size=16, search_size=32, eliminate_at=(), keep_rates=()) if kind == 'OneStreamViT' else {}
+    sizes = dict(template_size=16, search_size=32, ce_loc=(), ce_keep_ratio=()) if kind == 'OneStreamViT' else {}
     sizes = sizes or dict(img_size=32)
 
     def build(frozen: int) -> PairMAEViT:

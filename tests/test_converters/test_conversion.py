@@ -1,4 +1,4 @@
-"""Whole conversions: what is recognised, mapped, refused and adapted, as functions and as a command."""
+"""Whole conversions: what is recognized, mapped, refused and adapted, as functions and as a command."""
 
 import importlib.util
 import shlex
@@ -21,7 +21,7 @@ from mmvidmae.converters import (
     interpolate_pos_embed,
     mmvidmae_to_droptrack,
     read_state_dict,
-    recognise,
+    recognize,
     strip_wrappers,
 )
 from mmvidmae.models.backbones import PairMAEViT
@@ -45,7 +45,7 @@ def encoder_of(state: dict) -> dict:
 @pytest.mark.parametrize('name', SOURCES)
 def test_encoder_of_every_format(our_state, foreign_state, name):
     state = foreign_state(name)
-    assert recognise(state) == name
+    assert recognize(state) == name
     conversion = convert_state_dict(state, encoder_only=True)
     assert conversion.source == name
     expected = our_state('dropmae' if name in OF_DROPMAE else 'cropmae' if name in OF_SIAMMAE else 'mae')
@@ -124,7 +124,7 @@ def test_whole_tracker_loads_strictly_and_goes_back(foreign_state):
     )
     arch = dict(embed_dims=32, num_layers=3, num_heads=2, feedforward_channels=64)
     model = nn.ModuleDict(
-        dict(backbone=OneStreamViT(arch, 16, 32, 8, eliminate_at=(), keep_rates=()), head=CenterHead(32, 16))
+        dict(backbone=OneStreamViT(arch, 16, 32, 8, ce_loc=(), ce_keep_ratio=()), head=CenterHead(32, 16))
     )
     model.load_state_dict(conversion.state_dict)
     unused = {'backbone.cls_token', 'backbone.pos_embed'}
@@ -233,7 +233,7 @@ def test_fold_identity_that_does_not_apply(our_state):
 
 
 def cubic_matrix(old: int, new: int, scale: float) -> np.ndarray:
-    """Weights (new, old) of cubic convolution (a = -0.75) at the centres of ``new`` cells that are 1 / scale wide."""
+    """Weights (new, old) of cubic convolution (a = -0.75) at the centers of ``new`` cells that are 1 / scale wide."""
     weights = np.zeros((new, old))
     for i in range(new):
         at = (i + 0.5) / scale - 0.5

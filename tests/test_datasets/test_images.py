@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmvidmae.datasets import FrameFolderReader, LoadVideoFrames, UnreadableClip
+from mmvidmae.datasets import FrameFolderReader, LoadVideoFrames, VideoReadError
 from mmvidmae.utils.images import UnreadableImage, decode_image, image_size, rgb_of
 
 SCENE = np.add.outer(2 * np.arange(48), 2 * np.arange(64))[..., None].repeat(3, 2).astype(np.uint8)
@@ -143,10 +143,10 @@ def test_what_cannot_be_read_is_an_unreadable_clip(kind, tmp_path):
     (tmp_path / '0.png').write_bytes(encode(SCENE, 'PNG'))
     (tmp_path / '1.png').write_bytes(BAD[kind])
     reader = FrameFolderReader(str(tmp_path))
-    with pytest.raises(UnreadableClip, match=r'1\.png is no ') as caught:
+    with pytest.raises(VideoReadError, match=r'1\.png is no ') as caught:
         reader.get_batch([0, 1])
     assert caught.value.path == str(tmp_path)
-    with pytest.raises(UnreadableClip, match=r'1\.png is no '):
+    with pytest.raises(VideoReadError, match=r'1\.png is no '):
         LoadVideoFrames(size=(48, 64))(dict(frame_paths=[str(tmp_path / f'{i}.png') for i in range(2)]))
 
 

@@ -11,7 +11,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from mmengine.runner import Runner
 
-from mmvidmae.datasets import FramePairDataset, VideoPairDataset, Visit, pair_dataset, samplers
+from mmvidmae.datasets import FramePairDataset, SampleIndex, VideoPairDataset, pair_dataset, samplers
 from mmvidmae.datasets.pair_dataset import _on_main_process
 
 PIPELINE = [
@@ -100,7 +100,7 @@ class TestSources:
 class TestItems:
     def test_pairs_of_one_visit(self, video_dir, frame_number):
         dataset = make(data_root=str(video_dir), repeated_sampling=3, pipeline=PIPELINE[:2])
-        results = dataset[Visit(4, 0, 0)]
+        results = dataset[SampleIndex(4, 0, 0)]
         assert results['frames'].shape == (3, 2, 3, 48, 64)
         read = [[frame_number(frame.permute(1, 2, 0)) for frame in pair] for pair in results['frames']]
         assert read == results['frame_ids'].tolist()
@@ -109,8 +109,11 @@ class TestItems:
     def test_all_follows_from_the_visit(self, video_dir):
         one, other = (make(data_root=str(video_dir), repeated_sampling=2) for _ in range(2))
         other[3]  # what came before does not matter
-        assert summary(one[Visit(2, 5, 7)]) == summary(other[Visit(2, 5, 7)])
-        items = [summary(one[visit]) for visit in (Visit(2, 5, 7), Visit(2, 6, 7), Visit(2, 5, 8), Visit(4, 5, 7))]
+        assert summary(one[SampleIndex(2, 5, 7)]) == summary(other[SampleIndex(2, 5, 7)])
+        items = [
+            summary(one[visit])
+            for visit in (SampleIndex(2, 5, 7), SampleIndex(2, 6, 7), SampleIndex(2, 5, 8), SampleIndex(4, 5, 7))
+        ]
         assert all(items.count(item) == 1 for item in items)
 
     def test_plain_index_follows_torchs_generator(self, video_dir):
@@ -131,19 +134,19 @@ class TestBadClips:
     def test_every_kind_is_replaced_and_named(self, mixed):
         dataset = make(ann_file=mixed, repeated_sampling=2)
         for index in range(len(dataset) - 1):
-            item = dataset[Visit(index, 0, 0)]
+            item = dataset[SampleIndex(index, 0, 0)]
             first, second = item['data_samples']
             assert Path(first.video_path).name == Path(second.video_path).name == 'a.mp4'
             assert first.skipped[0][0] == dataset.get_data_info(index)['video_path']
             assert all(reason for _, reason in first.skipped)
             assert 'skipped' not in second
-        assert skipped(dataset[Visit(len(dataset) - 1, 0, 0)]) == []
+        assert skipped(dataset[SampleIndex(len(dataset) - 1, 0, 0)]) == []
 
     def test_damage_inside(self, tmp_path, video_dir, bad_clips):
         ann_file = write_list(tmp_path / 'list.txt', [video_dir / 'f f.mp4', bad_clips / 'damaged.mp4'])
         far_apart = dict(type='mmvidmae.SampleFramePairs', gap=(30, 39), draw_first='gap')  # so one lies in the damage
         dataset = make(ann_file=ann_file, pipeline=[far_apart, *PIPELINE[1:]])
-        ((path, reason),) = dataset[Visit(1, 0, 0)]['data_samples'][0].skipped
+        ((path, reason),) = dataset[SampleIndex(1, 0, 0)]['data_samples'][0].skipped
         assert path == str(bad_clips / 'damaged.mp4')
         assert 'cannot decode frames' in reason
 
@@ -153,7 +156,7 @@ class TestBadClips:
         fresh, used = make(ann_file=ann_file), make(ann_file=ann_file)
         for index in range(4):
             used[index]
-        for visit in (Visit(1, 0, 0), Visit(3, 1, 0), Visit(1, 2, 0)):
+        for visit in (SampleIndex(1, 0, 0), SampleIndex(3, 1, 0), SampleIndex(1, 2, 0)):
             one, other = fresh[visit], used[visit]
             assert summary(one) == summary(other)
             assert skipped(one) == skipped(other) != []
@@ -162,9 +165,9 @@ class TestBadClips:
         broken = tmp_path / 'broken.mp4'
         shutil.copy(bad_clips / 'text.mp4', broken)
         dataset = make(ann_file=write_list(tmp_path / 'list.txt', [video_dir / 'a.mp4', broken]))
-        assert skipped(dataset[Visit(1, 0, 0)]) == ['broken.mp4']
+        assert skipped(dataset[SampleIndex(1, 0, 0)]) == ['broken.mp4']
         shutil.copy(video_dir / 'b.mp4', broken)
-        assert skipped(dataset[Visit(1, 0, 0)]) == ['broken.mp4']
+        assert skipped(dataset[SampleIndex(1, 0, 0)]) == ['broken.mp4']
 
     def test_ends_when_all_have_become_bad(self, tmp_path, video_dir):
         for name in ('a.mp4', 'b.mp4'):
@@ -178,8 +181,8 @@ class TestBadClips:
     def test_subsets_know_their_own(self, tmp_path, video_dir, bad_clips):
         clips = [video_dir / 'a.mp4', bad_clips / 'text.mp4', video_dir / 'b.mp4']
         dataset = make(ann_file=write_list(tmp_path / 'list.txt', clips))
-        dataset[Visit(1, 0, 0)]
-        assert skipped(dataset.get_subset([0, 2])[Visit(1, 0, 0)]) == []
+        dataset[SampleIndex(1, 0, 0)]
+        assert skipped(dataset.get_subset([0, 2])[SampleIndex(1, 0, 0)]) == []
 
 
 @contextmanager
@@ -203,16 +206,16 @@ class TestFileSystemThatFailsForAMoment:
         (mount / 'b.mp4').rename(mount / 'elsewhere')
         names = ('a.mp4', 'b.mp4')
         dataset = make(ann_file=write_list(mount / 'list.txt', [mount / name for name in names]))
-        assert skipped(dataset[Visit(1, 0, 0)]) == ['b.mp4']
+        assert skipped(dataset[SampleIndex(1, 0, 0)]) == ['b.mp4']
         (mount / 'elsewhere').rename(mount / 'b.mp4')
-        assert skipped(dataset[Visit(1, 0, 0)]) == []
+        assert skipped(dataset[SampleIndex(1, 0, 0)]) == []
 
     def test_clip_that_is_refused_is_tried_again(self, mount):
         dataset = make(data_root=str(mount), patience=0)
-        expected = [summary(dataset[Visit(i, 0, 0)]) for i in range(6)]
+        expected = [summary(dataset[SampleIndex(i, 0, 0)]) for i in range(6)]
         with no_more_files(), pytest.raises(RuntimeError, match=r'not one of the 6 clips .*\(Too many open files\)'):
-            dataset[Visit(0, 0, 0)]
-        assert [summary(dataset[Visit(i, 0, 0)]) for i in range(6)] == expected
+            dataset[SampleIndex(0, 0, 0)]
+        assert [summary(dataset[SampleIndex(i, 0, 0)]) for i in range(6)] == expected
 
     @pytest.mark.parametrize('folders', [False, True], ids=['videos', 'frames'])
     def test_waits_until_it_is_back(self, mount, folders, monkeypatch):
@@ -223,7 +226,7 @@ class TestFileSystemThatFailsForAMoment:
             for number in range(12):
                 cv2.imwrite(str(mount / f'clip/{number}.png'), np.full((48, 64, 3), number, np.uint8))
         dataset = FramePairDataset(**options, pipeline=PIPELINE) if folders else make(**options)
-        expected = summary(dataset[Visit(0, 0, 0)])
+        expected = summary(dataset[SampleIndex(0, 0, 0)])
         away, pauses, warnings = mount.with_name('away'), [], []
 
         def sleep(seconds):
@@ -234,7 +237,7 @@ class TestFileSystemThatFailsForAMoment:
         monkeypatch.setattr(pair_dataset.time, 'sleep', sleep)
         monkeypatch.setattr(pair_dataset, 'print_log', lambda text, logger, level: warnings.append(text))
         mount.rename(away)
-        item = dataset[Visit(0, 0, 0)]
+        item = dataset[SampleIndex(0, 0, 0)]
         assert (summary(item), skipped(item), pauses) == (expected, [], [1, 2, 4])
         assert len(warnings) == 3
         assert all('The file system may be away' in text and 'No such file' in text for text in warnings)
@@ -248,7 +251,7 @@ class TestFileSystemThatFailsForAMoment:
             no_more_files(),
             pytest.raises(RuntimeError, match=r'not one of 20 tried of the 50 .* after 200 s'),
         ):
-            dataset[Visit(0, 0, 0)]
+            dataset[SampleIndex(0, 0, 0)]
         assert pauses == [1, 2, 4, 8, 16, 32, 60, 60, 17]
 
 
@@ -325,7 +328,7 @@ class TestFramePairDataset:
         dataset = FramePairDataset(data_root=str(tmp_path), data_prefix=dict(img='val'), pipeline=PIPELINE[:2])
         paths = [dataset.get_data_info(i)['video_path'] for i in range(len(dataset))]
         assert paths == [str(tmp_path / 'val/seq_2'), str(tmp_path / 'val/seq_10')]
-        results = dataset[Visit(1, 0, 0)]
+        results = dataset[SampleIndex(1, 0, 0)]
         assert results['frames'][0, :, 0, 0, 0].tolist() == results['frame_ids'][0].tolist()
 
     def test_mmaction2_list(self, tmp_path):
@@ -340,7 +343,7 @@ class TestFramePairDataset:
         cv2.imwrite(str(tmp_path / 'good/0.png'), np.zeros((48, 64, 3), np.uint8))
         (tmp_path / 'bad/0.png').write_text('no image')
         dataset = FramePairDataset(data_root=str(tmp_path), pipeline=PIPELINE)
-        item = dataset[Visit(0, 0, 0)]
+        item = dataset[SampleIndex(0, 0, 0)]
         assert skipped(item) == ['bad']
 
 

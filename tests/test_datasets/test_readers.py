@@ -1,16 +1,19 @@
 import ctypes
 import gc
 import multiprocessing
+import os
 import pickle
 from itertools import product
+from pathlib import Path
 
 import av
 import cv2
 import numpy as np
 import pytest
+from mmengine.logging import MMLogger
 from samples import run_ffmpeg
 
-from mmvidmae.datasets import FrameFolderReader, UnreadableClip, VideoFileReader
+from mmvidmae.datasets import FrameFolderReader, VideoFileReader, VideoReadError
 
 
 def write_images(folder, images):
@@ -159,22 +162,27 @@ class TestVideoFileReader:
         assert len(reader) == len(frames)
         assert np.array_equal(reader.get_batch([17])[0], frames[17])
 
-    def test_memory_stays_flat(self, video_dir):
-        """A reader that is given up in mid-file leaves nothing behind in the C heap."""
+    @pytest.mark.parametrize('suffix', ['mp4', 'ts'])
+    def test_memory_stays_flat(self, tmp_path, write_video, suffix):
+        """A reader that is given up in mid-file leaves nothing behind in the C heap, nor an open file. The second file
+        begins with packets that cannot be decoded; its frames are counted."""
         heap = ctypes.CDLL(None)
         if not hasattr(heap, 'mallinfo2'):
             pytest.skip('needs glibc')
         heap.mallinfo2.restype = MallocInfo
-        path = str(video_dir / 'a.mp4')
+        path = write_video(tmp_path / f'a.{suffix}', 16, options=('-g', '4'))
+        if suffix == 'ts':
+            path.write_bytes(path.read_bytes()[188 * 20 :])
 
         def in_use_after(reads):
             for _ in range(reads):
-                VideoFileReader(path).get_batch([1, 3])
+                VideoFileReader(str(path)).get_batch([1, 3])
             gc.collect()
             return heap.mallinfo2().uordblks
 
-        before = in_use_after(200)
+        before, files = in_use_after(200), os.listdir('/proc/self/fd')
         assert in_use_after(500) - before < 500 * 50, 'a packet takes 150 bytes'
+        assert os.listdir('/proc/self/fd') == files
 
     def test_in_a_forked_process_after_reading_in_this_one(self, video_dir):
         paths = [str(video_dir / name) for name in ('a.mp4', 'c.avi')]
@@ -195,8 +203,61 @@ class TestVideoFileReader:
         assert len(reader) == 1
         assert reader.get_batch([0]).shape == (1, 48, 64, 3)
 
+    @pytest.mark.parametrize('suffix', ['avi', 'mp4', 'mov', 'mkv', 'flv', 'wmv', 'ts'])
+    def test_tags_need_not_be_utf_8(self, tmp_path, write_video, suffix):
+        tags = '-metadata title=QQQQ -metadata:s:v title=QQQQ -metadata:s:v handler_name=QQQQ -metadata comment=QQQQ'
+        path = write_video(tmp_path / f'a.{suffix}', 8, options=tags.split())
+        data = path.read_bytes().replace('QQQQ'.encode('utf-16-le'), b'\0\xd8' * 4)  # WMV's tags: half of a pair
+        path.write_bytes(data.replace(b'QQQQ', 'Ñýàü'.encode('cp1252')))
+        assert data != path.read_bytes() or suffix in ('wmv', 'ts')
+        assert len(list(VideoFileReader(str(path)))) == 8
+
+    @pytest.mark.parametrize('name', ['12:30.mp4', 'http:clip.mp4', 'concat:a|b.mp4', os.fsdecode(b'caf\xe9.mp4')])
+    def test_any_name_is_a_file(self, tmp_path, write_video, monkeypatch, name):
+        write_video(tmp_path / 'plain.mp4', 8).rename(tmp_path / name)
+        monkeypatch.chdir(tmp_path)
+        for path in (name, str(tmp_path / name)):
+            assert len(VideoFileReader(path)) == 8
+
+    def test_codec_without_a_decoder(self, tmp_path, write_video):
+        path = write_video(tmp_path / 'a.mp4', 8)
+        path.write_bytes(path.read_bytes().replace(b'avc1', b'zzz1'))
+        with pytest.raises(VideoReadError, match=r'a\.mp4: not a readable video \(there is no decoder for it\)'):
+            VideoFileReader(str(path))
+
+    def test_stream_that_appears_in_mid_file(self, tmp_path, write_video):
+        """PyAV then fails at the end of the file, depending on what is in its memory."""
+        path, plainly = encode_noise(tmp_path / 'a.ts', write_video, '0')
+        data = bytearray(Path(path).read_bytes())
+        tables = [place for place in range(0, len(data), 188) if data[place + 1 : place + 3] == b'\x50\0']
+        place = data.index(b'\x1b\xe1\0', tables[len(tables) // 2])  # H.264 is in the packets number 0x100
+        data[place + 2] = 1
+        Path(path).write_bytes(data)
+        reader = VideoFileReader(path)
+        assert np.array_equal(list(reader), plainly)
+        assert np.array_equal(reader.get_batch([39, 3]), plainly[[39, 3]])
+
+    def test_header_that_asks_for_giant_frames(self, tmp_path, write_video):
+        path = write_video(tmp_path / 'a.ivf', 8, options=('-c:v', 'libvpx'))
+        data = path.read_bytes()
+        assert data.count(b'\x9d\x01\x2a') == 1  # what comes before width and height in a keyframe of VP8
+        path.write_bytes(data.replace(b'\x9d\x01\x2a\x40\0\x30\0', b'\x9d\x01\x2a\xff\x3f\xff\x3f'))
+        with pytest.raises(VideoReadError):
+            VideoFileReader(str(path)).get_batch([0])
+
+    def test_tells_once_that_the_size_changes(self, tmp_path, write_video):
+        parts = [write_video(tmp_path / f'{height}.ts', 8, height, height) for height in (48, 64)]
+        path = tmp_path / 'grows.ts'
+        path.write_bytes(b''.join(part.read_bytes() for part in parts))
+        log = tmp_path / 'log.txt'
+        MMLogger.get_instance('changes', log_file=str(log))
+        for _ in range(2):
+            frames = list(VideoFileReader(str(path)))
+            assert {frame.shape for frame in frames} == {(48, 48, 3)}
+        assert log.read_text().count('its frames change size; all are scaled to that of the first') == 1
+
     def test_bad_clip(self, unopenable):
-        with pytest.raises(UnreadableClip) as caught:
+        with pytest.raises(VideoReadError) as caught:
             VideoFileReader(str(unopenable))
         assert caught.value.path == str(unopenable)
         reason = {'missing.mp4': 'No such file', 'empty.mp4': 'the file is empty'}
@@ -206,12 +267,12 @@ class TestVideoFileReader:
     def test_error_in_mid_file(self, bad_clips):
         reader = VideoFileReader(str(bad_clips / 'damaged.mp4'))
         assert len(reader) == 40
-        with pytest.raises(UnreadableClip, match=r'damaged\.mp4: cannot decode frames 38 to 39'):
+        with pytest.raises(VideoReadError, match=r'damaged\.mp4: cannot decode frames 38 to 39'):
             reader.get_batch([38, 39])
 
     def test_frames_before_an_error_come(self, bad_clips):
         frames = []
-        with pytest.raises(UnreadableClip, match=r'damaged\.mp4: cannot decode frames \d+ to 39'):
+        with pytest.raises(VideoReadError, match=r'damaged\.mp4: cannot decode frames \d+ to 39'):
             frames.extend(iter(VideoFileReader(str(bad_clips / 'damaged.mp4'))))
         assert 5 < len(frames) < 39
 
@@ -223,7 +284,7 @@ class TestVideoFileReader:
         assert np.array_equal(reader.get_batch([0, 7]), expected)
 
     def test_folder_in_place_of_a_file(self, tmp_path):
-        with pytest.raises(UnreadableClip):
+        with pytest.raises(VideoReadError):
             VideoFileReader(str(tmp_path))
 
 
@@ -241,11 +302,11 @@ class TestFrameFolderReader:
         assert np.array_equal(list(reader), frames)
 
     def test_no_images(self, tmp_path):
-        with pytest.raises(UnreadableClip, match='holds no images'):
+        with pytest.raises(VideoReadError, match='holds no images'):
             FrameFolderReader(str(tmp_path))
 
     def test_missing(self, tmp_path):
-        with pytest.raises(UnreadableClip, match='No such file'):
+        with pytest.raises(VideoReadError, match='No such file'):
             FrameFolderReader(str(tmp_path / 'nowhere'))
 
     @pytest.mark.parametrize('content', [b'', b'no image', None], ids=['empty', 'text', 'cut off'])
@@ -257,17 +318,17 @@ class TestFrameFolderReader:
         bad.write_bytes(bad.read_bytes()[: bad.stat().st_size // 2] if content is None else content)
         reader = FrameFolderReader(str(folder))
         assert reader.get_batch([0]).shape == (1, 48, 64, 3)
-        with pytest.raises(UnreadableClip, match=rf'clip: 1\.{suffix} is no readable image'):
+        with pytest.raises(VideoReadError, match=rf'clip: 1\.{suffix} is no readable image'):
             reader.get_batch([0, 1])
 
     def test_sizes_differ(self, tmp_path):
         folder = write_images(tmp_path / 'clip', {'0.png': plain(0), '1.png': plain(0, 32, 32)})
-        with pytest.raises(UnreadableClip, match=r'differ in size: 0\.png 64x48, 1\.png 32x32'):
+        with pytest.raises(VideoReadError, match=r'differ in size: 0\.png 64x48, 1\.png 32x32'):
             FrameFolderReader(str(folder)).get_batch([0, 1])
-        with pytest.raises(UnreadableClip, match=r'differ in size: 0\.png 64x48, 1\.png 32x32'):
+        with pytest.raises(VideoReadError, match=r'differ in size: 0\.png 64x48, 1\.png 32x32'):
             list(FrameFolderReader(str(folder)))
 
 
 def test_unreadable_clip_survives_the_way_out_of_a_worker():
-    error = pickle.loads(pickle.dumps(UnreadableClip('a.mp4', 'the file is empty')))
+    error = pickle.loads(pickle.dumps(VideoReadError('a.mp4', 'the file is empty')))
     assert (error.path, error.reason, str(error)) == ('a.mp4', 'the file is empty', 'a.mp4: the file is empty')

@@ -9,7 +9,7 @@ import torch
 from mmengine.dataset import ConcatDataset, RepeatDataset
 from torch.utils.data import ConcatDataset as TorchConcatDataset
 
-from mmvidmae.datasets import InfinitePairSampler, PairSampler, Visit, samplers
+from mmvidmae.datasets import InfinitePairSampler, PairSampler, SampleIndex, samplers
 from mmvidmae.datasets.samplers import SeededItems, seeded
 
 
@@ -189,10 +189,10 @@ def test_a_pass_leaves_out_what_was_visited_before():
 
 
 def test_a_visit_is_an_index_that_remembers_where_it_comes_from():
-    visit = Visit(7, epoch=3, seed=5)
+    visit = SampleIndex(7, epoch=3, seed=5)
     for changed, index in ((visit - 4, 3), (visit % 4, 3), (pickle.loads(pickle.dumps(visit)), 7)):
         assert (changed, changed.index, changed.key) == (index, index, (5, 3, 7))
-        assert isinstance(changed, Visit)
+        assert isinstance(changed, SampleIndex)
     assert [10, 20, 30][visit - 6] == 20
 
 
@@ -216,11 +216,14 @@ def test_seeded_items_follow_from_the_visit_and_change_nothing_else():
     reset()
     expected = draw()
     reset()
-    first = data[Visit(1, 2, 3)]
+    first = data[SampleIndex(1, 2, 3)]
     assert draw() == expected, 'the generators go on where they were'
-    assert data[Visit(1, 2, 3)] == first
-    others = [data[visit] for visit in (Visit(2, 2, 3), Visit(1, 3, 3), Visit(1, 2, 4), Visit(1, 2, 3, number=10))]
+    assert data[SampleIndex(1, 2, 3)] == first
+    others = [
+        data[visit]
+        for visit in (SampleIndex(2, 2, 3), SampleIndex(1, 3, 3), SampleIndex(1, 2, 4), SampleIndex(1, 2, 3, number=10))
+    ]
     assert len({first, *others}) == 5
     assert data[1] != data[1], 'a plain index draws from the generators'
-    with pytest.raises(KeyError), seeded(Visit(0, 0, 0)):
+    with pytest.raises(KeyError), seeded(SampleIndex(0, 0, 0)):
         raise KeyError

@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from PIL import Image
 
-from mmvidmae.datasets import LoadPicture, UnreadableClip, Visit
+from mmvidmae.datasets import LoadPicture, SampleIndex, VideoReadError
 from mmvidmae.datasets.tracking import CausalPairSampling, OSTrackCrop, read_boxes, read_flags
 from mmvidmae.registry import DATA_SAMPLERS, DATASETS
 
@@ -129,7 +129,7 @@ class TestCrops:
 
     def test_box_stays_on_the_target(self):
         random.seed(0)
-        crop = OSTrackCrop(sizes=(32, 64), centre_jitter=(0, 2.0), scale_jitter=(0, 0.3), brightness=0.0)
+        crop = OSTrackCrop(sizes=(32, 64), center_jitter=(0, 2.0), scale_jitter=(0, 0.3), brightness=0.0)
         for _ in range(40):
             result = crop(self.pair())
             assert [image.shape for image in result['img']] == [(32, 32, 3), (64, 64, 3)]
@@ -145,7 +145,7 @@ class TestCrops:
 
     def test_each_crop_is_flipped_and_lit_by_itself(self):
         random.seed(1)
-        crop = OSTrackCrop(sizes=(32, 64), centre_jitter=(0, 0), scale_jitter=(0, 0))
+        crop = OSTrackCrop(sizes=(32, 64), center_jitter=(0, 0), scale_jitter=(0, 0))
         marked = self.pair()
         for image in marked['img']:
             image[30:46, 40:44] = 120  # the target's left edge
@@ -165,7 +165,7 @@ class TestCrops:
     def test_nothing_to_see_gives_none(self, box):
         pair = self.pair()
         pair['gt_bboxes'][1] = np.array([box], np.float32)
-        assert OSTrackCrop(sizes=(32, 64), centre_jitter=(0, 0))(pair) is None
+        assert OSTrackCrop(sizes=(32, 64), center_jitter=(0, 0))(pair) is None
 
 
 def build(type_: str, **kwargs):
@@ -284,7 +284,7 @@ class TestSequences:
         )
         assert data[0]['inputs']['img'].shape == (1, 3, 48, 48)
         data.test_mode, data.pipeline.transforms = True, [LoadPicture()]
-        with pytest.raises(UnreadableClip, match=r'a/img: 0000\.jpg is no readable image'):
+        with pytest.raises(VideoReadError, match=r'a/img: 0000\.jpg is no readable image'):
             data.pipeline(dict(img_path=str(tmp_path / 'sequences/a/img/0000.jpg')))
 
     def test_pictures_are_as_those_of_the_toolboxes(self, sequences):
@@ -412,10 +412,10 @@ class TestRepeatableItems:
             return item['img_path']
 
         for dataset in data:
-            numbered = [Visit(index % len(dataset), 3, 7, number=index) for index in range(12)]
+            numbered = [SampleIndex(index % len(dataset), 3, 7, number=index) for index in range(12)]
             first = [frames(dataset[visit]) for visit in numbered]
             random.seed(5)
             np.random.seed(5)  # noqa: NPY002
             assert [frames(dataset[visit]) for visit in reversed(numbered)] == first[::-1]
             assert len({tuple(pair) for pair in first}) > 8
-            assert [frames(dataset[Visit(int(visit), 4, 7)]) for visit in numbered] != first
+            assert [frames(dataset[SampleIndex(int(visit), 4, 7)]) for visit in numbered] != first

@@ -14,8 +14,8 @@ from mmvidmae.datasets import (
     PairRandomResizedCrop,
     PairResize,
     SampleFramePairs,
-    UnreadableClip,
     VideoFileReader,
+    VideoReadError,
     pair_collate,
 )
 
@@ -179,7 +179,7 @@ class TestPairRandomResizedCrop:
         assert (ours[:, 1] + ours[:, 3]).max() == 64
 
     @pytest.mark.parametrize(('height', 'width'), [(10, 200), (200, 10), (48, 64)])
-    def test_falls_back_to_the_centre(self, height, width):
+    def test_falls_back_to_the_center(self, height, width):
         # A share of the area larger than any box of an allowed ratio can have: no draw fits.
         ratio = (0.5, 0.6) if (height, width) == (48, 64) else (3 / 4, 4 / 3)
         box = PairRandomResizedCrop(32, (1, 1), shared=True, ratio=ratio)._draw_box(
@@ -276,5 +276,5 @@ class TestPackAndCollate:
 
 def test_a_decoding_error_passes_through(bad_clips):
     reader = VideoFileReader(str(bad_clips / 'damaged.mp4'))
-    with pytest.raises(UnreadableClip):
+    with pytest.raises(VideoReadError):
         LoadFramePairs()(dict(reader=reader, frame_ids=np.array([[38, 39]])))

@@ -1,5 +1,6 @@
 """All that the documentation shows can be checked, its links lead somewhere, and what is broken is named."""
 
+import json
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -40,6 +41,15 @@ def test_docstrings_show_commands_of_their_tool(path):
     commands = [command for _, command in docstring_commands(path)]
     assert commands
     assert all(command.startswith(f'python {name(path)}') for command in commands)
+
+
+def test_figures_of_the_demo_are_those_of_its_pictures():
+    """``docs/images/make.py demo`` writes pictures and figures together."""
+    figures = json.loads((ROOT / 'docs/images/demo.json').read_text())
+    readme = ' '.join((ROOT / 'README.md').read_text('utf-8').split())
+    drop, siam = figures['DropMAE'], figures['SiamMAE']
+    assert f'DropMAE has an error of {drop["error"]:.2f} and SiamMAE of {siam["error"]:.2f}' in readme
+    assert f"each patch's mean color has an error of {drop['constant']:.2f} and {siam['constant']:.2f}" in readme
 
 
 def test_commands_of_a_block():

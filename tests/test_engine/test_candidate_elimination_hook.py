@@ -12,8 +12,8 @@ from mmvidmae.engine.hooks import CandidateEliminationHook
 class Model(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.keep_rate = 1.0
-        self.backbone = SimpleNamespace(keep_rates={3: 0.7, 6: 0.7})
+        self.keep_ratio = 1.0
+        self.backbone = SimpleNamespace(ce_keep_ratio={3: 0.7, 6: 0.7})
 
 
 def rates(epochs) -> list[float]:
@@ -21,8 +21,8 @@ def rates(epochs) -> list[float]:
     hub = MessageHub.get_instance('candidate_elimination')
     for epoch in epochs:
         hook.before_train_epoch(SimpleNamespace(model=model, epoch=epoch, message_hub=hub))
-        result.append(model.keep_rate)
-        assert hub.get_scalar('train/keep_rate').current() == model.keep_rate
+        result.append(model.keep_ratio)
+        assert hub.get_scalar('train/keep_ratio').current() == model.keep_ratio
     return result
 
 

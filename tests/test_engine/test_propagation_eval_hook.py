@@ -17,7 +17,7 @@ SCORES = {'propagation/J&F-Mean', 'propagation/J-Mean', 'propagation/F-Mean'}
 
 
 def hook(davis: Path, **options) -> dict:
-    pipeline = [dict(type='mmvidmae.LoadVideoFrames', divisor=8), dict(type='mmvidmae.PackLabelledVideo')]
+    pipeline = [dict(type='mmvidmae.LoadVideoFrames', divisor=8), dict(type='mmvidmae.PackVideoSequence')]
     return dict(
         type='mmvidmae.PropagationEvalHook',
         dataset=dict(type='mmvidmae.DAVISDataset', data_root=str(davis), pipeline=pipeline),
@@ -35,7 +35,7 @@ def scored(work_dir: Path) -> dict[int, dict]:
 
 def score_of(checkpoint: Path, cfg, davis: Path) -> float:
     """F of a checkpoint, without the hook."""
-    propagator = LabelPropagator(dict(cfg.model.backbone, type='mmvidmae.PairMAEViT', coupling='siamese'), 'dino')
+    propagator = LabelPropagator(dict(cfg.model.backbone, type='mmvidmae.PairMAEViT', encoding='siamese'), 'dino')
     load_checkpoint(propagator, str(checkpoint))
     options = hook(davis)
     dataset, metric = DATASETS.build(options['dataset']), METRICS.build(options['metric'])

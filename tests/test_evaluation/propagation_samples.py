@@ -54,7 +54,7 @@ def mask_sample(
     sample = video_sample(name, len(pred))
     sample.set_field(pred, 'pred_masks')
     sample.set_field(gt_paths, 'gt_paths')
-    sample.set_field({frame: pred[frame] for frame in given}, 'given_masks')
+    sample.set_field({frame: pred[frame] for frame in given}, 'reference_masks')
     for key, value in changes.items():
         sample.set_field(value, key, field_type='metainfo')
     return sample

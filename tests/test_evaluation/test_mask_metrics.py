@@ -14,7 +14,7 @@ from propagation_samples import PROTOCOL, mask_sample, moving_objects, write_mas
 from vos_benchmark.benchmark import VideoEvaluator
 
 from mmvidmae.evaluation import PartSegmentationMetric, VideoSegmentationMetric
-from mmvidmae.evaluation.functional import score_sequence, summarise_sequences
+from mmvidmae.evaluation.functional import score_sequence, summarize_sequences
 from mmvidmae.evaluation.metrics.propagation import format_table
 
 
@@ -68,7 +68,7 @@ class TestVideoSegmentation:
             score_sequence(sample.pred_masks, np.stack([np.array(Image.open(path)) for path in sample.gt_paths]))
             for sample in videos
         ]
-        expected = {f'vos/{name}': 100 * value for name, value in summarise_sequences(sequences).items()}
+        expected = {f'vos/{name}': 100 * value for name, value in summarize_sequences(sequences).items()}
         assert 20 < expected['vos/J-Mean'] < 95
         assert evaluate(videos, vos()) == expected
         assert evaluate(videos[::-1], vos()) == expected
@@ -234,7 +234,7 @@ class TestWithoutGroundTruth:
     def test_submission(self, videos, tmp_path, server, folder):
         for sample in videos:
             sample.gt_paths = [None] * len(sample.gt_paths)
-        videos[1].given_masks[4] = videos[1].pred_masks[4]  # an object that appears later
+        videos[1].reference_masks[4] = videos[1].pred_masks[4]  # an object that appears later
         out_dir = tmp_path / 'out'
         (out_dir / 'video0').mkdir(parents=True)
         (out_dir / 'video0' / 'left_over.png').write_bytes(b'')

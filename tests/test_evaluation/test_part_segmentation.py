@@ -11,7 +11,7 @@ def test_confusion_matrix():
     assert confusion_matrix(pred, gt, 3).dtype == np.int64
 
 
-def test_prediction_is_resized_by_nearest_neighbour():
+def test_prediction_is_resized_by_nearest_neighbor():
     pred = np.array([[0, 1], [2, 3]])
     gt = np.kron(pred, np.ones((3, 2), dtype=int))
     np.testing.assert_array_equal(confusion_matrix(pred, gt, 4), np.diag([6] * 4))

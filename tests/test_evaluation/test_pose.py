@@ -1,14 +1,8 @@
 import numpy as np
 import pytest
 
-from mmvidmae.evaluation.functional import (
-    grid_to_image,
-    joint_distances,
-    joints_from_maps,
-    keypoint_accuracy,
-    pose_label_maps,
-    pose_normaliser,
-)
+from mmvidmae.evaluation.functional import joint_distances, keypoint_accuracy, pose_normalizer
+from mmvidmae.structures.pose_maps import grid_to_image, joints_from_maps, pose_label_maps
 
 
 def peak(maps):
@@ -58,10 +52,10 @@ def test_grid_to_image():
     assert grid_to_image([[5, 10]], (20, 40), (240, 320)).tolist() == [[40, 120]]
 
 
-def test_normaliser():
+def test_normalizer():
     gt = np.array([[[0, 0], [3, 4], [100, 100]]] * 3, dtype=float)
     visible = [[True, True, False], [False, True, False], [False] * 3]
-    np.testing.assert_allclose(pose_normaliser(gt, visible), [3, 0, np.nan])
+    np.testing.assert_allclose(pose_normalizer(gt, visible), [3, 0, np.nan])
 
 
 @pytest.mark.filterwarnings('error')

@@ -50,7 +50,7 @@ def evaluate(videos, dataset_meta=None, **options) -> dict[str, float]:
 
 
 BOX = [10.0, 10.0, 20.0, 10.0]
-HALF = [10.0, 10.0, 10.0, 10.0]  # overlap 0.5 with BOX, centres 5 pixels apart
+HALF = [10.0, 10.0, 10.0, 10.0]  # overlap 0.5 with BOX, centers 5 pixels apart
 FAR = [150.0, 80.0, 20.0, 10.0]
 
 

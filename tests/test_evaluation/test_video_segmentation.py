@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from parity import check_file
 
 from mmvidmae.evaluation.functional import (
     SequenceScores,
@@ -15,10 +16,9 @@ from mmvidmae.evaluation.functional import (
     mask_boundary,
     region_similarity,
     score_sequence,
-    summarise_sequences,
+    summarize_sequences,
     temporal_statistics,
 )
-from mmvidmae.parity import check_file
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'analysis_tools' / 'check_parity.py'
 
@@ -134,7 +134,7 @@ def test_shapes_must_agree():
             score(masks, masks, masks[0])
 
 
-def id_maps():
+def label_maps():
     """Objects 1 and 2; 2 is not predicted in the last scored frame, and void lies beside 1."""
     gt = np.zeros((5, 20, 30), dtype=np.uint8)
     gt[:, 2:8, 2:8] = 1
@@ -146,7 +146,7 @@ def id_maps():
 
 
 def test_sequence():
-    pred, gt = id_maps()
+    pred, gt = label_maps()
     pred[[0, -1]] = 255  # not scored, not looked at
     scores = score_sequence(pred, gt)
     for values in (scores.region, scores.boundary):
@@ -160,7 +160,7 @@ def test_sequence():
 
 def test_ids_with_gaps_score_as_without():
     """Ids 1 and 200 of which nothing is predicted are 0 %: the ids between them are no objects."""
-    pred, gt = id_maps()
+    pred, gt = label_maps()
     plain = score_sequence(pred, gt)
     for ids in (pred, gt):
         ids[ids == 2] = 200
@@ -174,20 +174,20 @@ def test_ids_with_gaps_score_as_without():
 
 
 def test_objects_given_later_count_from_then_on():
-    pred, gt = id_maps()
+    pred, gt = label_maps()
     gt[0][gt[0] == 2] = 0
     pred[1][pred[1] == 2] = 0
     scores = score_sequence(pred, gt, later={2: 2})
     assert np.array_equal(scores.region, [[1, 1, 1], [np.nan, 1, 0]], equal_nan=True)
-    summary = summarise_sequences([scores])
+    summary = summarize_sequences([scores])
     assert summary['J-Mean'] == pytest.approx((1 + 1 / 2) / 2)
     assert summary['J-Recall'] == pytest.approx((1 + 1 / 2) / 2)
     never = score_sequence(pred, gt, later={2: 4})  # given in the last scored frame
-    assert summarise_sequences([never])['J-Mean'] == 1
+    assert summarize_sequences([never])['J-Mean'] == 1
 
 
 def test_sequence_errors():
-    pred, gt = id_maps()
+    pred, gt = label_maps()
     with pytest.raises(ValueError, match='at least 3 frames'):
         score_sequence(pred[:2], gt[:2])
     with pytest.raises(ValueError, match='of one shape'):
@@ -219,19 +219,19 @@ def test_decay_of_long_videos(length):
 
 def test_summary_weighs_objects_equally():
     short, long = np.full((1, 2), 0.4), np.full((3, 50), 0.8)
-    summary = summarise_sequences([SequenceScores(short, short / 2), SequenceScores(long, long)])
+    summary = summarize_sequences([SequenceScores(short, short / 2), SequenceScores(long, long)])
     assert list(summary) == ['J&F-Mean', 'J-Mean', 'J-Recall', 'J-Decay', 'F-Mean', 'F-Recall', 'F-Decay']
     assert summary['J-Mean'] == pytest.approx((0.4 + 3 * 0.8) / 4)
     assert summary['F-Mean'] == pytest.approx((0.2 + 3 * 0.8) / 4)
     assert summary['J&F-Mean'] == pytest.approx((summary['J-Mean'] + summary['F-Mean']) / 2)
     assert summary['J-Recall'] == pytest.approx(3 / 4)
     with pytest.raises(ValueError, match='no sequences'):
-        summarise_sequences([])
+        summarize_sequences([])
 
 
 def reference_file(path, **changes):
     """A file of the kind of jf_metric.npz with scores known by construction."""
-    pred, gt = id_maps()
+    pred, gt = label_maps()
     scores = np.array([[1.0, 1, 1], [1, 1, 0]])
     per_object = {'M': [1, 2 / 3], 'R': [1, 2 / 3], 'D': [0, 1]}
     arrays = {'sequences': np.array(['toy']), 'object_names': np.array(['toy_1', 'toy_2'])}

@@ -10,17 +10,13 @@ from mmengine.structures import InstanceData
 
 import mmvidmae.evaluation  # noqa: F401
 from mmvidmae.evaluation.functional.vot import (
-    FAILED,
-    INITIALIZED,
-    TRACKED,
-    UNKNOWN,
     SupervisedRun,
     accuracy_robustness,
     eao_curve,
     expected_average_overlap,
-    region_overlap,
     run_accuracy,
 )
+from mmvidmae.structures.regions import FAILED, INITIALIZED, TRACKED, UNKNOWN, region_overlap
 
 SIZE = (40, 30)
 

@@ -1,4 +1,4 @@
-"""DropSeg: objects in one batch, padding, memory, given masks, losses, loading of encoders, and what is refused."""
+"""DropSeg: objects in one batch, padding, memory, reference masks, losses, loading of encoders, and what is refused."""
 
 import numpy as np
 import pytest
@@ -144,7 +144,7 @@ class TestVideos:
             ({0: squares((16, 48))}, r'the mask of frame 0 has 16 x 48 pixels, but the frame 32 x 48'),
             ({0: squares().astype(np.int64) * 200}, 'has the id 400: ids are 1 to 255'),
             ({0: squares().astype(np.int64) - 1}, 'has the id -1'),
-            ({0: np.zeros((32, 48, 3), np.uint8) + 1}, r'must be an id map, .* colour pictures are read by'),
+            ({0: np.zeros((32, 48, 3), np.uint8) + 1}, r'must be a label map, .* color pictures are read by'),
             ({0: squares().astype(np.float32)}, 'of whole numbers'),
             ({9: squares()}, 'a mask is given for frame 9, but the video has 4 frames'),
         ],

@@ -31,19 +31,19 @@ def test_nothing_of_the_other_frame_is_seen(mae):
     other = torch.stack((torch.randn(2, 3, 32, 32), frames[:, 1]), dim=1)
     noise = torch.rand(2, 128)
     noise_of_other = torch.cat((torch.rand(2, 64), noise[:, 64:]), dim=1)
-    one, two = mae.reconstruct(frames, noise), mae.reconstruct(other, noise_of_other)
+    one, two = mae.forward_pretrain(frames, noise), mae.forward_pretrain(other, noise_of_other)
     assert torch.equal(one.pred[:, 64:], two.pred[:, 64:])
     assert not torch.allclose(one.pred[:, :64], two.pred[:, :64])
     assert one.mask.unflatten(1, (2, 64)).sum(-1).eq(48).all(), '75 % of each frame'
 
-    swapped = mae.reconstruct(frames.flip(1), noise.roll(64, 1))
+    swapped = mae.forward_pretrain(frames.flip(1), noise.roll(64, 1))
     torch.testing.assert_close(swapped.pred.roll(64, 1), one.pred, msg='both frames are treated alike')
 
 
 def test_hidden_pixels_do_not_matter_and_visible_ones_do(mae):
     frames, noise = torch.randn(1, 2, 3, 32, 32), torch.rand(1, 128)
     frames.requires_grad_()
-    out = mae.reconstruct(frames, noise)
+    out = mae.forward_pretrain(frames, noise)
     (gradient,) = torch.autograd.grad(out.pred[:, 64:].sum(), frames)
     patches = mae.head.patchify(gradient).abs().sum(-1)
     assert (patches[:, 64:] > 0).equal(out.mask[:, 64:] == 0)

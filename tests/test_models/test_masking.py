@@ -132,4 +132,4 @@ def test_seeded_noise_is_independent_of_the_batch():
     many = seeded_uniform(seeds, 50)
     assert torch.equal(seeded_uniform(seeds[[7]], 50)[0], many[7])
     assert many.mean() == pytest.approx(0.5, abs=0.01)
-    assert torch.corrcoef(many[:30]).fill_diagonal_(0).abs().max() < 0.7  # neighbouring seeds are unrelated
+    assert torch.corrcoef(many[:30]).fill_diagonal_(0).abs().max() < 0.7  # neighboring seeds are unrelated

@@ -75,19 +75,19 @@ COMBINATIONS = list(
 )
 
 
-@pytest.mark.parametrize(('coupling', 'frame_embed', 'with_cls_token', 'masking', 'neck'), COMBINATIONS)
-def test_every_combination_trains_or_says_why_not(coupling, frame_embed, with_cls_token, masking, neck):
+@pytest.mark.parametrize(('encoding', 'frame_embed', 'with_cls_token', 'masking', 'neck'), COMBINATIONS)
+def test_every_combination_trains_or_says_why_not(encoding, frame_embed, with_cls_token, masking, neck):
     def make():
-        backbone = dict(coupling=coupling, frame_embed=frame_embed, with_cls_token=with_cls_token)
+        backbone = dict(encoding=encoding, frame_embed=frame_embed, with_cls_token=with_cls_token)
         return build('PairMAE', backbone=backbone, masking=masking, neck=neck)
 
     joint_mask = masking['type'].endswith('JointRandomMasking')
-    if joint_mask and (coupling == 'siamese' or neck['type'].endswith('CrossPairDecoder')):
+    if joint_mask and (encoding == 'siamese' or neck['type'].endswith('CrossPairDecoder')):
         with pytest.raises(ValueError, match='fixed number of visible tokens in each frame'):
             make()
         return
     model = make()
-    out = model.reconstruct(torch.randn(2, 2, 3, 16, 24))
+    out = model.forward_pretrain(torch.randn(2, 2, 3, 16, 24))
     both = neck['type'].endswith('JointPairDecoder')
     assert out.pred.shape == (2, 48 if both else 24, 48)
     assert out.mask.shape == (2, 48)
@@ -103,11 +103,11 @@ def test_hidden_pixels_do_not_leak(method):
     """Changing what is hidden changes neither latents nor predictions; changing what is visible changes both."""
     model = build(method).eval()
     frames, noise = torch.randn(1, 2, 3, 16, 24), torch.rand(1, 48)
-    before = model.reconstruct(frames, noise)
+    before = model.forward_pretrain(frames, noise)
     patches = model.head.patchify(frames)
     for hidden in (True, False):
         changed = patches + (before.mask[..., None] == hidden) * torch.randn_like(patches)
-        after = model.reconstruct(model.head.unpatchify(changed, (4, 6)), noise)
+        after = model.forward_pretrain(model.head.unpatchify(changed, (4, 6)), noise)
         same = all(torch.allclose(a, b, atol=1e-5) for a, b in zip(before.latent, after.latent))
         assert same == hidden
         assert torch.allclose(before.pred, after.pred, atol=1e-5) == hidden
@@ -128,7 +128,9 @@ def test_reconstruction_reads_the_past():
     frames, noise = torch.randn(1, 2, 3, 16, 24), torch.rand(1, 48)
     changed = frames.clone()
     changed[:, 0] += torch.randn_like(changed[:, 0])
-    assert not torch.allclose(model.reconstruct(frames, noise).pred, model.reconstruct(changed, noise).pred, atol=1e-4)
+    assert not torch.allclose(
+        model.forward_pretrain(frames, noise).pred, model.forward_pretrain(changed, noise).pred, atol=1e-4
+    )
 
 
 @pytest.mark.parametrize('method', METHODS)
@@ -145,10 +147,10 @@ def test_a_perfect_prediction_has_no_error_and_gives_the_pixels_back():
     head = build('DropMAE').head
     frames = torch.randn(2, 2, 3, 16, 24)
     patches = head.patchify(frames)
-    target = head.normalise(patches)
+    target = head.normalize(patches)
     assert torch.allclose(target.mean(-1), torch.zeros(2, 48), atol=1e-6)
     assert torch.allclose(target.var(-1), torch.ones(2, 48), atol=1e-4)  # unbiased
-    assert torch.allclose(head.denormalise(target, patches), patches, atol=1e-5)
+    assert torch.allclose(head.denormalize(target, patches), patches, atol=1e-5)
     mask = torch.rand(2, 48).round()
     assert head.loss(target, frames, mask) < 1e-10
     assert head.loss(torch.zeros_like(target), frames, mask) == pytest.approx(47 / 48, rel=1e-3)
@@ -191,9 +193,9 @@ def test_masks_follow_the_seed_of_each_pair(method):
 
 def test_evaluation_is_deterministic_and_training_drops_attention():
     model, frames, noise = build('DropMAE'), torch.randn(2, 2, 3, 16, 24), torch.rand(2, 48)
-    assert model.reconstruct(frames, noise).loss != model.reconstruct(frames, noise).loss
+    assert model.forward_pretrain(frames, noise).loss != model.forward_pretrain(frames, noise).loss
     model.eval()
-    assert model.reconstruct(frames, noise).loss == model.reconstruct(frames, noise).loss
+    assert model.forward_pretrain(frames, noise).loss == model.forward_pretrain(frames, noise).loss
 
 
 @pytest.mark.parametrize('method', METHODS)
@@ -254,10 +256,10 @@ def batch(size: int, *sides: int) -> tuple[torch.Tensor, ...]:
     [
         (dict(img_size=16, frame_embed=True), (), [16]),
         (dict(img_size=16, pos_interp='dino', out_type='avg_featmap', with_cls_token=False), (), [24]),
-        (dict(img_size=16, coupling='siamese', out_type='cls_token', with_cp=True), (), [24]),
+        (dict(img_size=16, encoding='siamese', out_type='cls_token', with_cp=True), (), [24]),
         (
-            dict(type='mmvidmae.OneStreamViT', template_size=(8, 16), search_size=(16, 32), eliminate_at=(0,))
-            | dict(keep_rates=(0.6,)),
+            dict(type='mmvidmae.OneStreamViT', template_size=(8, 16), search_size=(16, 32), ce_loc=(0,))
+            | dict(ce_keep_ratio=(0.6,)),
             (torch.tensor([3, 4]),),
             [8, 16],
         ),
@@ -281,7 +283,7 @@ class TestFeaturesOfPairs:
     """``mode='tensor'``: what training would see if nothing were hidden."""
 
     def test_a_joint_encoder_has_the_class_token_that_it_was_trained_with(self):
-        model = build('PairMAE', backbone=dict(coupling='joint', with_cls_token=True)).eval()
+        model = build('PairMAE', backbone=dict(encoding='joint', with_cls_token=True)).eval()
         frames = torch.randn(2, 2, 3, 16, 24)
         first, second = model(frames)
         assert (first.shape, second.shape) == ((2, 1 + 24, 24), (2, 24, 24))
@@ -289,24 +291,24 @@ class TestFeaturesOfPairs:
         (trained,) = model.backbone(frames, (whole,))
         assert torch.allclose(torch.cat((first, second), dim=1), trained, atol=1e-5)
 
-    @pytest.mark.parametrize('coupling', ['joint', 'siamese'])
-    def test_one_in_front_of_each_frame_where_frames_are_masked_apart(self, coupling):
+    @pytest.mark.parametrize('encoding', ['joint', 'siamese'])
+    def test_one_in_front_of_each_frame_where_frames_are_masked_apart(self, encoding):
         masking = dict(type='mmvidmae.PerFrameRandomMasking', mask_ratio=0.5)
-        model = build('PairMAE', backbone=dict(coupling=coupling, with_cls_token=True), masking=masking).eval()
+        model = build('PairMAE', backbone=dict(encoding=encoding, with_cls_token=True), masking=masking).eval()
         frames = torch.randn(2, 2, 3, 16, 24)
         features = model(frames)
         assert [feature.shape for feature in features] == [(2, 1 + 24, 24)] * 2
         model.masking = MODELS.build(dict(type='mmvidmae.AsymmetricMasking', mask_ratio=(0.0, 0.0)))
-        for feature, latent in zip(features, model.reconstruct(frames).latent):
+        for feature, latent in zip(features, model.forward_pretrain(frames).latent):
             assert torch.allclose(feature, latent, atol=1e-5)
 
 
 def test_models_accept_another_size_than_they_were_made_for():
     for method in METHODS:
         model = build(method)
-        assert model.reconstruct(torch.randn(1, 2, 3, 32, 32)).pred.shape[1] in (64, 128)
+        assert model.forward_pretrain(torch.randn(1, 2, 3, 32, 32)).pred.shape[1] in (64, 128)
         with pytest.raises(ValueError, match='30 x 32 pixels do not divide into patches of 4'):
-            model.reconstruct(torch.randn(1, 2, 3, 30, 32))
+            model.forward_pretrain(torch.randn(1, 2, 3, 30, 32))
 
 
 @pytest.mark.parametrize(
@@ -335,7 +337,7 @@ def test_published_sizes(method, arch, patch, neck, encoder, total):
     assert millions(model) == pytest.approx(total, rel=1e-2)
 
 
-def test_initialisation_is_that_of_mae():
+def test_initialization_is_that_of_mae():
     model = build('DropMAE', backbone=dict(with_cls_token=False))
     for name, p in model.named_parameters():
         if name.endswith('bias') and 'projection' not in name:
@@ -404,7 +406,7 @@ def test_a_loss_over_nothing_is_refused(method, masking, message):
 @pytest.mark.parametrize('ratio', [(0.5, 0.0), (0.0, 0.5)])
 def test_one_whole_frame_is_no_fault_where_the_other_is_predicted(ratio):
     model = build('DropMAE', masking=dict(type='mmvidmae.AsymmetricMasking', mask_ratio=ratio))
-    assert model.reconstruct(torch.randn(2, 2, 3, 16, 24)).loss.isfinite()
+    assert model.forward_pretrain(torch.randn(2, 2, 3, 16, 24)).loss.isfinite()
 
 
 BAD_VALUES = [
@@ -456,7 +458,7 @@ def test_values_out_of_range_are_found_when_the_model_is_built(method, part, nam
         (dict(neck=dict(preset='papr')), ValueError, 'preset must be one of paper, cropmae'),
         (dict(neck=dict(variant='self')), ValueError, 'variant must be one of'),
         (dict(neck=dict(num_layers=2)), TypeError, 'no option num_layers'),
-        (dict(backbone=dict(coupling='both')), ValueError, "'joint' or 'siamese'"),
+        (dict(backbone=dict(encoding='both')), ValueError, "'joint' or 'siamese'"),
     ],
 )
 def test_bad_configs_name_the_option(parts, error, message):
@@ -467,9 +469,9 @@ def test_bad_configs_name_the_option(parts, error, message):
 @pytest.mark.parametrize('method', METHODS)
 def test_mixed_precision_agrees_with_float32(method):
     model, frames, noise = build(method).eval(), torch.randn(2, 2, 3, 16, 24), torch.rand(2, 48)
-    expected = model.reconstruct(frames, noise).loss
+    expected = model.forward_pretrain(frames, noise).loss
     with torch.autocast('cpu', dtype=torch.bfloat16):
-        out = model.reconstruct(frames, noise)
+        out = model.forward_pretrain(frames, noise)
     assert out.pred.dtype == torch.bfloat16
     assert out.loss.item() == pytest.approx(expected.item(), rel=0.02)
     out.loss.backward()

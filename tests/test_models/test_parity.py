@@ -6,8 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from mmvidmae.parity import Report, check_file
+from parity import Report, check_file
 
 DATA = Path(__file__).parents[1] / 'data' / 'parity'
 TOOL = Path(__file__).parents[2] / 'tools' / 'analysis_tools' / 'check_parity.py'

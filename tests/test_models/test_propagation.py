@@ -165,13 +165,13 @@ def test_masks_at_any_size(size):
 
 
 @pytest.mark.parametrize('seed', range(20))
-def test_nearest_neighbours_are_those_of_pillow_and_opencv(seed):
+def test_nearest_neighbors_are_those_of_pillow_and_opencv(seed):
     height, width, new_height, new_width = np.random.default_rng(seed).integers(1, 400, 4).tolist()
     image = np.arange(height * width, dtype=np.float32).reshape(height, width)
     pillow = np.asarray(Image.fromarray(image).resize((new_width, new_height), Image.NEAREST))
     opencv = cv2.resize(image, (new_width, new_height), interpolation=cv2.INTER_NEAREST)
-    for centre, expected in ((True, pillow), (False, opencv)):
-        resized = resize_nearest(torch.from_numpy(image), (new_height, new_width), centre)
+    for center, expected in ((True, pillow), (False, opencv)):
+        resized = resize_nearest(torch.from_numpy(image), (new_height, new_width), center)
         assert np.array_equal(resized.numpy(), expected)
 
 
@@ -214,7 +214,7 @@ def test_any_backbone(backbone, batch_size):
     assert not model.training
     assert not model.train().backbone.training
     frames, masks = moving_square()
-    data = dict(inputs=[frames], data_samples=[sample(frames, given_masks={0: masks[0]})])
+    data = dict(inputs=[frames], data_samples=[sample(frames, reference_masks={0: masks[0]})])
     (result,) = model.test_step(data)
     assert result.pred_masks.shape == masks.shape
     assert result.pred_masks.dtype == np.uint8
@@ -243,7 +243,7 @@ def test_poses_through_the_model():
     frames, _ = moving_square(4)
     joints = np.array([[24.0, 32.0], [40.0, 20.0]])
     model = LabelPropagator(BACKBONE, dict(preset='cropmae', temperature=0.05))
-    (result,) = model.test_step(dict(inputs=[frames], data_samples=[sample(frames, given_joints=joints)]))
+    (result,) = model.test_step(dict(inputs=[frames], data_samples=[sample(frames, reference_joints=joints)]))
     assert result.pred_joints.shape == (4, 2, 2)
     np.testing.assert_allclose(result.pred_joints[0], joints, atol=8)
     assert result.pred_joints.dtype == np.float64
@@ -252,7 +252,7 @@ def test_poses_through_the_model():
 def test_a_video_of_one_frame():
     frames, masks = moving_square(1)
     (result,) = LabelPropagator(BACKBONE, 'dino').test_step(
-        dict(inputs=[frames], data_samples=[sample(frames, given_masks={0: masks[0]})])
+        dict(inputs=[frames], data_samples=[sample(frames, reference_masks={0: masks[0]})])
     )
     assert np.array_equal(result.pred_masks, masks)
 
@@ -283,7 +283,7 @@ def test_refuses_a_checkpoint_that_does_not_fit(tmp_path):
     assert torch.equal(model.backbone.frame_embed, drop.backbone.frame_embed)
 
 
-def test_untrained_backbones_are_initialised_as_for_training():
+def test_untrained_backbones_are_initialized_as_for_training():
     torch.manual_seed(3)
     model = LabelPropagator(BACKBONE)
     torch.manual_seed(3)
@@ -317,7 +317,7 @@ def test_bad_input():
     with pytest.raises(RuntimeError, match='frozen'):
         model([frames], mode='loss')
     with pytest.raises(ValueError, match='no object is given'):
-        model.test_step(dict(inputs=[frames], data_samples=[sample(frames, given_masks={0: 0 * masks[0]})]))
+        model.test_step(dict(inputs=[frames], data_samples=[sample(frames, reference_masks={0: 0 * masks[0]})]))
     no_map = dict(type='mmpretrain.VisionTransformer', arch=ARCH, img_size=32, patch_size=8)
     with pytest.raises(ValueError, match=r"out_type='featmap'"):
         LabelPropagator(no_map)([frames], mode='tensor')

@@ -71,19 +71,19 @@ def test_only_training_drops_and_draws_differ():
 def test_samples_and_heads_have_their_own_masks():
     layer = attention()
     q, k = torch.randn(2, 2, 4, TOKENS, 8)
-    drops = layer.draw(q, k)
+    drops = layer.sample_drop_mask(q, k)
     assert drops.shape == (2, 4, TOKENS, TOKENS)
     assert len(drops.flatten(0, 1).flatten(1).unique(dim=0)) == 8
-    assert attention(share_heads=True).draw(q, k).shape == (2, 1, TOKENS, TOKENS)
-    assert attention(0.01).draw(q, k) is None  # the budget is empty: int(0.01 * 11) = 0
+    assert attention(share_heads=True).sample_drop_mask(q, k).shape == (2, 1, TOKENS, TOKENS)
+    assert attention(0.01).sample_drop_mask(q, k) is None  # the budget is empty: int(0.01 * 11) = 0
 
 
 def test_equals_explicit_masked_softmax_with_gradients():
-    """Attention that remains is renormalised, gradients pass through it alone."""
+    """Attention that remains is renormalized, gradients pass through it alone."""
     layer = attention().double()
     x = torch.randn(2, TOKENS, 32, dtype=torch.float64, requires_grad=True)
     q, k, v = layer.qkv(x).unflatten(2, (3, 4, 8)).permute(2, 0, 3, 1, 4)
-    drops = layer.draw(q, k)
+    drops = layer.sample_drop_mask(q, k)
     logits = (q @ k.transpose(-2, -1) / 8**0.5).masked_fill(drops, -torch.inf)
     expected = layer.proj((logits.softmax(-1) @ v).transpose(1, 2).flatten(2))
     actual = layer(x, drops)

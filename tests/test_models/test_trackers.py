@@ -11,15 +11,15 @@ from mmengine.runner import load_checkpoint
 from mmengine.structures import InstanceData
 
 from mmvidmae.apis import Tracker, get_model
-from mmvidmae.datasets import UnreadableClip
+from mmvidmae.datasets import VideoReadError
 from mmvidmae.models import PairMAEViT
 from mmvidmae.models.selfsup import DropMAE, SiamMAE
 from mmvidmae.models.trackers import CenterHead, CenterMaps, OneStreamViT, template_cells
 from mmvidmae.models.trackers.center_head import decode, gaussian_heatmap
-from mmvidmae.models.trackers.geometry import box_to_crop, box_to_frame, clip_box, crop_padding, sample_crop
+from mmvidmae.structures.boxes import box_to_crop, box_to_frame, clip_box, crop_padding, sample_crop
 
 ARCH = dict(embed_dims=48, num_layers=4, num_heads=3, feedforward_channels=96)
-ENCODER = dict(arch=ARCH, patch_size=8, eliminate_at=(1, 2), keep_rates=(0.7, 0.6))
+ENCODER = dict(arch=ARCH, patch_size=8, ce_loc=(1, 2), ce_keep_ratio=(0.7, 0.6))
 
 
 def tracker(**changes) -> torch.nn.Module:
@@ -74,9 +74,9 @@ def test_crop_needs_a_box(box):
 def test_boxes_go_to_the_crop_and_back():
     around, box, factor = (10.0, 20.0, 30.0, 24.0), (14.0, 16.0, 26.0, 30.0), 1.7
     x, y, width, height = box_to_crop(box, around, factor, 128)
-    # training takes (size - 1) / 2 for the crop's centre, testing size / 2
-    centre = (x + width / 2 + 0.5, y + height / 2 + 0.5)
-    back = box_to_frame([value / 128 for value in (*centre, width, height)], around, factor, 128)
+    # training takes (size - 1) / 2 for the crop's center, testing size / 2
+    center = (x + width / 2 + 0.5, y + height / 2 + 0.5)
+    back = box_to_frame([value / 128 for value in (*center, width, height)], around, factor, 128)
     np.testing.assert_allclose(back, box, atol=1e-9)
 
 
@@ -113,14 +113,14 @@ def naive(model: OneStreamViT, template, search, cells, rates):
 
 
 @pytest.mark.parametrize(
-    ('sizes', 'eliminate_at'),
+    ('sizes', 'ce_loc'),
     [((32, 64), (1, 2)), ((32, 64), (0, 3)), ((48, 40), (2,)), (((24, 40), (64, 48)), (1, 3)), ((32, 64), ())],
 )
 @pytest.mark.parametrize('cells', ['CTR_POINT', 'CTR_REC', 'ALL'])
-def test_elimination_is_what_a_mask_would_do(sizes, eliminate_at, cells):
+def test_elimination_is_what_a_mask_would_do(sizes, ce_loc, cells):
     torch.manual_seed(0)
-    rates = dict(zip(eliminate_at, (0.7, 0.55)))
-    model = OneStreamViT(ARCH, *sizes, 8, eliminate_at=eliminate_at, keep_rates=tuple(rates.values())).eval()
+    rates = dict(zip(ce_loc, (0.7, 0.55)))
+    model = OneStreamViT(ARCH, *sizes, 8, ce_loc=ce_loc, ce_keep_ratio=tuple(rates.values())).eval()
     for p in model.parameters():
         torch.nn.init.normal_(p, std=0.3)
     height_width = [(size, size) if isinstance(size, int) else size for size in sizes]
@@ -129,7 +129,7 @@ def test_elimination_is_what_a_mask_would_do(sizes, eliminate_at, cells):
     with torch.no_grad():
         out = model(template, search, chosen)
         torch.testing.assert_close(out.search, naive(model, template, search, chosen, rates), atol=2e-5, rtol=1e-4)
-        whole = model(template, search, chosen, keep_rate=1.0)
+        whole = model(template, search, chosen, keep_ratio=1.0)
     assert [len(ids[0]) for ids in whole.kept] == [math.prod(model.grids[1])] * len(rates)
     for ids in out.kept:
         assert all(len(set(row)) == len(row) for row in ids.tolist())
@@ -151,10 +151,10 @@ def test_search_size_must_be_that_of_the_encoder():
         OneStreamViT(template_size=30, search_size=64, **ENCODER)
     with pytest.raises(ValueError, match=r'search_size must be .* got \(64, 60\)'):
         OneStreamViT(template_size=32, search_size=(64, 60), **ENCODER)
-    with pytest.raises(ValueError, match=r'eliminate_at \(3, 6, 9\) must name layers below 4'):
+    with pytest.raises(ValueError, match=r'ce_loc \(3, 6, 9\) must name layers below 4'):
         OneStreamViT(ARCH, 32, 64, 8)
-    with pytest.raises(ValueError, match=r'keep_rates must be in \(0, 1\]'):
-        OneStreamViT(ARCH, 32, 64, 8, eliminate_at=(1,), keep_rates=(0.0,))
+    with pytest.raises(ValueError, match=r'ce_keep_ratio must be in \(0, 1\]'):
+        OneStreamViT(ARCH, 32, 64, 8, ce_loc=(1,), ce_keep_ratio=(0.0,))
 
 
 # ---- pre-trained encoders
@@ -255,17 +255,17 @@ def test_one_cell_of_size_and_offset_is_enough(grid):
 def test_perfect_maps_have_no_loss_and_give_the_box_back():
     boxes = torch.tensor([[0.25, 0.375, 0.25, 0.125], [0.5, 0.125, 0.25, 0.5]])
     heatmap = gaussian_heatmap(boxes, (16, 16))
-    centre = boxes[:, :2] + boxes[:, 2:] / 2
+    center = boxes[:, :2] + boxes[:, 2:] / 2
     maps = CenterMaps(
         heatmap[:, None].clamp(1e-4, 1 - 1e-4),
         boxes[:, 2:, None, None].expand(-1, -1, 16, 16),
-        (centre * 16 - (centre * 16).round())[..., None, None].expand(-1, -1, 16, 16),
+        (center * 16 - (center * 16).round())[..., None, None].expand(-1, -1, 16, 16),
     )
     losses = CenterHead(8, 16).loss(maps, boxes)
     assert losses['loss_giou'] < 1e-5
     assert losses['loss_l1'] < 1e-5
     assert losses['iou'] > 1 - 1e-5
-    torch.testing.assert_close(decode(maps)[0], torch.cat((centre, boxes[:, 2:]), dim=1))
+    torch.testing.assert_close(decode(maps)[0], torch.cat((center, boxes[:, 2:]), dim=1))
     worse = maps._replace(score=maps.score.flip(-1))
     assert CenterHead(8, 16).loss(worse, boxes)['loss_focal'] > 2 * losses['loss_focal']
 
@@ -297,21 +297,21 @@ def test_a_tracker_learns_to_follow_in_a_minute():
     model = tracker(
         head=dict(type='mmvidmae.CenterHead', channels=64),
         backbone=dict(
-            type='mmvidmae.OneStreamViT', arch={**ARCH, 'num_layers': 2}, patch_size=8, eliminate_at=(), keep_rates=()
+            type='mmvidmae.OneStreamViT', arch={**ARCH, 'num_layers': 2}, patch_size=8, ce_loc=(), ce_keep_ratio=()
         ),
     )
     frames = moving_square(14)
     rng = np.random.default_rng(0)
     optimizer = torch.optim.AdamW(model.train().parameters(), 2e-3)
-    model.keep_rate = 1.0
+    model.keep_ratio = 1.0
 
     def batch(size: int = 16):
         templates, searches, boxes = [], [], []
         for t in rng.integers(0, 14, size):
             box = np.array((20.0 + 3 * t, 15.0 + 2 * t, 20, 20))
             # without a jitter of the size, a first error of it is never corrected
-            centre, side = box[:2] + 10 + rng.uniform(-12, 12, 2), 20 * np.exp(rng.normal(0, 0.2))
-            around = np.array((*(centre - side / 2), side, side))
+            center, side = box[:2] + 10 + rng.uniform(-12, 12, 2), 20 * np.exp(rng.normal(0, 0.2))
+            around = np.array((*(center - side / 2), side, side))
             crop, factor = sample_crop(frames[t], around, 4.0, 64)
             templates.append(sample_crop(frames[t], box, 2.0, 32)[0])
             searches.append(crop)
@@ -333,9 +333,9 @@ def test_a_tracker_learns_to_follow_in_a_minute():
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
     boxes, scores = Tracker(model, progress=False)([frame[..., ::-1] for frame in frames], (20, 15, 20, 20))
-    centres = boxes[:, :2] + boxes[:, 2:] / 2
+    centers = boxes[:, :2] + boxes[:, 2:] / 2
     expected = np.array([(30 + 3 * t, 25 + 2 * t) for t in range(14)])
-    assert np.abs(centres - expected).max() < 5
+    assert np.abs(centers - expected).max() < 5
     assert scores.shape == (14,)
 
 
@@ -402,9 +402,9 @@ def test_files_and_channel_order(tmp_path):
         txt=tmp_path / 'out/boxes.txt', json_file=tmp_path / 'out/boxes.json', video_file=tmp_path / 'out/drawn.mp4'
     )
     boxes, scores = Tracker(model, progress=False)(tmp_path / 'clip', (20, 15, 20, 20), **files)
-    target, expected = model.start(frames[0], (20, 15, 20, 20)), []
+    target, expected = model.initialize(frames[0], (20, 15, 20, 20)), []
     for frame in frames[1:]:
-        target, score = model.step(frame, target)
+        target, score = model.track(frame, target)
         expected.append([*target.box, score])
     np.testing.assert_allclose(np.column_stack((boxes, scores))[1:], expected, atol=1e-6)
     np.testing.assert_allclose(np.loadtxt(files['txt'], delimiter=','), boxes, atol=1e-3)
@@ -413,7 +413,7 @@ def test_files_and_channel_order(tmp_path):
     assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == 5
     with pytest.raises(ValueError, match=r'drawn\.pdf: not the name of a video'):
         Tracker(model)(tmp_path / 'clip', (20, 15, 20, 20), video_file=tmp_path / 'drawn.pdf')
-    with pytest.raises(UnreadableClip, match='camera 77: it cannot be opened'):
+    with pytest.raises(VideoReadError, match='camera 77: it cannot be opened'):
         Tracker(model, progress=False)(77, (20, 15, 20, 20))
 
 

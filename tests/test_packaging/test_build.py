@@ -12,8 +12,15 @@ def files(folder):
 
 
 def test_wheel_carries_the_package_and_what_mim_needs(built, checkout):
+    """All of both, except trained weights and the experiments of our own results."""
     package = {f'mmvidmae/{name}' for name in files(checkout / 'mmvidmae') if not name.startswith('.mim/')}
     mim = {f'mmvidmae/.mim/{part}/{name}' for part in ('configs', 'tools') for name in files(checkout / part)}
+    mim = {
+        name
+        for name in mim
+        if not name.startswith(('mmvidmae/.mim/tools/experiments/', 'mmvidmae/.mim/configs/small/weights/'))
+    }
+    assert not any(name.endswith(('.safetensors', '.pth', '.npz')) for name in built.names)
     info = {name for name in built.names if '.dist-info/' in name}
     assert built.names - info == package | mim | {'mmvidmae/.mim/model-index.yml'}
     assert any(name.endswith('/LICENSE') for name in info)

@@ -48,10 +48,20 @@ def test_pip_lines_of_check_env_are_the_tested_versions():
         assert str(requirement.specifier) == pins()[canonicalize_name(requirement.name)]
 
 
+def test_pre_commit_has_the_same_ruff():
+    hooks = (ROOT / '.pre-commit-config.yaml').read_text()
+    assert re.search(r'ruff-pre-commit\n +rev: v(\S+)', hooks)[1] == pins()['ruff'].removeprefix('==')
+
+
+def test_the_version_is_in_the_changelog_and_the_citation():
+    assert f'## {check_env.__version__}\n' in (ROOT / 'CHANGELOG.md').read_text()
+    assert f'version: {check_env.__version__}\n' in (ROOT / 'CITATION.cff').read_text()
+
+
 def test_metadata(built):
     metadata = built.metadata
     assert metadata['Version'] == check_env.__version__
-    assert set(metadata.get_all('Provides-Extra')) == {'tracking', 'segmentation', 'all', 'test'}
+    assert set(metadata.get_all('Provides-Extra')) == {'tracking', 'segmentation', 'all', 'test', 'docs'}
     for requirement in map(Requirement, metadata.get_all('Requires-Dist')):
         name = canonicalize_name(requirement.name)
         assert not AMBIGUOUS.fullmatch(name), f'{requirement}: pip would install it beside a fork'

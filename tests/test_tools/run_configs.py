@@ -2,7 +2,7 @@
 
 import sys
 
-from mmvidmae.utils.cli import build_runner, close_distributed, load_config, make_parser
+from mmvidmae.engine.cli import build_runner, close_distributed, load_config, make_parser
 
 
 def main(launcher: str, *configs: str) -> None:

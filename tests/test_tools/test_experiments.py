@@ -48,7 +48,7 @@ def test_loss_with_another_earlier_frame(measures, method):
     assert changes == (method != 'mae')
     if method == 'siammae':  # the later frame is all that it predicts: the loss of training
         noise = measures.seeded_uniform(torch.arange(3), 128)
-        torch.testing.assert_close(true.mean(), model.reconstruct(pairs, noise).loss)
+        torch.testing.assert_close(true.mean(), model.forward_pretrain(pairs, noise).loss)
     if method == 'dropmae':
         missing = [measures.future_error(model, shown, seed=0, missing=True) for shown in (pairs, foreign)]
         assert torch.equal(*missing), 'nothing of the earlier frame is seen'

@@ -1,6 +1,8 @@
 """tools/test.py with the configs of frozen evaluation, and the tools that look into an encoder."""
 
+import hashlib
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -12,7 +14,8 @@ from PIL import Image
 from safetensors.torch import save_file
 from tiny_runs import build, tiny_config
 
-from mmvidmae.evaluation.id_maps import read_id_map
+from mmvidmae.engine import PropagationVisHook
+from mmvidmae.structures.label_maps import read_label_map
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -29,15 +32,15 @@ def trained(tmp_path_factory, video_dir) -> Path:
     return root
 
 
-def evaluation(davis: Path, folder: Path) -> Path:
+def evaluation(davis: Path, folder: Path, init_cfg: dict | None = None, out_dir: str | None = None) -> Path:
     """A copy of a config, for the tiny encoder and small frames."""
     cfg = Config.fromfile(ROOT / 'configs/propagation/vit-small-p16_cropmae_davis2017.py')
     arch = dict(embed_dims=48, num_layers=2, num_heads=3, feedforward_channels=96)
-    cfg.model.backbone.update(arch=arch, img_size=32, patch_size=8)
+    cfg.model.backbone.update(arch=arch, img_size=32, patch_size=8, init_cfg=init_cfg)
     cfg.test_dataloader.dataset.update(data_root=str(davis))
     cfg.test_dataloader.update(num_workers=0)
     cfg.test_dataloader.dataset.pipeline[0].size = (64, 96)
-    cfg.test_evaluator.out_dir = str(folder / 'predictions')
+    cfg.test_evaluator.out_dir = out_dir or str(folder / 'predictions')
     folder.mkdir()
     cfg.dump(str(folder / 'eval.py'))
     return folder / 'eval.py'
@@ -63,7 +66,75 @@ def test_two_processes_give_the_numbers_of_one(davis, trained, tmp_path, call_to
     for name in 'abc':
         assert (tmp_path / f'one/work/propagation/{name}.jpg').exists()
         for path in sorted((tmp_path / f'one/predictions/{name}').iterdir()):
-            assert np.array_equal(read_id_map(path), read_id_map(tmp_path / f'two/predictions/{name}' / path.name))
+            assert np.array_equal(
+                read_label_map(path), read_label_map(tmp_path / f'two/predictions/{name}' / path.name)
+            )
+
+
+def test_everything_goes_to_the_work_dir_with_the_name_of_the_weights(davis, trained, tmp_path, call_tool, capsys):
+    """A random baseline beside a trained model: other folders, and each file says whose scores it has."""
+    config = evaluation(davis, tmp_path / 'eval', out_dir='predictions')
+    checkpoint = trained / 'SiamMAE/epoch_1.pth'
+    digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()[:16]
+    call_tool('test.py', config, checkpoint, '--work-dir', 'trained', '--out', 'trained.json')
+    call_tool('test.py', config, '--work-dir', 'random', '--out', 'random.json')
+    weights = dict(trained=dict(checkpoint=str(checkpoint), sha256=digest), random='random weights')
+    words = dict(trained=f'Weights: {checkpoint} (SHA-256 {digest})', random='Weights: random weights')
+    for name in weights:
+        scores = json.loads((tmp_path / name / 'predictions/vos_scores.json').read_text())
+        assert scores['weights'] == weights[name]
+        assert json.loads((tmp_path / f'{name}.json').read_text())['weights'] == weights[name]
+        assert (tmp_path / name / 'predictions/a/00001.png').is_file()
+        assert (tmp_path / name / 'propagation/a.jpg').is_file()
+        (log,) = (tmp_path / name).glob('*/*.log')
+        assert words[name] in log.read_text()
+    written = {path.name for path in tmp_path.iterdir()}
+    assert written == {'eval', 'trained', 'random', 'trained.json', 'random.json'}
+
+    call_tool('test.py', config, '--work-dir', 'trained')
+    assert 'had the scores of other weights' in capsys.readouterr().out
+
+
+def test_weights_that_an_init_cfg_loads_are_named(davis, trained, tmp_path, call_tool):
+    checkpoint = trained / 'SiamMAE/epoch_1.pth'
+    init = dict(type='Pretrained', checkpoint=str(checkpoint), prefix='backbone.')
+    config = evaluation(davis, tmp_path / 'eval', init, out_dir='predictions')
+    call_tool('test.py', config, '--work-dir', 'work')
+    weights = json.loads((tmp_path / 'work/predictions/vos_scores.json').read_text())['weights']
+    assert list(weights) == ['backbone']
+    assert weights['backbone']['checkpoint'] == str(checkpoint)
+
+
+def test_progress_in_frames(davis, tmp_path, call_tool):
+    config = evaluation(davis, tmp_path / 'eval', out_dir='predictions')
+    call_tool('test.py', config, '--work-dir', 'work', '--cfg-options', 'default_hooks.progress.interval=0')
+    (log,) = (tmp_path / 'work').glob('*/*.log')
+    found = re.findall(r'(\w): frame (\d+) of 12, [\d.]+ frames/s, eta: (\S+)', log.read_text())
+    assert [int(number) for _, number, _ in found] == list(range(1, 13))
+    assert ''.join(video for video, _, _ in found) == 'aaabbbbccccc'
+    assert found[-1][2] == '0:00:00'
+
+
+def test_ctrl_c_says_what_is_there(davis, tmp_path, call_tool, capsys, monkeypatch):
+    """The interrupt comes when the masks of the first video are written."""
+    config = evaluation(davis, tmp_path / 'eval', out_dir='predictions')
+    draw = PropagationVisHook.after_test_iter
+
+    def interrupt(hook, runner, batch_idx, **kwargs):
+        if batch_idx == 1:
+            raise KeyboardInterrupt
+        draw(hook, runner, batch_idx, **kwargs)
+
+    monkeypatch.setattr(PropagationVisHook, 'after_test_iter', interrupt)
+    with pytest.raises(SystemExit) as error:
+        call_tool('test.py', config, '--work-dir', 'work')
+    assert error.value.code == 130
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith(
+        f'Interrupted. Videos that are done: 2; what was predicted is in {tmp_path}/work/predictions.'
+    )
+    assert 'run the same command again' in said
+    assert (tmp_path / 'work/predictions/b/00003.png').is_file()
 
 
 def test_a_checkpoint_that_does_not_fit_ends_the_test(davis, trained, tmp_path, call_tool):
@@ -82,7 +153,7 @@ def test_correspondence(trained, davis, video_dir, tmp_path, call_tool, capsys):
     model = [trained / 'SiamMAE' / 'run.py', trained / 'SiamMAE' / 'epoch_1.pth']
     frame = davis / 'JPEGImages/480p/a/00001.jpg'
     call_tool(tool, *model, frame, frame, '--point', '30', '20', '--short-side', '64', '-o', 'same.png')
-    assert 'same.png: most similar at 28 20 (cosine 1.000)' in capsys.readouterr().out, 'the same cell, its centre'
+    assert 'same.png: most similar at 28 20 (cosine 1.000)' in capsys.readouterr().out, 'the same cell, its center'
     call_tool(tool, model[0], 'none', f'{video_dir / "a.mp4"}:0', f'{video_dir / "a.mp4"}:5', '--point', '3', '4')
     assert (tmp_path / 'correspondence.png').read_bytes().startswith(b'\x89PNG')
     for arguments, message in [
@@ -110,8 +181,8 @@ def test_attention_maps(trained, davis, tmp_path, call_tool, capsys):
         assert message in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_attention_mass(trained, video_dir, tmp_path, call_tool, capsys):
-    tool = 'analysis_tools/attention_mass.py'
+def test_attention_share(trained, video_dir, tmp_path, call_tool, capsys):
+    tool = 'analysis_tools/attention_share.py'
     drop = [trained / 'DropMAE/run.py', trained / 'DropMAE/epoch_1.pth']
     videos = [video_dir / 'b.mp4', video_dir / 'c.avi']
     call_tool(tool, *drop, *videos, '--pairs', '2', '--gap', '1', '5', '--csv', 'mass.csv', '--plot', 'mass.png')
@@ -122,7 +193,7 @@ def test_attention_mass(trained, video_dir, tmp_path, call_tool, capsys):
     capsys.readouterr()
     with pytest.raises(SystemExit):
         call_tool(tool, trained / 'SiamMAE/run.py', trained / 'SiamMAE/epoch_1.pth', *videos)
-    assert 'attention mass is for DropMAE and TwinMAE' in capsys.readouterr().err
+    assert 'attention share is for DropMAE and TwinMAE' in capsys.readouterr().err
 
 
 def test_poses_from_the_command_line(trained, tmp_path, call_tool):

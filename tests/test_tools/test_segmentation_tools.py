@@ -17,9 +17,9 @@ from safetensors.torch import save_file
 from tiny_runs import dump_config, read_trace
 
 from mmvidmae.apis import VideoSegmenter, get_model
-from mmvidmae.datasets import VideoFileReader, mask_pairs
+from mmvidmae.datasets import VideoFileReader, vos_pairs
 from mmvidmae.datasets.readers import read_image
-from mmvidmae.evaluation.id_maps import read_id_map
+from mmvidmae.structures.label_maps import read_label_map
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -40,6 +40,7 @@ def dropseg_config(davis: Path, folder: Path, **changes) -> Path:
     cfg.default_hooks.checkpoint.update(interval=2, max_keep_ckpts=-1)
     cfg.default_hooks.logger.interval = 1
     cfg.custom_hooks.append(dict(type='TraceHook'))
+    cfg.custom_imports = dict(imports=['tiny_runs'])
     cfg.work_dir = str(folder / 'work')
     cfg.test_evaluator.out_dir = str(folder / 'masks')
     return dump_config(cfg, folder, changes)
@@ -68,7 +69,7 @@ def test_a_stopped_training_goes_on(davis, trained, tmp_path, call_tool, monkeyp
     path = dropseg_config(davis, tmp_path, **{'train_cfg.max_iters': 2})
     call_tool('train.py', path)
     read = []
-    monkeypatch.setattr(mask_pairs, 'read_image', lambda *path: read.append(path) or read_image(*path))
+    monkeypatch.setattr(vos_pairs, 'read_image', lambda *path: read.append(path) or read_image(*path))
     loader = {'train_dataloader.num_workers': workers, 'train_dataloader.persistent_workers': workers > 0}
     path = dropseg_config(davis, tmp_path, **loader)
     call_tool('train.py', path, '--resume')
@@ -95,7 +96,7 @@ def test_two_processes_give_the_masks_of_one(davis, trained, tmp_path, call_tool
     for name in 'abc':
         assert (tmp_path / f'one/work/propagation/{name}.jpg').exists()
         for path in (tmp_path / f'one/masks/{name}').iterdir():
-            assert np.array_equal(read_id_map(path), read_id_map(tmp_path / f'two/masks/{name}' / path.name))
+            assert np.array_equal(read_label_map(path), read_label_map(tmp_path / f'two/masks/{name}' / path.name))
 
 
 def test_segmenting_a_folder(davis, trained, tmp_path, call_tool, capsys):
@@ -107,16 +108,16 @@ def test_segmenting_a_folder(davis, trained, tmp_path, call_tool, capsys):
         *('segment.py', *trained, frames, mask, '--later', 2, tmp_path / 'late.png', '--device', 'cpu'),
         *('--masks', tmp_path / 'masks', '--video', tmp_path / 'drawn.mp4'),
     )
-    masks = [read_id_map(path) for path in sorted((tmp_path / 'masks').iterdir())]
+    masks = [read_label_map(path) for path in sorted((tmp_path / 'masks').iterdir())]
     assert len(masks) == len(VideoFileReader(str(tmp_path / 'drawn.mp4'))) == 5
-    assert np.array_equal(masks[0], read_id_map(mask))
+    assert np.array_equal(masks[0], read_label_map(mask))
     assert (masks[2][late == 6] == 6).all()
     assert not any((ids == 6).any() for ids in masks[:2])
-    Image.fromarray(np.zeros((64, 96, 3), np.uint8)).save(tmp_path / 'colour.png')
+    Image.fromarray(np.zeros((64, 96, 3), np.uint8)).save(tmp_path / 'color.png')
     Image.fromarray(np.zeros((64, 96), np.uint8)).save(tmp_path / 'empty.png')
     Image.fromarray(np.ones((32, 96), np.uint8)).save(tmp_path / 'small.png')
     for name, message in (
-        ('colour.png', 'is no id map: it is an image of mode RGB'),
+        ('color.png', 'is no label map: it is an image of mode RGB'),
         ('empty.png', 'no object is given in'),
         ('small.png', 'the mask of frame 0 has 32 x 96 pixels, but the frame 64 x 96'),
         ('missing.png', 'cannot be read as a mask'),
@@ -140,14 +141,14 @@ def test_segmenting_a_folder(davis, trained, tmp_path, call_tool, capsys):
 
 def test_masks_of_0_and_255(davis, trained, tmp_path, call_tool, capsys):
     frames = davis / 'JPEGImages/480p/c'
-    ids = read_id_map(davis / 'Annotations/480p/c/00000.png')
+    ids = read_label_map(davis / 'Annotations/480p/c/00000.png')
     Image.fromarray(255 * ids).save(tmp_path / 'white.png')
     arguments = ('segment.py', *trained, frames, tmp_path / 'white.png', '--device', 'cpu', '--masks', tmp_path / 'x')
     with pytest.raises(SystemExit):
         call_tool(*arguments)
     assert '--merge-objects' in capsys.readouterr().err
     call_tool(*arguments, '--merge-objects')
-    assert np.array_equal(read_id_map(tmp_path / 'x/00000.png'), ids)
+    assert np.array_equal(read_label_map(tmp_path / 'x/00000.png'), ids)
 
 
 def test_ctrl_c_finishes_the_files(davis, trained, tmp_path, call_tool, capsys, monkeypatch):

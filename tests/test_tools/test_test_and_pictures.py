@@ -1,3 +1,4 @@
+import hashlib
 import json
 import pickle
 from pathlib import Path
@@ -6,6 +7,7 @@ import pytest
 from tiny_runs import build, tiny_config
 
 from mmvidmae.datasets import VideoFileReader
+from mmvidmae.visualization import read_losses
 
 
 @pytest.fixture(scope='module')
@@ -19,9 +21,15 @@ def trained(video_dir, tmp_path_factory):
 
 
 def test_metrics_and_predictions(trained, tmp_path, call_tool):
-    arguments = [trained / 'run.py', trained / 'run' / 'epoch_1.pth', '--work-dir', tmp_path / 'test']
+    checkpoint = trained / 'run' / 'epoch_1.pth'
+    no_training_data = ['--cfg-options', 'train_dataloader.dataset.ann_file=missing.txt']
+    arguments = [trained / 'run.py', checkpoint, '--work-dir', tmp_path / 'test', *no_training_data]
     call_tool('test.py', *arguments, '--out', 'metrics.json')
     metrics = json.loads((tmp_path / 'metrics.json').read_text())
+    digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    assert metrics['weights'] == dict(checkpoint=str(checkpoint), sha256=digest[:16])
+    (test_log,) = (tmp_path / 'test').glob('*/*.log')
+    assert f'Weights: {checkpoint} (SHA-256 {digest[:16]})' in test_log.read_text()
     log = next((trained / 'run').glob('*/vis_data/scalars.json')).read_text().splitlines()
     validated = next(line for line in map(json.loads, log) if 'reconstruction/mse' in line)
     for name in ('mse', 'constant_mse', 'ratio'):  # validation pairs and masks are the test's
@@ -75,6 +83,12 @@ def test_visualize_reconstruction(trained, video_dir, tmp_path, call_tool, capsy
 def test_plot_loss(trained, tmp_path, call_tool, capsys):
     call_tool('analysis_tools/plot_loss.py', trained / 'run', '-o', 'loss.png')
     assert (tmp_path / 'loss.png').read_bytes().startswith(b'\x89PNG')
+    first, second = capsys.readouterr().out.splitlines()[-2:]
+    assert first == 'loss.png: loss curves of 1 run'
+    losses = read_losses(trained / 'run')
+    assert f'{trained / "run"}: training loss {losses.train[0, 1]:.3f} at iteration 1, ' in second
+    assert f'held-out error {losses.val[0, 1]:.3f} to {losses.val[-1, 1]:.3f} in 1 validations' in second
+    assert f'constant predictor {losses.constant[0, 1]:.3f}' in second
     with pytest.raises(SystemExit):
         call_tool('analysis_tools/plot_loss.py', tmp_path)
     assert 'no training log' in capsys.readouterr().err

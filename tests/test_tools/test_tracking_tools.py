@@ -25,7 +25,7 @@ def tracking_config(sequences: Path, folder: Path, **changes) -> Path:
     cfg = Config.fromfile(ROOT / 'configs/small/droptrack.py')
     arch = dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64)
     cfg.model.update(template_size=32, search_size=64)
-    cfg.model.backbone.update(arch=arch, eliminate_at=(1,), keep_rates=(0.7,))
+    cfg.model.backbone.update(arch=arch, ce_loc=(1,), ce_keep_ratio=(0.7,))
     cfg.model.head.channels = 16
     cfg.train_dataloader.update(num_workers=0, persistent_workers=False, batch_size=2)
     cfg.train_dataloader.sampler.samples_per_epoch = 12
@@ -40,6 +40,7 @@ def tracking_config(sequences: Path, folder: Path, **changes) -> Path:
         dict(type='mmvidmae.CandidateEliminationHook', start=0, warmup=1),
         dict(type='TraceHook'),
     ]
+    cfg.custom_imports = dict(imports=['tiny_runs'])
     cfg.model.backbone.drop_path_rate = 0.1
     cfg.default_hooks.checkpoint.interval = 1
     cfg.default_hooks.logger.interval = 1
@@ -99,6 +100,7 @@ def test_two_processes_give_the_boxes_of_one(sequences, checkpoint, tmp_path, ca
     assert code == 0, output
     scores = [json.loads(path.with_suffix('.json').read_text()) for path in (one, two)]
     assert scores[0] == scores[1]
+    assert scores[0].pop('weights')['checkpoint'] == str(checkpoint)
     assert scores[0].keys() == {f'sot/{name}' for name in ('success', 'norm_precision', 'precision', 'OP50', 'OP75')}
     for index, name in enumerate('abc'):
         boxes = [np.loadtxt(tmp_path / run / f'boxes/{name}.txt', delimiter=',') for run in ('one', 'two')]

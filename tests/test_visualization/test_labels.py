@@ -7,14 +7,14 @@ import pytest
 from mmvidmae.visualization import contact_sheet, draw_heat, draw_masks, draw_pose, mark_point, write_video
 
 
-def grey(height=41, width=63) -> np.ndarray:
+def gray(height=41, width=63) -> np.ndarray:
     return np.full((height, width, 3), 100, np.uint8)
 
 
-def test_masks_are_coloured_where_they_are():
+def test_masks_are_colored_where_they_are():
     ids = np.zeros((41, 63), np.uint8)
     ids[10:30, 5:25], ids[10:30, 40:60] = 1, 2
-    frame = grey()
+    frame = gray()
     drawn = draw_masks(frame, ids, alpha=0.5)
     assert (frame == 100).all(), 'the frame itself is left alone'
     assert (drawn[ids == 0] == 100).all()
@@ -27,13 +27,13 @@ def test_masks_are_coloured_where_they_are():
 def test_masks_of_another_size():
     ids = np.zeros((10, 20), np.uint8)
     ids[:, 10:] = 3
-    drawn = draw_masks(grey(40, 80), ids)
+    drawn = draw_masks(gray(40, 80), ids)
     assert (drawn[:, :39] == 100).all()
     assert (drawn[20, 60] != 100).any()
 
 
 def test_invisible_joints_are_not_drawn():
-    frame = grey(80, 80)
+    frame = gray(80, 80)
     joints = np.full((15, 2), -1.0)
     assert np.array_equal(draw_pose(frame, joints), frame)
     joints[0] = 40, 30
@@ -58,7 +58,7 @@ def test_contact_sheets_hold_all_pictures(num, columns, rows):
 
 def test_contact_sheets_refuse_what_does_not_fit():
     with pytest.raises(ValueError, match='one size'):
-        contact_sheet([grey(20, 20), grey(30, 20)], ['a', 'b'])
+        contact_sheet([gray(20, 20), gray(30, 20)], ['a', 'b'])
     with pytest.raises(ValueError, match='one size'):
         contact_sheet([], [])
 
@@ -66,15 +66,15 @@ def test_contact_sheets_refuse_what_does_not_fit():
 def test_heat_is_red_where_it_is_largest():
     heat = np.zeros((4, 6))
     heat[1, 4] = 1
-    drawn = draw_heat(grey(40, 60), heat).astype(int)
+    drawn = draw_heat(gray(40, 60), heat).astype(int)
     hot, cold = drawn[15, 45], drawn[35, 5]
     assert hot[0] > hot[2] + 50
     assert cold[2] >= cold[0]
-    assert draw_heat(grey(), np.ones((2, 2))).std(axis=(0, 1)).max() == 0, 'a constant map has one colour'
+    assert draw_heat(gray(), np.ones((2, 2))).std(axis=(0, 1)).max() == 0, 'a constant map has one color'
 
 
 def test_points_are_marked_on_a_copy():
-    frame = grey()
+    frame = gray()
     drawn = mark_point(frame, 30, 20)
     assert (frame == 100).all()
     assert (drawn != frame).any(2).sum() > 20

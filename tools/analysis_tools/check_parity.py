@@ -1,7 +1,8 @@
 """Compare our models with outputs recorded from the authors' implementations.
 
-Each ``.npz`` file is recognised by its arrays; the model or function that it describes is built from the file alone.
-Prints a line for each array with its largest difference and tolerance. The exit code is 1 if one is exceeded.
+Each ``.npz`` file is recognized by its arrays; the model or function that it describes is built from the file alone.
+The checks are part of the tests, so this program works in a checkout. Prints a line for each array with its largest
+difference and tolerance. The exit code is 1 if one is exceeded.
 
 Example:
     python tools/analysis_tools/check_parity.py tests/data/parity/*.npz
@@ -16,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
     sys.path.insert(0, str(ROOT))
 
-from mmvidmae.parity import check_file  # noqa: E402
+from mmvidmae.utils.interrupt import leave_on_interrupt  # noqa: E402
 
 
 def main() -> int:
@@ -24,6 +25,13 @@ def main() -> int:
     parser.add_argument('files', nargs='+', metavar='FILE.npz', help='reference files')
     parser.add_argument('--quiet', action='store_true', help='print only what fails, and a line for each file')
     args = parser.parse_args()
+    with leave_on_interrupt('The files named above were compared, the others were not.'):
+        return check(args)
+
+
+def check(args: argparse.Namespace) -> int:
+    sys.path.insert(0, str(ROOT / 'tests'))
+    from parity import check_file
 
     failed = 0
     for path in args.files:

@@ -13,13 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
     sys.path.insert(0, str(ROOT))
 
-import cv2  # noqa: E402
-
-from mmvidmae.apis import extract_features, get_model  # noqa: E402
-from mmvidmae.datasets import UnreadableClip  # noqa: E402
-from mmvidmae.datasets.readers import read_image  # noqa: E402
-from mmvidmae.models.layers import attention_weights  # noqa: E402
-from mmvidmae.visualization import contact_sheet, draw_heat, mark_point  # noqa: E402
+from mmvidmae.utils.interrupt import leave_on_interrupt  # noqa: E402
 
 
 def main() -> None:
@@ -33,6 +27,19 @@ def main() -> None:
     parser.add_argument('--short-side', type=int, default=224, help='of the input, in pixels (default: %(default)s)')
     parser.add_argument('-o', '--out', default='attention.png', help='(default: %(default)s)')
     args = parser.parse_args()
+    with leave_on_interrupt('Nothing was written: run the same command again.'):
+        draw(parser, args)
+
+
+def draw(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    import cv2
+
+    from mmvidmae.apis import extract_features, get_model
+    from mmvidmae.datasets import VideoReadError
+    from mmvidmae.datasets.readers import read_image
+    from mmvidmae.models.layers import attention_weights
+    from mmvidmae.visualization import contact_sheet, draw_heat, mark_point
+
     try:
         model = get_model(args.config, None if args.checkpoint == 'none' else args.checkpoint)
         image = read_image(str(Path(args.image).parent), Path(args.image).name)
@@ -50,7 +57,7 @@ def main() -> None:
             lambda attn, x: seen.append(attention_weights(attn, x[0]))
         ):
             extract_features(model, [resized])
-    except (OSError, ValueError, UnreadableClip) as error:
+    except (OSError, ValueError, VideoReadError) as error:
         parser.error(str(error))
 
     weights = seen[0][0]  # (heads, tokens, tokens)

@@ -9,23 +9,23 @@ Example:
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 ROOT = Path(__file__).resolve().parents[2]
 if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
     sys.path.insert(0, str(ROOT))
 
-import cv2  # noqa: E402
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
+from mmvidmae.utils.interrupt import leave_on_interrupt  # noqa: E402
 
-from mmvidmae.apis import extract_features, get_model, open_clip  # noqa: E402
-from mmvidmae.datasets import UnreadableClip  # noqa: E402
-from mmvidmae.datasets.readers import read_image  # noqa: E402
-from mmvidmae.visualization import contact_sheet, draw_heat, mark_point  # noqa: E402
+if TYPE_CHECKING:
+    import numpy as np
 
 
-def read_frame(text: str) -> np.ndarray:
+def read_frame(text: str) -> 'np.ndarray':
     """An image file, or frame NUMBER of VIDEO: uint8 RGB ``(H, W, 3)``."""
+    from mmvidmae.apis import open_clip
+    from mmvidmae.datasets.readers import read_image
+
     video, colon, number = text.rpartition(':')
     if colon and number.isdigit():
         reader = open_clip(video)
@@ -45,6 +45,19 @@ def main() -> None:
     parser.add_argument('--short-side', type=int, default=480, help='of the input, in pixels (default: %(default)s)')
     parser.add_argument('-o', '--out', default='correspondence.png', help='(default: %(default)s)')
     args = parser.parse_args()
+    with leave_on_interrupt('Nothing was written: run the same command again.'):
+        draw(parser, args)
+
+
+def draw(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    import cv2
+    import numpy as np
+    import torch
+
+    from mmvidmae.apis import extract_features, get_model
+    from mmvidmae.datasets import VideoReadError
+    from mmvidmae.visualization import contact_sheet, draw_heat, mark_point
+
     try:
         model = get_model(args.config, None if args.checkpoint == 'none' else args.checkpoint)
         frames = [read_frame(text) for text in (args.frame_a, args.frame_b)]
@@ -57,7 +70,7 @@ def main() -> None:
         size = tuple(max(1, round(side * scale / patch)) * patch for side in (height, width))
         inputs = [cv2.resize(frame, size[::-1], interpolation=cv2.INTER_AREA) for frame in frames]
         features = torch.nn.functional.normalize(extract_features(model, inputs), dim=1)
-    except (OSError, ValueError, UnreadableClip) as error:
+    except (OSError, ValueError, VideoReadError) as error:
         parser.error(str(error))
 
     rows, columns = features.shape[2:]

@@ -8,9 +8,7 @@ ROOT = Path(__file__).resolve().parents[2]
 if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
     sys.path.insert(0, str(ROOT))
 
-from mmvidmae.apis import PairReconstructor, get_model  # noqa: E402
-from mmvidmae.datasets import UnreadableClip  # noqa: E402
-from mmvidmae.datasets.sources import VIDEO_SUFFIXES  # noqa: E402
+from mmvidmae.utils.interrupt import leave_on_interrupt  # noqa: E402
 
 
 def main() -> None:
@@ -38,6 +36,15 @@ def main() -> None:
     )
     parser.add_argument('--seed', type=int, default=0, help='of the random pairs and of the masks')
     args = parser.parse_args()
+    with leave_on_interrupt('Nothing was written: run the same command again.'):
+        draw(parser, args)
+
+
+def draw(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    from mmvidmae.apis import PairReconstructor, get_model
+    from mmvidmae.datasets import VideoReadError
+    from mmvidmae.datasets.sources import VIDEO_SUFFIXES
+
     try:
         reconstructor = PairReconstructor(get_model(args.config, args.checkpoint), seed=args.seed)
         if Path(args.out).suffix.lower() in VIDEO_SUFFIXES:
@@ -45,7 +52,7 @@ def main() -> None:
         else:
             pairs = [tuple(args.frames)] if args.frames else args.num
             errors = reconstructor.write_picture(args.video, args.out, pairs, tuple(args.gap))
-    except (OSError, ValueError, UnreadableClip) as error:
+    except (OSError, ValueError, VideoReadError) as error:
         parser.error(str(error))
     print(f'{args.out}: {len(errors)} pairs, mean error {sum(errors) / len(errors):.3f}')
 

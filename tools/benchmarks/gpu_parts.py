@@ -174,7 +174,7 @@ def compare_with_cpu(part: Part, method: type[nn.Module]) -> None:
     for device in (torch.device('cpu'), part.device):
         copied = copy.deepcopy(model).to(device)
         moved = None if drops is None else [drop.to(device) for drop in drops]
-        out = copied.reconstruct(frames.to(device), noise.to(device), moved)
+        out = copied.forward_pretrain(frames.to(device), noise.to(device), moved)
         out.loss.backward()
         gradients = torch.stack([p.grad.norm().cpu() for p in copied.parameters() if p.grad is not None])
         latent = torch.cat([latent.flatten() for latent in out.latent])
@@ -339,11 +339,11 @@ def profile_step(part: Part) -> None:
 
     def recorded(attn: SpatialDropAttention, q: Tensor, k: Tensor) -> Tensor | None:
         with record_function('ASAD'):
-            return type(attn).draw(attn, q, k)
+            return type(attn).sample_drop_mask(attn, q, k)
 
     for module in model.modules():
         if isinstance(module, SpatialDropAttention):
-            module.draw = MethodType(recorded, module)
+            module.sample_drop_mask = MethodType(recorded, module)
     step = TrainingStep(model, part.frames(pairs, side), part.amp_type)
     step()
     synchronize(part.device)
@@ -440,7 +440,7 @@ def network_speed(
         def run(inputs: list[Tensor] = inputs) -> tuple[Tensor, Tensor]:
             context = torch.autocast(part.device.type, dtype, cache_enabled=False) if dtype else nullcontext()
             with context:
-                return model.head.locate(model.backbone(*inputs, model.cells).search, model.window)
+                return model.head.locate(model.backbone(*inputs, model.ce_template_cells).search, model.window)
 
         ways: dict[str, Callable[[], object]] = {'plain': run}
         if part.device.type == 'cuda':

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from mmvidmae.utils.files import whole_file
+from mmvidmae.utils.files import atomic_write
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -113,7 +113,7 @@ class Rows:
         self._write([*self.read(), row])
 
     def _write(self, rows: list[dict[str, Any]]) -> None:
-        with whole_file(self.path) as part:
+        with atomic_write(self.path) as part:
             part.write_text(json.dumps(rows, indent=1) + '\n')
 
 

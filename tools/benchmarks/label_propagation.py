@@ -22,6 +22,26 @@ ROOT = Path(__file__).resolve().parents[2]
 if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
     sys.path.insert(0, str(ROOT))
 
+from mmvidmae.utils.interrupt import leave_on_interrupt  # noqa: E402
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--arch', default='small', help='ViT of the package (default: %(default)s)')
+    parser.add_argument('--patch-size', type=int, default=16)
+    parser.add_argument('--size', type=int, nargs=2, default=(480, 832), metavar=('H', 'W'), help='of the input')
+    parser.add_argument('--frames', type=int, default=12, help='of the video; the queue is full after 8')
+    parser.add_argument('--objects', type=int, default=3)
+    parser.add_argument('--repeats', type=int, default=5)
+    parser.add_argument('--threads', type=int, default=2)
+    parser.add_argument('--device', default='cpu')
+    parser.add_argument('--no-plain', action='store_true', help='only ours, such as to see its memory')
+    return parser
+
+
+if __name__ == '__main__':
+    make_parser().parse_args()  # answers --help and refuses mistakes before the imports below, which take seconds
+
 import torch  # noqa: E402
 import torch.nn.functional as F  # noqa: E402
 from side_by_side import describe_memory, machine, take_turns  # noqa: E402
@@ -182,16 +202,7 @@ class Comparison:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--arch', default='small', help='ViT of the package (default: %(default)s)')
-    parser.add_argument('--patch-size', type=int, default=16)
-    parser.add_argument('--size', type=int, nargs=2, default=(480, 832), metavar=('H', 'W'), help='of the input')
-    parser.add_argument('--frames', type=int, default=12, help='of the video; the queue is full after 8')
-    parser.add_argument('--objects', type=int, default=3)
-    parser.add_argument('--repeats', type=int, default=5)
-    parser.add_argument('--threads', type=int, default=2)
-    parser.add_argument('--device', default='cpu')
-    parser.add_argument('--no-plain', action='store_true', help='only ours, such as to see its memory')
+    parser = make_parser()
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     device, size = torch.device(args.device), tuple(args.size)
@@ -231,4 +242,5 @@ def make_model(arch: str, patch_size: int) -> LabelPropagator:
 
 
 if __name__ == '__main__':
-    main()
+    with leave_on_interrupt('What was measured is above; the rest was not.'):
+        main()

@@ -1,7 +1,7 @@
 """Time reading training pairs against the reference's loader, side by side in one process on one core.
 
 The reference (dropmae.md C): for each pair the video is opened, two frames are read at native resolution by random
-access, and each is cropped, flipped and normalised for itself with PIL. Ours reads the same clips with one and with
+access, and each is cropped, flipped and normalized for itself with PIL. Ours reads the same clips with one and with
 four pairs a visit, and, if they are given, re-encoded ones (tools/dataset_converters/resize_videos.py). They take
 turns; figures are medians over rounds in which every clip is visited once, in seconds of one core.
 
@@ -25,6 +25,23 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
     sys.path.insert(0, str(ROOT))
+
+from mmvidmae.utils.interrupt import leave_on_interrupt  # noqa: E402
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('videos', type=Path, help='folder of original videos')
+    parser.add_argument('--converted', type=Path, help='the same, re-encoded')
+    parser.add_argument('--repeats', type=int, default=5)
+    parser.add_argument('--soak', type=int, metavar='READS', help='memory over so many reads, and nothing else')
+    parser.add_argument('--list', type=int, metavar='LINES', help='start-up with so many lines, and nothing else')
+    parser.add_argument('--workers', type=int, nargs='+', help='through loaders with so many, and nothing else')
+    return parser
+
+
+if __name__ == '__main__':
+    make_parser().parse_args()  # answers --help and refuses mistakes before the imports below, which take seconds
 
 import decord  # noqa: E402
 import torch  # noqa: E402
@@ -122,13 +139,7 @@ def scaling(root: Path, workers: list[int], repeats: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('videos', type=Path, help='folder of original videos')
-    parser.add_argument('--converted', type=Path, help='the same, re-encoded')
-    parser.add_argument('--repeats', type=int, default=5)
-    parser.add_argument('--soak', type=int, metavar='READS', help='memory over so many reads, and nothing else')
-    parser.add_argument('--list', type=int, metavar='LINES', help='start-up with so many lines, and nothing else')
-    parser.add_argument('--workers', type=int, nargs='+', help='through loaders with so many, and nothing else')
+    parser = make_parser()
     args = parser.parse_args()
     torch.set_num_threads(1)
     if args.workers:
@@ -164,4 +175,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    with leave_on_interrupt('What was measured is above; the rest was not.'):
+        main()

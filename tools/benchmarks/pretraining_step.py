@@ -23,6 +23,26 @@ ROOT = Path(__file__).resolve().parents[2]
 if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
     sys.path.insert(0, str(ROOT))
 
+from mmvidmae.utils.interrupt import leave_on_interrupt  # noqa: E402
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('method', choices=('dropmae', 'siammae'))
+    parser.add_argument('--arch', help="of the encoder (default: 'base' for DropMAE, 'small' for SiamMAE)")
+    parser.add_argument('--img-size', type=int, default=224)
+    parser.add_argument('--patch-size', type=int, default=16)
+    parser.add_argument('--batch', type=int, default=2, help='pairs (default: %(default)s)')
+    parser.add_argument('--repeats', type=int, default=5)
+    parser.add_argument('--threads', type=int, default=2)
+    parser.add_argument('--device', default='cpu')
+    parser.add_argument('--amp', choices=('bfloat16', 'float16'))
+    return parser
+
+
+if __name__ == '__main__':
+    make_parser().parse_args()  # answers --help and refuses mistakes before the imports below, which take seconds
+
 import torch  # noqa: E402
 from mmpretrain.models.utils import MultiheadAttention  # noqa: E402
 from side_by_side import TrainingStep, describe_memory, machine, peak_memory, take_turns  # noqa: E402
@@ -100,7 +120,7 @@ def check(ours: nn.Module, theirs: nn.Module, frames: Tensor) -> None:
     noise = torch.rand(len(frames), 2 * rows * columns, device=frames.device)
     results = []
     for model in (ours, theirs):
-        loss = model.reconstruct(frames, noise).loss
+        loss = model.forward_pretrain(frames, noise).loss
         loss.backward()
         results.append((loss.item(), [p.grad for p in model.parameters() if p.grad is not None]))
         model.zero_grad(set_to_none=True)
@@ -133,16 +153,7 @@ def candidates(model: nn.Module) -> dict[str, nn.Module]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('method', choices=('dropmae', 'siammae'))
-    parser.add_argument('--arch', help="of the encoder (default: 'base' for DropMAE, 'small' for SiamMAE)")
-    parser.add_argument('--img-size', type=int, default=224)
-    parser.add_argument('--patch-size', type=int, default=16)
-    parser.add_argument('--batch', type=int, default=2, help='pairs (default: %(default)s)')
-    parser.add_argument('--repeats', type=int, default=5)
-    parser.add_argument('--threads', type=int, default=2)
-    parser.add_argument('--device', default='cpu')
-    parser.add_argument('--amp', choices=('bfloat16', 'float16'))
+    parser = make_parser()
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     device = torch.device(args.device)
@@ -172,4 +183,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    with leave_on_interrupt('What was measured is above; the rest was not.'):
+        main()

@@ -1,7 +1,7 @@
 """What gradient checkpointing, torch.compile and more processes do to a training step (forward, backward, AdamW).
 
 Step times are medians; the plain, checkpointed and compiled steps take turns in one process, and a process alone takes
-turns with all of them together. Memory is the peak of weights, gradients, optimiser and activations of a process, each
+turns with all of them together. Memory is the peak of weights, gradients, optimizer and activations of a process, each
 measured in processes of its own. Before a figure is printed, losses are compared.
 
 Example:
@@ -24,13 +24,36 @@ ROOT = Path(__file__).resolve().parents[2]
 if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
     sys.path.insert(0, str(ROOT))
 
+from mmvidmae.utils.interrupt import leave_on_interrupt  # noqa: E402
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('method', choices=('dropmae', 'siammae'))
+    parts = ('checkpointing', 'compile', 'processes')
+    parser.add_argument('--parts', nargs='+', choices=parts, default=parts, help='what to measure (default: all)')
+    parser.add_argument('--arch', help="of the encoder (default: 'base' for DropMAE, 'small' for SiamMAE)")
+    parser.add_argument('--img-size', type=int, default=224)
+    parser.add_argument('--patch-size', type=int, default=16)
+    parser.add_argument('--batch', type=int, default=2, help='pairs of a process (default: %(default)s)')
+    parser.add_argument('--repeats', type=int, default=5)
+    parser.add_argument('--processes', type=int, default=2)
+    parser.add_argument('--threads', type=int, default=1, help='of a process (default: %(default)s)')
+    parser.add_argument('--device', choices=('cpu', 'cuda'), default='cpu')
+    parser.add_argument('--amp', choices=('bfloat16', 'float16'))
+    return parser
+
+
+if __name__ == '__main__':
+    make_parser().parse_args()  # answers --help and refuses mistakes before the imports below, which take seconds
+
 import torch  # noqa: E402
 import torch.distributed as dist  # noqa: E402
 from side_by_side import TrainingStep, machine, synchronize, take_turns  # noqa: E402
 from torch import multiprocessing, nn  # noqa: E402
 from torch.nn.parallel import DistributedDataParallel  # noqa: E402
 
-from mmvidmae.compat.fsdp import shard  # noqa: E402
+from mmvidmae.engine.strategies.fsdp import shard  # noqa: E402
 from mmvidmae.models.selfsup import DropMAE, SiamMAE  # noqa: E402
 
 
@@ -158,19 +181,7 @@ VARIANTS = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('method', choices=('dropmae', 'siammae'))
-    parts = ('checkpointing', 'compile', 'processes')
-    parser.add_argument('--parts', nargs='+', choices=parts, default=parts, help='what to measure (default: all)')
-    parser.add_argument('--arch', help="of the encoder (default: 'base' for DropMAE, 'small' for SiamMAE)")
-    parser.add_argument('--img-size', type=int, default=224)
-    parser.add_argument('--patch-size', type=int, default=16)
-    parser.add_argument('--batch', type=int, default=2, help='pairs of a process (default: %(default)s)')
-    parser.add_argument('--repeats', type=int, default=5)
-    parser.add_argument('--processes', type=int, default=2)
-    parser.add_argument('--threads', type=int, default=1, help='of a process (default: %(default)s)')
-    parser.add_argument('--device', choices=('cpu', 'cuda'), default='cpu')
-    parser.add_argument('--amp', choices=('bfloat16', 'float16'))
+    parser = make_parser()
     args = parser.parse_args()
     args.arch = args.arch or ('base' if args.method == 'dropmae' else 'small')
     device = torch.device(args.device)
@@ -207,4 +218,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    with leave_on_interrupt('What was measured is above; the rest was not.'):
+        main()

@@ -20,6 +20,25 @@ ROOT = Path(__file__).resolve().parents[2]
 if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
     sys.path.insert(0, str(ROOT))
 
+from mmvidmae.utils.interrupt import leave_on_interrupt  # noqa: E402
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--arch', default='base', help='ViT of the package (default: %(default)s)')
+    parser.add_argument('--template-size', type=int, default=192)
+    parser.add_argument('--search-size', type=int, default=384)
+    parser.add_argument('--frames', type=int, default=5, help='of the video, the first gives the target')
+    parser.add_argument('--repeats', type=int, default=5)
+    parser.add_argument('--threads', type=int, default=2)
+    parser.add_argument('--device', default='cpu')
+    parser.add_argument('--amp', action='store_true', help='both in mixed precision')
+    return parser
+
+
+if __name__ == '__main__':
+    make_parser().parse_args()  # answers --help and refuses mistakes before the imports below, which take seconds
+
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 import torch.nn.functional as F  # noqa: E402
@@ -28,7 +47,7 @@ from side_by_side import describe_memory, machine, take_turns  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 from mmvidmae.models.trackers.drop_track import DropTrack  # noqa: E402
-from mmvidmae.models.trackers.geometry import box_to_frame, clip_box, crop_padding, sample_crop  # noqa: E402
+from mmvidmae.structures.boxes import box_to_frame, clip_box, crop_padding, sample_crop  # noqa: E402
 
 
 class PlainTracker:
@@ -37,11 +56,11 @@ class PlainTracker:
     def __init__(self, model: DropTrack) -> None:
         self.model = model
         cells = math.prod(model.backbone.grids[0])
-        self.mask = torch.zeros(1, cells, dtype=torch.bool, device=model.cells.device)
-        self.mask[:, model.cells] = True
+        self.mask = torch.zeros(1, cells, dtype=torch.bool, device=model.ce_template_cells.device)
+        self.mask[:, model.ce_template_cells] = True
 
     def crop(self, frame: np.ndarray, box: list[float], factor: float, out_size: int) -> tuple[Tensor, float]:
-        """Crop and mask, then to the device as float32, then normalised."""
+        """Crop and mask, then to the device as float32, then normalized."""
         crop, resize_factor = sample_crop(frame, box, factor, out_size)
         padding = crop_padding(frame.shape[:2], box, factor, out_size)
         device, preprocessor = self.mask.device, self.model.data_preprocessor
@@ -82,8 +101,8 @@ class PlainTracker:
         for i, layer in enumerate(backbone.layers):
             out, weights = self.attend(layer, layer.ln1(tokens))
             tokens = tokens + out
-            if i in backbone.keep_rates:
-                tokens, index, removed = self.eliminate(weights, tokens, backbone.keep_rates[i], index)
+            if i in backbone.ce_keep_ratio:
+                tokens, index, removed = self.eliminate(weights, tokens, backbone.ce_keep_ratio[i], index)
                 all_removed.append(removed)
             tokens = layer.ffn(layer.ln2(tokens), identity=tokens)
         search = backbone.ln1(tokens)[:, num_template:]
@@ -153,10 +172,10 @@ def make_tracker(arch: str, template_size: int, search_size: int) -> DropTrack:
 
 def track(model: DropTrack, frames: list[np.ndarray], box: list[float]) -> list[list[float]]:
     """Boxes of all frames, as our tracker finds them."""
-    target = model.start(frames[0], box)
+    target = model.initialize(frames[0], box)
     boxes = [target.box]
     for frame in frames[1:]:
-        target, _ = model.step(frame, target)
+        target, _ = model.track(frame, target)
         boxes.append(target.box)
     return boxes
 
@@ -168,7 +187,7 @@ def compare(model: DropTrack, num_frames: int, repeats: int, amp: bool) -> tuple
     Raises:
         SystemExit: If the boxes differ by more than rounding explains.
     """
-    device = model.cells.device
+    device = model.ce_template_cells.device
     frames, box = make_video(num_frames)
     plain = PlainTracker(model)
     ways = dict(plain=lambda: plain.track(frames, box), ours=lambda: track(model, frames, box))
@@ -181,15 +200,7 @@ def compare(model: DropTrack, num_frames: int, repeats: int, amp: bool) -> tuple
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--arch', default='base', help='ViT of the package (default: %(default)s)')
-    parser.add_argument('--template-size', type=int, default=192)
-    parser.add_argument('--search-size', type=int, default=384)
-    parser.add_argument('--frames', type=int, default=5, help='of the video, the first gives the target')
-    parser.add_argument('--repeats', type=int, default=5)
-    parser.add_argument('--threads', type=int, default=2)
-    parser.add_argument('--device', default='cpu')
-    parser.add_argument('--amp', action='store_true', help='both in mixed precision')
+    parser = make_parser()
     args = parser.parse_args()
     if args.frames < 2:
         parser.error(f'--frames {args.frames}: expected at least 2')
@@ -205,4 +216,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    with leave_on_interrupt('What was measured is above; the rest was not.'):
+        main()

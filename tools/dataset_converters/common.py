@@ -15,8 +15,6 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from mmvidmae.datasets import UnreadableClip
-
 
 def add_job_arguments(parser: argparse.ArgumentParser, timeout: float | None = None) -> None:
     """Adds ``--workers`` and, where jobs have one, ``--timeout``."""
@@ -116,7 +114,9 @@ def _serve(connection: Connection) -> None:
 
 def describe(error: Exception) -> str:
     """What is wrong, in a few words, for errors of any origin."""
-    if isinstance(error, UnreadableClip):
+    from mmvidmae.datasets import VideoReadError  # takes seconds
+
+    if isinstance(error, VideoReadError):
         return error.reason
     if isinstance(error, ClipFailed | OSError | ValueError):
         return (isinstance(error, OSError) and error.strerror) or str(error)
@@ -181,7 +181,7 @@ class Progress:
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[IO[str]]:
+def atomic_write(path: Path) -> Iterator[IO[str]]:
     """Opens a text file that appears under its name only when it has been written completely."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f'.{path.name}.{os.getpid()}.part')

@@ -16,11 +16,28 @@ from collections import Counter
 from itertools import islice
 from pathlib import Path
 
-import cv2
 from common import add_job_arguments, finish, run_all, run_tool
 
-from mmvidmae.datasets import UnreadableClip, VideoFileReader
-from mmvidmae.datasets.sources import scan
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('source', type=Path, help='folder of the videos, searched at any depth')
+    parser.add_argument('target', type=Path, help='folder for the results')
+    parser.add_argument('--short-side', type=int, default=256, help='in pixels (default: %(default)s)')
+    parser.add_argument('--every', type=int, default=1, help='keep one of so many frames (default: %(default)s)')
+    parser.add_argument('--most', type=int, help='frames of a clip at most (default: all)')
+    parser.add_argument('--quality', type=int, default=90, help='of the JPEG files (default: %(default)s)')
+    add_job_arguments(parser)
+    return parser
+
+
+if __name__ == '__main__':
+    make_parser().parse_args()  # answers --help and refuses mistakes before the imports below, which take seconds
+
+import cv2  # noqa: E402
+
+from mmvidmae.datasets import VideoFileReader, VideoReadError  # noqa: E402
+from mmvidmae.datasets.sources import scan  # noqa: E402
 
 
 class Extractor:
@@ -57,7 +74,7 @@ class Extractor:
                     return 'stopped'
                 self._write(part / f'{number:05d}.jpg', frame)
             os.replace(part, result)
-        except UnreadableClip as failure:
+        except VideoReadError as failure:
             return failure.reason
         except OSError as error:
             return str(error)
@@ -77,14 +94,7 @@ class Extractor:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('source', type=Path, help='folder of the videos, searched at any depth')
-    parser.add_argument('target', type=Path, help='folder for the results')
-    parser.add_argument('--short-side', type=int, default=256, help='in pixels (default: %(default)s)')
-    parser.add_argument('--every', type=int, default=1, help='keep one of so many frames (default: %(default)s)')
-    parser.add_argument('--most', type=int, help='frames of a clip at most (default: all)')
-    parser.add_argument('--quality', type=int, default=90, help='of the JPEG files (default: %(default)s)')
-    add_job_arguments(parser)
+    parser = make_parser()
     args = parser.parse_args(arguments)
     for name in ('short_side', 'every', 'most', 'workers'):
         if getattr(args, name) is not None and getattr(args, name) < 1:

@@ -11,17 +11,26 @@ import argparse
 import os
 from pathlib import Path
 
-from common import run_tool, say, whole_file
-
-from mmvidmae.datasets.sources import natural_key, parse_line, scan
+from common import atomic_write, run_tool, say
 
 
-def main(arguments: list[str] | None = None) -> int:
+def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('root', help='folder to search, at any depth')
     parser.add_argument('output', type=Path, help='list file to write')
     parser.add_argument('--frames', action='store_true', help='clips are folders of images instead of video files')
     parser.add_argument('--relative', action='store_true', help='write paths relative to the root, not absolute ones')
+    return parser
+
+
+if __name__ == '__main__':
+    make_parser().parse_args()  # answers --help and refuses mistakes before the imports below, which take seconds
+
+from mmvidmae.datasets.sources import natural_key, parse_line, scan  # noqa: E402
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = make_parser()
     args = parser.parse_args(arguments)
 
     kind = 'frames' if args.frames else 'video'
@@ -35,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
     # itself to have a class.
     classes = sorted({Path(clip).parts[0] for clip in clips if len(Path(clip).parts) > 1}, key=natural_key)
     labels = {name: number for number, name in enumerate(classes)}
-    with whole_file(args.output) as file:
+    with atomic_write(args.output) as file:
         for clip in clips:
             path = clip if args.relative else os.path.join(os.path.abspath(args.root), clip)
             line = f'{path} {labels[Path(clip).parts[0]]}' if len(Path(clip).parts) > 1 else path

@@ -23,6 +23,22 @@ ROOT = Path(__file__).resolve().parents[2]
 if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
     sys.path.insert(0, str(ROOT))
 
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('layout', choices=('davis', 'jhmdb'))
+    parser.add_argument('source', type=Path, help='folder with JPEGImages and Annotations, or with puppet_mask')
+    parser.add_argument('out', type=Path, help='folder for the sequences')
+    parser.add_argument('--videos', type=Path, help='JHMDB: folder of <class>/<clip>.avi')
+    parser.add_argument(
+        '--merge-objects', action='store_true', help='DAVIS: all that is not 0 is one object, as in masks of 0 and 255'
+    )
+    return parser
+
+
+if __name__ == '__main__':
+    make_parser().parse_args()  # answers --help and refuses mistakes before the imports below, which take seconds
+
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 from common import describe, finish, run_tool  # noqa: E402
@@ -30,7 +46,7 @@ from rich.progress import track  # noqa: E402
 
 from mmvidmae.apis import open_clip  # noqa: E402
 from mmvidmae.datasets.sources import image_names  # noqa: E402
-from mmvidmae.evaluation.id_maps import nothing_given, read_id_map, read_objects  # noqa: E402
+from mmvidmae.structures.label_maps import nothing_given, read_label_map, read_objects  # noqa: E402
 
 
 def box_line(mask: np.ndarray) -> str:
@@ -65,7 +81,7 @@ def davis_objects(pictures: Path, video: Path, out: Path, merge_objects: bool) -
     masks = [read_objects(video / name, merge_objects) for name in names]
     if not masks[0].any():
         first = video / names[0]
-        raise nothing_given({str(first): read_id_map(first)})
+        raise nothing_given({str(first): read_label_map(first)})
     for number in np.unique(masks[0][masks[0] > 0]):
         folder = out / f'{video.name}_{number}'
         (folder / 'img').mkdir(parents=True, exist_ok=True)
@@ -128,14 +144,7 @@ def read_mat(path: Path, name: str) -> np.ndarray:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('layout', choices=('davis', 'jhmdb'))
-    parser.add_argument('source', type=Path, help='folder with JPEGImages and Annotations, or with puppet_mask')
-    parser.add_argument('out', type=Path, help='folder for the sequences')
-    parser.add_argument('--videos', type=Path, help='JHMDB: folder of <class>/<clip>.avi')
-    parser.add_argument(
-        '--merge-objects', action='store_true', help='DAVIS: all that is not 0 is one object, as in masks of 0 and 255'
-    )
+    parser = make_parser()
     args = parser.parse_args(arguments)
     try:
         videos = list(dict(davis=davis, jhmdb=jhmdb)[args.layout](args))

@@ -17,11 +17,27 @@ import subprocess
 from collections import Counter
 from pathlib import Path
 
-import av
 from common import ClipFailed, Isolated, add_job_arguments, finish, run_all, run_tool, say
 
-from mmvidmae.datasets import VideoFileReader
-from mmvidmae.datasets.sources import scan
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('source', type=Path, help='folder of the originals, searched at any depth')
+    parser.add_argument('target', type=Path, help='folder for the results')
+    parser.add_argument('--short-side', type=int, default=256, help='in pixels (default: %(default)s)')
+    parser.add_argument('--gop', type=int, default=8, help='distance of keyframes in frames (default: %(default)s)')
+    parser.add_argument('--crf', type=int, default=23, help='quality of x264, smaller is better (default: %(default)s)')
+    add_job_arguments(parser, timeout=600)
+    return parser
+
+
+if __name__ == '__main__':
+    make_parser().parse_args()  # answers --help and refuses mistakes before the imports below, which take seconds
+
+import av  # noqa: E402
+
+from mmvidmae.datasets import VideoFileReader  # noqa: E402
+from mmvidmae.datasets.sources import scan  # noqa: E402
 
 
 def find_ffmpeg() -> str:
@@ -57,7 +73,7 @@ def check_result(path: str) -> None:
     """Reads the first frame.
 
     Raises:
-        UnreadableClip: If it cannot be read.
+        VideoReadError: If it cannot be read.
     """
     VideoFileReader(path).get_batch([0])
 
@@ -146,13 +162,7 @@ class Encoder:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('source', type=Path, help='folder of the originals, searched at any depth')
-    parser.add_argument('target', type=Path, help='folder for the results')
-    parser.add_argument('--short-side', type=int, default=256, help='in pixels (default: %(default)s)')
-    parser.add_argument('--gop', type=int, default=8, help='distance of keyframes in frames (default: %(default)s)')
-    parser.add_argument('--crf', type=int, default=23, help='quality of x264, smaller is better (default: %(default)s)')
-    add_job_arguments(parser, timeout=600)
+    parser = make_parser()
     args = parser.parse_args(arguments)
 
     try:

@@ -15,10 +15,21 @@ import argparse
 import re
 from pathlib import Path
 
-from common import run_tool, say, whole_file
+from common import atomic_write, run_tool, say
 
-from mmvidmae.datasets.sources import image_names, natural_key
-from mmvidmae.datasets.tracking import read_boxes
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('dataset', choices=('lasot', 'otb100', 'uav123'))
+    parser.add_argument('root', type=Path, help='folder of the data set')
+    return parser
+
+
+if __name__ == '__main__':
+    make_parser().parse_args()  # answers --help and refuses mistakes before the imports below, which take seconds
+
+from mmvidmae.datasets.sources import image_names, natural_key  # noqa: E402
+from mmvidmae.datasets.tracking import read_boxes  # noqa: E402
 
 OTB_STARTS = {'David': 300, 'Tiger1': 6}
 """First frames, from 1, of videos whose annotation begins later (Tiger1: the benchmark leaves the first 5 out)."""
@@ -93,9 +104,7 @@ def uav123(root: Path) -> dict[str, list[str]]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('dataset', choices=('lasot', 'otb100', 'uav123'))
-    parser.add_argument('root', type=Path, help='folder of the data set')
+    parser = make_parser()
     args = parser.parse_args(arguments)
     try:
         lists = dict(lasot=lasot, otb100=otb100, uav123=uav123)[args.dataset](args.root)
@@ -103,7 +112,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(str(error))
     for name, lines in lists.items():
         output = args.root / 'annotations' / f'{name}_infos.txt'
-        with whole_file(output) as file:
+        with atomic_write(output) as file:
             file.write('\n'.join(['(video_path,annotation_path,start_frame_id,end_frame_id)', *lines]))
         say(f'{len(lines)} sequences: {output}')
     return 0

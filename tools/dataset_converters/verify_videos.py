@@ -18,10 +18,25 @@ from collections import deque
 from pathlib import Path
 
 from common import ClipFailed, Isolated, add_job_arguments, finish, run_all, run_tool, say
-from mmengine.logging import MMLogger
 
-from mmvidmae.datasets import VideoFileReader
-from mmvidmae.datasets.sources import read_list, scan
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('source', help='folder of videos, or list file')
+    parser.add_argument('--data-root', default='', help='folder that the paths in the list are relative to')
+    parser.add_argument('--report', type=Path, default=Path('verify.jsonl'), help='default: %(default)s')
+    parser.add_argument('--quick', action='store_true', help='decode three frames of each clip instead of all')
+    add_job_arguments(parser, timeout=300)
+    return parser
+
+
+if __name__ == '__main__':
+    make_parser().parse_args()  # answers --help and refuses mistakes before the imports below, which take seconds
+
+from mmengine.logging import MMLogger  # noqa: E402
+
+from mmvidmae.datasets import VideoFileReader  # noqa: E402
+from mmvidmae.datasets.sources import read_list, scan  # noqa: E402
 
 
 class Notes(logging.Handler):
@@ -39,7 +54,7 @@ def decode(path: str, quick: bool) -> str | None:
     """Reads a video; gives the warnings that this makes the reader log, or None.
 
     Raises:
-        UnreadableClip: If it cannot be read.
+        VideoReadError: If it cannot be read.
     """
     notes = Notes()
     MMLogger.get_current_instance().handlers = [notes]
@@ -85,12 +100,7 @@ def read_report(path: Path) -> set[str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('source', help='folder of videos, or list file')
-    parser.add_argument('--data-root', default='', help='folder that the paths in the list are relative to')
-    parser.add_argument('--report', type=Path, default=Path('verify.jsonl'), help='default: %(default)s')
-    parser.add_argument('--quick', action='store_true', help='decode three frames of each clip instead of all')
-    add_job_arguments(parser, timeout=300)
+    parser = make_parser()
     args = parser.parse_args(arguments)
 
     try:

@@ -1,11 +1,12 @@
 """What do MAE on single frames, TwinMAE, DropMAE and SiamMAE learn under one budget? Pre-train them on a folder of
 clips, measure what they have learned, next to random weights, and write a table and plots.
 
-All runs have the same encoder, steps, batch, optimiser and schedule (configs/small); the budget is counted in pairs of
+All runs have the same encoder, steps, batch, optimizer and schedule (configs/small); the budget is counted in pairs of
 frames, which are two pictures to MAE. In this order: pre-training; early measures on held-out frames (loss with another
-earlier frame, matching of patches under known motion, attention mass); J&F of frozen encoders over training; ablations,
-shorter; a small tracker and a small DropSeg, fine-tuned; the report. Each result is a file of ``OUT/results``: what is
-there is not done again, and a run that was stopped, or that ``--minutes`` ended, goes on. Logs are in ``OUT/logs``.
+earlier frame, matching of patches under known motion, attention share); J&F of frozen encoders over training;
+ablations, shorter; a small tracker and a small DropSeg, fine-tuned; the report. Each result is a file of
+``OUT/results``: what is there is not done again, and a run that was stopped, or that ``--minutes`` ended, goes on. Logs
+are in ``OUT/logs``.
 
 Example:
     python tools/experiments/compare_methods.py data/videos work_dirs/compare --davis data/DAVIS \\
@@ -32,13 +33,9 @@ ROOT = Path(__file__).resolve().parents[2]
 if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
     sys.path.insert(0, str(ROOT))
 
-import mmengine  # noqa: E402
-import torch  # noqa: E402
-from measures import JOBS, run_config  # noqa: E402
-from report import RANDOM, RANDOM_ENCODER, read_result, write_report  # noqa: E402
 from small_pretraining import METHODS, prepare  # noqa: E402
 
-from mmvidmae.utils.files import whole_file  # noqa: E402
+from mmvidmae.utils.interrupt import leave_on_interrupt  # noqa: E402
 
 GAP = 'train_dataloader.dataset.pipeline.0.gap'
 ABLATIONS: dict[str, dict[str, tuple[str, str, dict[str, Any]]]] = {
@@ -111,6 +108,47 @@ SAVES = 4
 
 STEP_SECONDS = dict(mae=1.8, twinmae=1.8, dropmae=2.4, siammae=2.4)
 """Of a step of 32 pairs on one core; for the first estimate only, which adapts as the work goes on."""
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('videos', type=Path, help='folder of videos, at any depth')
+    parser.add_argument('out', type=Path, help='folder for everything that is made')
+    parser.add_argument('--report', type=Path, help='folder for table, plots and figures (default: OUT/report)')
+    parser.add_argument('--davis', type=Path, help='folder in the layout of DAVIS: frozen evaluation, DropSeg')
+    parser.add_argument('--davis-train', nargs='+', default=['blackswan', 'car-shadow', 'dog'], metavar='SEQUENCE')
+    parser.add_argument(
+        '--davis-test', nargs='+', default=['drift-chicane', 'libby', 'motocross-jump'], metavar='SEQUENCE'
+    )
+    parser.add_argument('--sot-train', type=Path, help='folder of sequences to fine-tune the tracker on')
+    parser.add_argument('--sot-test', type=Path, help='folder of sequences to test it on')
+    parser.add_argument('--size', choices=SIZES, default='small', help='larger: ViT-S/16 at 224 pixels, for a GPU')
+    parser.add_argument('--methods', nargs='+', choices=METHODS, default=METHODS)
+    parser.add_argument('--epochs', type=int, default=16, help='of pre-training (default: %(default)s)')
+    parser.add_argument('--ablation-epochs', type=int, default=4, help='0 for no ablations (default: %(default)s)')
+    parser.add_argument('--iters', type=int, default=100, help='of fine-tuning (default: %(default)s)')
+    parser.add_argument('--pairs', type=int, default=128, help='held-out pairs (default: %(default)s)')
+    parser.add_argument(
+        '--frames', type=int, default=20, help='first frames of each DAVIS sequence (default: %(default)s)'
+    )
+    parser.add_argument(
+        '--short-sides', type=int, nargs='+', default=[192, 240], help='of DAVIS frames; curves use the first'
+    )
+    parser.add_argument('--seeds', type=int, nargs='+', default=[0], help='the first one is that of the ablations')
+    parser.add_argument('--jobs', type=int, default=2, help='processes, of one thread each (default: %(default)s)')
+    parser.add_argument('--minutes', type=float, default=math.inf, help='start nothing after so long, and report')
+    return parser
+
+
+if __name__ == '__main__':
+    make_parser().parse_args()  # answers --help and refuses mistakes before the imports below, which take seconds
+
+import mmengine  # noqa: E402
+import torch  # noqa: E402
+from measures import JOBS, run_config  # noqa: E402
+from report import RANDOM, RANDOM_ENCODER, read_result, write_report  # noqa: E402
+
+from mmvidmae.utils.files import atomic_write  # noqa: E402
 
 
 class Job(NamedTuple):
@@ -256,7 +294,7 @@ def do(job: Job, out: Path) -> None:
     start = time.perf_counter()
     result = JOBS[job.kind](**job.arguments)
     seconds = round(time.perf_counter() - start, 1)
-    with whole_file(out / 'results' / f'{job.name}.json') as part:
+    with atomic_write(out / 'results' / f'{job.name}.json') as part:
         cpu = round(sum(os.times()[:4]), 1)  # says more than seconds on a machine that others use, too
         content = dict(job=job.name, arguments=job.arguments, seconds=seconds, cpu_seconds=cpu, result=result)
         part.write_text(json.dumps(content, indent=1) + '\n')
@@ -322,36 +360,6 @@ def machine() -> dict[str, Any]:
     )
 
 
-def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('videos', type=Path, help='folder of videos, at any depth')
-    parser.add_argument('out', type=Path, help='folder for everything that is made')
-    parser.add_argument('--report', type=Path, help='folder for table, plots and figures (default: OUT/report)')
-    parser.add_argument('--davis', type=Path, help='folder in the layout of DAVIS: frozen evaluation, DropSeg')
-    parser.add_argument('--davis-train', nargs='+', default=['blackswan', 'car-shadow', 'dog'], metavar='SEQUENCE')
-    parser.add_argument(
-        '--davis-test', nargs='+', default=['drift-chicane', 'libby', 'motocross-jump'], metavar='SEQUENCE'
-    )
-    parser.add_argument('--sot-train', type=Path, help='folder of sequences to fine-tune the tracker on')
-    parser.add_argument('--sot-test', type=Path, help='folder of sequences to test it on')
-    parser.add_argument('--size', choices=SIZES, default='small', help='larger: ViT-S/16 at 224 pixels, for a GPU')
-    parser.add_argument('--methods', nargs='+', choices=METHODS, default=METHODS)
-    parser.add_argument('--epochs', type=int, default=16, help='of pre-training (default: %(default)s)')
-    parser.add_argument('--ablation-epochs', type=int, default=4, help='0 for no ablations (default: %(default)s)')
-    parser.add_argument('--iters', type=int, default=100, help='of fine-tuning (default: %(default)s)')
-    parser.add_argument('--pairs', type=int, default=128, help='held-out pairs (default: %(default)s)')
-    parser.add_argument(
-        '--frames', type=int, default=20, help='first frames of each DAVIS sequence (default: %(default)s)'
-    )
-    parser.add_argument(
-        '--short-sides', type=int, nargs='+', default=[192, 240], help='of DAVIS frames; curves use the first'
-    )
-    parser.add_argument('--seeds', type=int, nargs='+', default=[0], help='the first one is that of the ablations')
-    parser.add_argument('--jobs', type=int, default=2, help='processes, of one thread each (default: %(default)s)')
-    parser.add_argument('--minutes', type=float, default=math.inf, help='start nothing after so long, and report')
-    return parser
-
-
 def main() -> None:
     parser = make_parser()
     args = parser.parse_args()
@@ -387,4 +395,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    with leave_on_interrupt('The same command goes on with what is not done.'):
+        main()

@@ -17,7 +17,7 @@ PROTOCOLS = ('dino', 'cropmae')
 
 @TRANSFORMS.register_module()
 class FirstFrames(BaseTransform):
-    """Cuts a labelled video to its first frames, before they are loaded."""
+    """Cuts a annotated video to its first frames, before they are loaded."""
 
     def __init__(self, count: int) -> None:
         self.count = count
@@ -41,7 +41,7 @@ def propagation_scores(backbone: nn.Module, davis: str, short_side: int, frames:
     pipeline = [
         dict(type='mmvidmae.FirstFrames', count=frames),
         dict(type='mmvidmae.LoadVideoFrames', short_side=short_side, divisor=backbone.patch_size),
-        dict(type='mmvidmae.PackLabelledVideo'),
+        dict(type='mmvidmae.PackVideoSequence'),
     ]
     dataset = DAVISDataset(davis, sequences=names, pipeline=pipeline)
     evaluators = {name: Evaluator(dict(type='mmvidmae.VideoSegmentationMetric')) for name in PROTOCOLS}
@@ -52,7 +52,7 @@ def propagation_scores(backbone: nn.Module, davis: str, short_side: int, frames:
         features = [x for frame in inputs.split(4) for x in propagators[PROTOCOLS[0]].extract_feat(frame)]
         for name, propagator in propagators.items():
             protocol = propagator.protocol
-            labels = MaskLabels(sample.given_masks, tuple(inputs.shape[-2:]), tuple(sample.out_shape), protocol)
+            labels = MaskLabels(sample.reference_masks, tuple(inputs.shape[-2:]), tuple(sample.out_shape), protocol)
             masks = [labels.decode(frame, soft) for frame, soft in propagate_features(iter(features), labels, protocol)]
             result = sample.clone()
             result.set_field(torch.stack(masks).numpy(), 'pred_masks')

@@ -19,9 +19,9 @@ from small_tracker import score_pairs
 from starts import fine_tune
 from torch import Tensor
 
-from mmvidmae.apis import attention_accuracy, attention_mass, feature_accuracy, get_model, warp_frames
+from mmvidmae.apis import attention_accuracy, attention_share, feature_accuracy, get_model, warp_frames
 from mmvidmae.datasets import pair_collate
-from mmvidmae.datasets.samplers import Visit
+from mmvidmae.datasets.samplers import SampleIndex
 from mmvidmae.models import JointPairDecoder, PairMAE
 from mmvidmae.models.masking import mask_by_noise, seeded_uniform
 from mmvidmae.registry import DATASETS
@@ -81,14 +81,14 @@ def pretrain(
 @functools.cache
 def held_out_pairs(out: str, count: int, side: int, seed: int = 0) -> tuple[dict, ...]:
     """Pairs of the held-out ends of ``count`` different clips, at most 24 frames apart and ``side`` pixels wide and
-    high, in batches of 32; the same for all methods. Neighbours in a batch are of different clips."""
+    high, in batches of 32; the same for all methods. Neighbors in a batch are of different clips."""
     config = configure('dropmae', Path(out), 2)
     for step in config.val_dataloader.dataset.pipeline[2:4]:
         step.size = side
     dataset = DATASETS.build(dict(config.val_dataloader.dataset, indices=None))
     first = {dataset.get_data_info(index)['video_path']: index for index in reversed(range(len(dataset)))}
     chosen = np.random.default_rng(seed).permutation(sorted(first.values()))[:count].tolist()
-    items = [dataset[Visit(index, epoch=0, seed=seed)] for index in chosen]
+    items = [dataset[SampleIndex(index, epoch=0, seed=seed)] for index in chosen]
     return tuple(pair_collate(items[start : start + 32]) for start in range(0, len(items), 32))
 
 
@@ -101,7 +101,7 @@ def future_error(model: PairMAE, pairs: Tensor, seed: int, missing: bool = False
 
     Args:
         model: In evaluation mode.
-        pairs: Normalised ``(N, 2, 3, H, W)``.
+        pairs: Normalized ``(N, 2, 3, H, W)``.
         seed: Of the masks.
         missing: Whether the encoder gets nothing of the earlier frame: all of it is mask tokens for the decoder. Only
             for maskings of both frames together.
@@ -116,12 +116,12 @@ def future_error(model: PairMAE, pairs: Tensor, seed: int, missing: bool = False
         masks = (mask_by_noise(ranks.flatten(1), keep if missing else 2 * keep),)
     pred = model.neck(model.backbone(pairs, masks), masks, grid)[:, -num:]
     hidden = torch.cat([mask.mask for mask in masks], dim=1)[:, -num:]
-    target = model.head.normalise(model.head.patchify(pairs)[:, -num:])
+    target = model.head.normalize(model.head.patchify(pairs)[:, -num:])
     return ((pred - target).square().mean(-1) * hidden).sum(1) / hidden.sum(1)
 
 
 def early(out: str, method: str, changes: dict, checkpoint: str | None, seed: int, pairs: int) -> dict[str, Any]:
-    """Losses with another earlier frame, accuracy for known motion, attention mass; on held-out frames."""
+    """Losses with another earlier frame, accuracy for known motion, attention share; on held-out frames."""
     model = load(out, method, changes, checkpoint, seed)
     batches = held_out_pairs(out, pairs, model.backbone.img_size[0])
     errors = {condition: [] for condition in CONDITIONS}
@@ -148,7 +148,7 @@ def early(out: str, method: str, changes: dict, checkpoint: str | None, seed: in
         attention_other=None,
     )
     if isinstance(model.neck, JointPairDecoder):
-        mass = attention_mass(model, batches)
+        mass = attention_share(model, batches)
         result.update(attention_other=mass.other.tolist(), attention_own=mass.own.tolist())
     return result
 

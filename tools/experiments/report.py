@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from measures import CONDITIONS
 from small_pretraining import METHODS
 
-from mmvidmae.utils.files import whole_file
+from mmvidmae.utils.files import atomic_write
 
 NAMES = dict(mae='MAE', twinmae='TwinMAE', dropmae='DropMAE', siammae='SiamMAE')
 RANDOM = dict(mae='mae', twinmae='dropmae', dropmae='dropmae', siammae='siammae')
@@ -109,9 +109,9 @@ def write_report(
     """
     results, seeds = Results(out, names), made['seeds']
     folder.mkdir(parents=True, exist_ok=True)
-    with whole_file(folder / 'results.json') as part:
+    with atomic_write(folder / 'results.json') as part:
         part.write_text(json.dumps(dict(made=made, results=results.all), indent=1) + '\n')
-    lines = [f'Written by `{made["command"]}`; all figures: results.json.']
+    lines = ['# All figures', '', f'Written by `{made["command"]}`; all figures: results.json.']
 
     rows = []
     for method in METHODS:
@@ -181,7 +181,7 @@ def write_report(
             for value, (name, _, _) in values.items()
         ]
         write_table(lines, title, header, rows)
-    with whole_file(folder / 'table.md') as part:
+    with atomic_write(folder / 'table.md') as part:
         part.write_text('\n'.join(lines) + '\n')
 
     save(plot_losses(results, seeds), folder / 'loss.png')
@@ -193,7 +193,7 @@ def write_report(
 
 
 def save(figure: Figure, path: Path) -> None:
-    with whole_file(path) as part:
+    with atomic_write(path) as part:
         figure.savefig(part, dpi=90, format='png')
 
 
@@ -208,7 +208,7 @@ def panels(count: int) -> tuple[Figure, list[Axes]]:
 def plot_losses(results: Results, seeds: Sequence[int]) -> Figure:
     """Held-out loss over steps, with the training loss behind it."""
     figure, (axes,) = panels(1)
-    axes.set(xlabel='step', ylabel='loss (normalised pixels)')
+    axes.set(xlabel='step', ylabel='loss (normalized pixels)')
     for method in METHODS:
         job = f'pretrain-{method}-{{}}'
         for kind, style in dict(train_loss=dict(alpha=0.3), val_loss=dict(marker='o')).items():

@@ -7,22 +7,22 @@ Example:
     python tools/experiments/small_pretraining.py data/videos work_dirs/small --methods dropmae twinmae --epochs 20
 """
 
+from __future__ import annotations
+
 import argparse
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 ROOT = Path(__file__).resolve().parents[2]
 if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
     sys.path.insert(0, str(ROOT))
 
-import torch  # noqa: E402
-from mmengine.config import Config  # noqa: E402
-from mmengine.runner import Runner  # noqa: E402
+from mmvidmae.utils.interrupt import leave_on_interrupt  # noqa: E402
 
-from mmvidmae.apis import open_clip  # noqa: E402
-from mmvidmae.datasets.sources import scan  # noqa: E402
-from mmvidmae.utils.files import whole_file  # noqa: E402
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 METHODS = ('mae', 'twinmae', 'dropmae', 'siammae')
 """Of configs/small; ``mae`` is the baseline on single frames."""
@@ -30,12 +30,16 @@ METHODS = ('mae', 'twinmae', 'dropmae', 'siammae')
 
 def prepare(videos: Path, out: Path, short_side: int = 112) -> None:
     """Re-encode the clips to ``out/clips``, with this short side, and list them in ``out/clips.txt``."""
+    from mmvidmae.apis import open_clip
+    from mmvidmae.datasets.sources import scan
+    from mmvidmae.utils.files import atomic_write
+
     clips = out / 'clips'
     tool = ROOT / 'tools/dataset_converters/resize_videos.py'
     subprocess.run([sys.executable, tool, videos, clips, '--short-side', str(short_side)], check=True)
     names = scan(str(clips), 'video')
     lines = [f'{name}\n' * min(max(len(open_clip(clips / name)) // 40, 1), 20) for name in names]
-    with whole_file(out / 'clips.txt') as part:
+    with atomic_write(out / 'clips.txt') as part:
         part.write_text(''.join(lines), 'utf-8')
 
 
@@ -49,6 +53,8 @@ def configure(method: str, data: Path, epochs: int, seed: int = 0, saves: int = 
         seed: Of everything.
         saves: How often it is validated and saved, the last time at its end.
     """
+    from mmengine.config import Config
+
     config = Config.fromfile(ROOT / f'configs/small/{method}.py')
     for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
         loader.dataset.data_root = str(data)
@@ -68,9 +74,14 @@ def main() -> None:
     parser.add_argument('--methods', nargs='+', choices=METHODS, default=METHODS)
     parser.add_argument('--epochs', type=int, default=20)
     parser.add_argument('--seed', type=int, default=0)
-    parser.add_argument('--threads', type=int, default=torch.get_num_threads())
+    parser.add_argument('--threads', type=int, help="(default: torch's choice)")
     args = parser.parse_args()
-    torch.set_num_threads(args.threads)
+
+    import torch
+    from mmengine.runner import Runner
+
+    if args.threads:
+        torch.set_num_threads(args.threads)
     prepare(args.videos, args.out)
     for method in args.methods:
         config = configure(method, args.out, args.epochs, args.seed)
@@ -79,4 +90,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    with leave_on_interrupt('The same command goes on from the last checkpoints.'):
+        main()

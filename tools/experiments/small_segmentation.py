@@ -9,17 +9,24 @@ Example:
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 ROOT = Path(__file__).resolve().parents[2]
 if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
     sys.path.insert(0, str(ROOT))
 
-from mmengine.config import Config  # noqa: E402
 from starts import compare, make_parser  # noqa: E402
 
+from mmvidmae.utils.interrupt import leave_on_interrupt  # noqa: E402
 
-def make_config(model: str, davis: str, train: Sequence[str], test: Sequence[str], iters: int) -> Config:
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+
+def make_config(model: str, davis: str, train: Sequence[str], test: Sequence[str], iters: int) -> 'Config':
     """The small ``'dropseg'`` or ``'fcn'``, trained and tested on these sequences of DAVIS."""
+    from mmengine.config import Config
+
     config = Config.fromfile(ROOT / f'configs/small/{model}.py')
     dataset = config.train_dataloader.dataset
     dataset = dataset.videos if model == 'dropseg' else dataset
@@ -43,4 +50,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    with leave_on_interrupt('The scores so far are in table.json; the same command begins anew.'):
+        main()

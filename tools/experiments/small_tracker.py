@@ -6,6 +6,7 @@ Example:
         --test data/sequences/test --start random --start dropmae=dropmae.pth --start twinmae=twinmae.pth --seeds 0 1
 """
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -13,10 +14,29 @@ ROOT = Path(__file__).resolve().parents[2]
 if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
     sys.path.insert(0, str(ROOT))
 
+from starts import compare, make_parser  # noqa: E402
+
+from mmvidmae.utils.interrupt import leave_on_interrupt  # noqa: E402
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = make_parser(__doc__)
+    parser.add_argument('--train', required=True, help='folder of sequences (docs/tracking_data.md)')
+    parser.add_argument(
+        '--list',
+        default='',
+        help='file in the folder of --train: names of those to use, one a line',
+    )
+    parser.add_argument('--test', required=True, help='folder of other sequences, for the scores')
+    return parser.parse_args()
+
+
+if __name__ == '__main__':
+    parse_arguments()  # answers --help and refuses mistakes before the imports below, which take seconds
+
 import torch  # noqa: E402
 from mmengine.config import Config  # noqa: E402
 from mmengine.runner import Runner, set_random_seed  # noqa: E402
-from starts import compare, make_parser  # noqa: E402
 
 from mmvidmae.compat.mmtrack import enable  # noqa: E402
 
@@ -60,17 +80,10 @@ def score_pairs(runner: Runner, count: int = 512, seed: int = 0) -> dict[str, fl
 
 
 def main() -> None:
-    parser = make_parser(__doc__)
-    parser.add_argument('--train', required=True, help='folder of sequences (docs/tracking_data.md)')
-    parser.add_argument(
-        '--list',
-        default='',
-        help='file in the folder of --train: names of those to use, one a line',
-    )
-    parser.add_argument('--test', required=True, help='folder of other sequences, for the scores')
-    args = parser.parse_args()
+    args = parse_arguments()
     compare(args, lambda: make_config(args.train, args.test, args.iters, args.list), score_pairs)
 
 
 if __name__ == '__main__':
-    main()
+    with leave_on_interrupt('The scores so far are in table.json; the same command begins anew.'):
+        main()

@@ -1,15 +1,16 @@
 """What the fine-tuning experiments share: the same schedule and seeds from several encoders, and a table of scores."""
 
+from __future__ import annotations
+
 import argparse
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-from mmengine.config import Config
-from mmengine.runner import Runner
-
-from mmvidmae.utils.files import whole_file
+if TYPE_CHECKING:
+    from mmengine.config import Config
+    from mmengine.runner import Runner
 
 
 def make_parser(description: str) -> argparse.ArgumentParser:
@@ -19,7 +20,7 @@ def make_parser(description: str) -> argparse.ArgumentParser:
     parser.add_argument('--start', action='append', required=True, metavar='NAME[=CHECKPOINT]', help='may be repeated')
     parser.add_argument('--seeds', type=int, nargs='+', default=[0])
     parser.add_argument('--iters', type=int, default=400)
-    parser.add_argument('--threads', type=int, default=torch.get_num_threads())
+    parser.add_argument('--threads', type=int, help="(default: torch's choice)")
     return parser
 
 
@@ -38,8 +39,8 @@ def fine_tune(
     Returns:
         Scores, and ``final_loss``, the mean loss of the last tenth of the iterations.
     """
-    if config.test_evaluator.type.startswith('mmvidmae.'):
-        config.test_evaluator.out_dir = f'{config.work_dir}/predictions'
+    from mmengine.runner import Runner
+
     warmup, cosine = config.param_scheduler
     warmup.end = cosine.begin = max(min(warmup.end, iters // 5), 1)
     cosine.end = iters
@@ -69,7 +70,12 @@ def compare(
         make_config: Gives the config of a run, but for start, seed, and work dir.
         measure: As in :func:`fine_tune`.
     """
-    torch.set_num_threads(args.threads)
+    import torch
+
+    from mmvidmae.utils.files import atomic_write
+
+    if args.threads:
+        torch.set_num_threads(args.threads)
     table = {}
     for seed in args.seeds:
         for start in args.start:
@@ -77,7 +83,7 @@ def compare(
             config = make_config()
             config.work_dir = str(args.out / f'{name}-{seed}')
             table[f'{name}-{seed}'] = fine_tune(config, checkpoint, args.iters, seed, measure)
-            with whole_file(args.out / 'table.json') as part:
+            with atomic_write(args.out / 'table.json') as part:
                 part.write_text(json.dumps(dict(iters=args.iters, scores=table), indent=2) + '\n')
     columns = list(next(iter(table.values())))
     print(f'{"start-seed":<16}' + ''.join(f'{column.rpartition("/")[2]:>16}' for column in columns))

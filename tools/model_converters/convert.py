@@ -1,6 +1,6 @@
 """Convert pre-trained weights between formats, without trusting the file they come in.
 
-The source is recognised by the names of its parameters. What cannot be converted in full is refused with a list, and
+The source is recognized by the names of its parameters. What cannot be converted in full is refused with a list, and
 nothing is written (exit code 1); ``--encoder-only`` leaves decoders and heads behind. The output holds tensors and a
 few strings, in the format of its suffix: ``.safetensors``, or any other for ``torch.save``.
 
@@ -19,16 +19,12 @@ ROOT = Path(__file__).resolve().parents[2]
 if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
     sys.path.insert(0, str(ROOT))
 
-from mmvidmae.converters import (  # noqa: E402
-    POS_INTERP,
-    SOURCES,
-    TARGETS,
-    CheckpointError,
-    ConversionError,
-    convert_state_dict,
-    read_state_dict,
-    write_state_dict,
-)
+from mmvidmae.utils.interrupt import leave_on_interrupt  # noqa: E402
+
+SOURCES = ('droptrack', 'dropseg', 'dropmae', 'cropmae', 'rsp', 'dino', 'mae', 'timm', 'mmvidmae', 'mmpretrain')
+TARGETS = ('mmvidmae', 'mmpretrain', 'mmseg', 'timm', 'mae', 'dropmae', 'cropmae')
+POS_INTERP = ('size', 'dino')
+"""As in ``mmvidmae.converters``, which takes seconds to import."""
 
 
 def _pair(text: str) -> tuple[int, int]:
@@ -46,7 +42,7 @@ def main() -> int:
         '--from', dest='source', choices=['auto', *SOURCES], default='auto', help='format of SRC (default: %(default)s)'
     )
     parser.add_argument(
-        '--to', dest='target', choices=list(TARGETS), default='mmvidmae', help='format of DST (default: %(default)s)'
+        '--to', dest='target', choices=TARGETS, default='mmvidmae', help='format of DST (default: %(default)s)'
     )
     parser.add_argument('--encoder-only', action='store_true', help='leave decoder and heads behind')
     parser.add_argument(
@@ -73,6 +69,14 @@ def main() -> int:
     )
     args = parser.parse_args()
 
+    from mmvidmae.converters import (
+        CheckpointError,
+        ConversionError,
+        convert_state_dict,
+        read_state_dict,
+        write_state_dict,
+    )
+
     try:
         conversion = convert_state_dict(
             read_state_dict(args.src),
@@ -98,4 +102,5 @@ def main() -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    with leave_on_interrupt('Nothing was written: run the same command again.'):
+        sys.exit(main())

@@ -12,9 +12,9 @@ test_dataloader = dict(
         split='val',
         pipeline=[
             dict(type='mmvidmae.LoadVideoFrames', size=(480, 880)),
-            dict(type='mmvidmae.PackLabelledVideo'),
+            dict(type='mmvidmae.PackVideoSequence'),
         ],
     ),
 )
-test_evaluator = dict(type='mmvidmae.VideoSegmentationMetric')
+test_evaluator = dict(type='mmvidmae.VideoSegmentationMetric', out_dir='predictions')
 test_cfg = dict()

@@ -12,9 +12,11 @@ test_dataloader = dict(
         split='test-dev',
         pipeline=[
             dict(type='mmvidmae.LoadVideoFrames', size=(480, 880)),
-            dict(type='mmvidmae.PackLabelledVideo'),
+            dict(type='mmvidmae.PackVideoSequence'),
         ],
     ),
 )
-test_evaluator = dict(type='mmvidmae.VideoSegmentationMetric', format_only=True, submission='davis')
+test_evaluator = dict(
+    type='mmvidmae.VideoSegmentationMetric', out_dir='predictions', format_only=True, submission='davis'
+)
 test_cfg = dict()

@@ -11,9 +11,9 @@ test_dataloader = dict(
         split=1,
         pipeline=[
             dict(type='mmvidmae.LoadVideoFrames', size=(320, 320)),
-            dict(type='mmvidmae.PackLabelledVideo'),
+            dict(type='mmvidmae.PackVideoSequence'),
         ],
     ),
 )
-test_evaluator = dict(type='mmvidmae.PoseMetric')
+test_evaluator = dict(type='mmvidmae.PoseMetric', out_dir='predictions')
 test_cfg = dict()

@@ -13,7 +13,7 @@ train_dataloader = dict(
 )
 
 # The papers do not validate. Here the loss on pairs of held-out videos, always the same ones, is measured beside that
-# of predicting each patch's mean (about 1 for normalised pixels). Without held-out videos, run with --no-validate.
+# of predicting each patch's mean (about 1 for normalized pixels). Without held-out videos, run with --no-validate.
 val_dataloader = dict(
     batch_size=64,
     num_workers=4,

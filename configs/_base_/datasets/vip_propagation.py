@@ -10,9 +10,9 @@ test_dataloader = dict(
         data_root='data/VIP',
         pipeline=[
             dict(type='mmvidmae.LoadVideoFrames', size=(560, 560)),
-            dict(type='mmvidmae.PackLabelledVideo'),
+            dict(type='mmvidmae.PackVideoSequence'),
         ],
     ),
 )
-test_evaluator = dict(type='mmvidmae.PartSegmentationMetric')
+test_evaluator = dict(type='mmvidmae.PartSegmentationMetric', out_dir='predictions')
 test_cfg = dict()

@@ -11,13 +11,13 @@ train_dataloader = dict(
         ignore_keys=['dataset_type'],
         datasets=[
             dict(
-                type='mmvidmae.MaskPairDataset',
+                type='mmvidmae.VOSPairDataset',
                 videos=dict(type='mmvidmae.DAVISDataset', data_root='data/DAVIS', year='2017', split='train'),
                 max_gap=24,
                 repeat=5,
             ),
             dict(
-                type='mmvidmae.MaskPairDataset',
+                type='mmvidmae.VOSPairDataset',
                 videos=dict(type='mmvidmae.YouTubeVOSDataset', data_root='data/YouTubeVOS', split='train'),
                 max_gap=4,  # in annotated frames, which are 5 frames of the video apart
             ),

@@ -2,7 +2,7 @@
 #
 # The class fixes the method: 75 % of the tokens of both frames together are hidden, learned identity embeddings, no
 # class token, joint encoder, decoder of 8 blocks, 512 wide, 16 heads with spatial-attention dropout P = 0.1, loss on
-# the hidden patches of both frames against pixels normalised in each patch (models_mae.py:204-447). It also normalises
+# the hidden patches of both frames against pixels normalized in each patch (models_mae.py:204-447). It also normalizes
 # frames with ImageNet's mean and deviation, on the device.
 model = dict(type='mmvidmae.DropMAE', backbone=dict(arch='base', img_size=224, patch_size=16))
 

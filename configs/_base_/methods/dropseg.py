@@ -12,13 +12,13 @@ model = dict(
 )
 
 train_pipeline = [
-    dict(type='mmvidmae.MaskPairAugment', size=384),
-    dict(type='mmvidmae.PackMaskPair', max_objects=2),
+    dict(type='mmvidmae.VOSPairAugment', size=384),
+    dict(type='mmvidmae.PackVOSInputs', max_objects=2),
 ]
 # Frames of a short side of 480 pixels, as they are; the model pads them to patches.
 test_pipeline = [
     dict(type='mmvidmae.LoadVideoFrames', short_side=480, divisor=1),
-    dict(type='mmvidmae.PackLabelledVideo'),
+    dict(type='mmvidmae.PackVideoSequence'),
 ]
 
 optim_wrapper = dict(type='AmpOptimWrapper', optimizer=dict(type='Adam', lr=2e-5, weight_decay=1e-7))

@@ -3,7 +3,7 @@
 #
 # The class fixes the method: the past frame is whole, 95 % of the future frame is hidden, siamese encoder with a class
 # token and no identity embeddings, cross-self decoder, loss on the hidden patches of the future frame against pixels
-# normalised in each patch. The decoder's size is not in the paper: the preset 'paper' takes MAE's 8 blocks, 512 wide,
+# normalized in each patch. The decoder's size is not in the paper: the preset 'paper' takes MAE's 8 blocks, 512 wide,
 # 16 heads, pre-norm.
 model = dict(
     type='mmvidmae.SiamMAE',

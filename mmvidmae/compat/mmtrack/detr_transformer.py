@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 
 class _Encoder(TransformerLayerSequence):
-    """DETR's encoder of old configs; normalises its output if its layers normalise their inputs."""
+    """DETR's encoder of old configs; normalizes its output if its layers normalize their inputs."""
 
     def __init__(self, post_norm_cfg: dict | None = None, **kwargs) -> None:
         super().__init__(**kwargs)
@@ -30,7 +30,7 @@ class _Encoder(TransformerLayerSequence):
 
 
 class _Decoder(TransformerLayerSequence):
-    """DETR's decoder of old configs, whose output is normalised.
+    """DETR's decoder of old configs, whose output is normalized.
 
     Raises:
         NotImplementedError: For ``return_intermediate``, which no tracker uses.
@@ -56,7 +56,7 @@ class Transformer(BaseModule):
     Args:
         encoder: Config with ``transformerlayers`` and ``num_layers``; its ``type`` is that of mmdet 2.
         decoder: The same for the decoder.
-        init_cfg: Initialisation config of MMEngine.
+        init_cfg: Initialization config of MMEngine.
     """
 
     def __init__(self, encoder: dict, decoder: dict, init_cfg: dict | None = None) -> None:

@@ -14,7 +14,7 @@ from types import ModuleType
 
 import numpy as np
 
-from mmvidmae.evaluation.functional.vot import FAILED, INITIALIZED, UNKNOWN, region_overlap
+from mmvidmae.structures.regions import FAILED, INITIALIZED, UNKNOWN, region_overlap
 
 
 class Region(np.ndarray):

@@ -1,5 +1,7 @@
-"""Single-object tracking: pairs for training; sequences that mmtrack has no class for (:mod:`.sequences`, imported with
-mmtrack when one is built)."""
+"""Single-object tracking: training pairs, and sequences without a class in mmtrack.
+
+:mod:`.sequences` needs mmtrack and is imported when such a dataset is built.
+"""
 
 from .annotations import read_boxes, read_flags
 from .transforms import CausalPairSampling, OSTrackCrop

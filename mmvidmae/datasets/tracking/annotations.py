@@ -1,4 +1,4 @@
-"""Annotation files of tracking sequences, in the forms that the data sets have."""
+"""Readers for the annotation files of tracking sequences, in the formats of the datasets."""
 
 import re
 from pathlib import Path
@@ -11,19 +11,23 @@ _LABEL = re.compile(r'\s*"[^"]*"\s*$')
 def read_boxes(path: str | Path, one_based: bool = False) -> np.ndarray:
     """Read the boxes of a sequence.
 
-    A line is a frame: x, y, w, h, or the corners of a polygon of 8 numbers, whose upright box is taken, or a line of
-    VATIC (NFS as downloaded): ``track x1 y1 x2 y2 ... "label"``. Numbers are separated by commas, tabs or spaces. A
-    frame without target has NaN, or a box of no size.
+    Each line describes one frame, with numbers separated by commas, tabs or spaces. Its format is one of
+
+    - x, y, w, h;
+    - the four corners of a polygon (8 numbers), of which the axis-aligned bounding box is used;
+    - a VATIC line (NFS as downloaded): ``track x1 y1 x2 y2 ... "label"``.
+
+    A frame without a target has NaN or a box of zero size.
 
     Args:
-        path: The file.
-        one_based: Whether the first pixel is 1, as in the files of OTB and LaSOT.
+        path: Path of the file.
+        one_based: Whether pixel coordinates start at 1, as in the files of OTB and LaSOT.
 
     Returns:
-        ``(T, 4)`` float64 (x, y, w, h) in pixels, NaN in frames without target.
+        ``(T, 4)`` float64 (x, y, w, h) in pixels, NaN in frames without a target.
 
     Raises:
-        ValueError: If the file is missing or empty, or a line is of another form; names file and line.
+        ValueError: If the file is missing or empty, or a line has another format. The message names file and line.
     """
     lines = read_lines(path)
     boxes = np.full((len(lines), 4), np.nan)
@@ -50,10 +54,10 @@ def read_boxes(path: str | Path, one_based: bool = False) -> np.ndarray:
 
 
 def read_flags(path: str | Path) -> np.ndarray:
-    """Read whole numbers, separated by commas, spaces or lines: ``(T,)`` int64.
+    """Read integers separated by commas, spaces or line breaks: ``(T,)`` int64.
 
     Raises:
-        ValueError: If the file is missing or empty, or holds something else.
+        ValueError: If the file is missing or empty, or contains anything but integers.
     """
     try:
         return np.array([int(value) for value in re.split(r'[,\s]+', '\n'.join(read_lines(path)).strip(' ,\n'))])
@@ -62,7 +66,7 @@ def read_flags(path: str | Path) -> np.ndarray:
 
 
 def read_lines(path: str | Path) -> list[str]:
-    """Lines of a text file, without empty ones at its end and a byte order mark.
+    """Read the lines of a text file, without a byte order mark and without empty lines at the end.
 
     Raises:
         ValueError: If the file is missing, empty or not text.

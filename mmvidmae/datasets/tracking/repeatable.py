@@ -1,8 +1,8 @@
-"""mmtrack's data sets for training, with repeatable items.
+"""mmtrack's training datasets with reproducible items.
 
-mmtrack's own draw frames and crops from the global generators, whose state depends on the worker and on what it loaded
-before. Those of the same names here are the same in all else, but with ``PairSampler`` the draws of an item follow from
-(seed, epoch, number of the visit).
+mmtrack draws frames and crops from the global generators, whose state depends on the worker and on earlier items. The
+datasets here have the same names and differ in one point: with ``PairSampler``, the draws of an item follow from
+(seed, epoch, sample number).
 """
 
 import mmvidmae.compat.mmtrack.enabled  # noqa: F401 (makes mmtrack importable)

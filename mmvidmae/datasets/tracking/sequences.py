@@ -1,4 +1,4 @@
-"""Tracking sequences that mmtrack has no class for, in its style."""
+"""Tracking sequences without a class in mmtrack, as mmtrack datasets."""
 
 import mmvidmae.compat.mmtrack.enabled  # noqa: F401 (makes mmtrack importable)
 
@@ -23,22 +23,26 @@ from .annotations import read_boxes, read_flags, read_lines
 
 @DATASETS.register_module()
 class SequenceFolderDataset(SeededItems, BaseSOTDataset):
-    """A folder of sequences, each with its frames and a text file of boxes; for training, testing and evaluation.
+    """Dataset of a folder of sequences for training, testing and evaluation. Each sequence has frames and a text file
+    of boxes.
+
+    ``frames``, ``annotation``, ``invisible`` and ``cover`` are path patterns below ``data_root`` with the sequence's
+    ``{name}``.
 
     Args:
-        data_root: The folder.
-        ann_file: File of names, one a line, of the sequences to use; without it, all folders with an annotation,
-            sorted.
-        frames: Folder of a sequence's images, as a pattern with its ``{name}`` in ``data_root``; in natural order.
-        annotation: Its boxes (see :func:`read_boxes`), likewise.
-        invisible: Files of flags, 1 where the target cannot be seen, likewise.
-        cover: File of GOT-10k's cover, 0 where the target cannot be seen, likewise.
-        one_based: Whether the boxes' first pixel is 1.
+        data_root: Folder of the sequences.
+        ann_file: File with the names of the sequences to use, one per line. By default all folders with an annotation
+            are used, sorted by name.
+        frames: Folder of a sequence's images, which are read in natural order.
+        annotation: File of boxes (see :func:`read_boxes`).
+        invisible: Files of flags, 1 where the target is invisible.
+        cover: File of GOT-10k's cover values, 0 where the target is invisible.
+        one_based: Whether box coordinates start at 1.
         **kwargs: Further arguments of mmtrack's ``BaseSOTDataset``.
 
     Raises:
-        ValueError: When the list is read: if there are no sequences, frames and boxes of one are not of the same
-            number, or the first frame to test on has no box; names the file.
+        ValueError: When the list is read, if there are no sequences, the numbers of frames and boxes of a sequence
+            differ, or the first frame of a test sequence has no box. The message names the file.
     """
 
     def __init__(
@@ -62,10 +66,11 @@ class SequenceFolderDataset(SeededItems, BaseSOTDataset):
 
     @property
     def metainfo(self) -> dict:
-        """As in MMEngine; once the list is read also ``sequences``, the name of each for its results (the last folder
-        where that is enough to tell them apart), and ``has_ground_truth``, whether any has more than a first box."""
+        """Meta information, as in MMEngine. After its list is read, a test dataset adds ``sequences`` and
+        ``has_ground_truth``. ``sequences`` are the names of the sequences in results: the last folder if these are
+        unique, else the full name. ``has_ground_truth`` is whether any sequence has boxes beyond the first frame."""
         metainfo = super().metainfo
-        if self._fully_initialized:
+        if self._fully_initialized and self.test_mode:  # the metainfo of datasets mixed for training must agree
             infos = [self.get_data_info(index) for index in range(self.num_videos)]
             last = Counter(info['name'].rsplit('/', 1)[-1] for info in infos)
             short = all(count == 1 for count in last.values())
@@ -74,7 +79,7 @@ class SequenceFolderDataset(SeededItems, BaseSOTDataset):
         return metainfo
 
     def load_data_list(self) -> list[dict]:
-        """Names of the sequences, with their numbers of frames."""
+        """List the sequences with their names and numbers of frames."""
         names = self.sequence_names()
         if not names:
             raise ValueError(f'{self.ann_file or self.data_root}: there are no sequences')
@@ -83,7 +88,7 @@ class SequenceFolderDataset(SeededItems, BaseSOTDataset):
         return [self._check(name) for name in names]
 
     def sequence_names(self) -> list[str]:
-        """Names, from the list or the folder."""
+        """Sequence names from the list or the folder."""
         if self.ann_file:
             return [line.strip() for line in read_lines(self.ann_file) if line.strip()]
         if not os.path.isdir(self.data_root):
@@ -95,7 +100,7 @@ class SequenceFolderDataset(SeededItems, BaseSOTDataset):
         return sorted(match['name'] for match in matches if match)
 
     def __getitem__(self, idx: int) -> dict:
-        """An item; in training a pair of this sequence, or of another if it is not fit for one."""
+        """Return an item, in training a pair. If the sequence is unsuitable, the pair is from another one."""
         try:
             return super().__getitem__(idx)
         except Exception as error:
@@ -107,24 +112,24 @@ class SequenceFolderDataset(SeededItems, BaseSOTDataset):
             ) from error
 
     def get_len_per_video(self, video_idx: int) -> int:
-        """Number of frames."""
+        """Number of frames of a video."""
         return self.get_data_info(video_idx)['num_frames']
 
     def get_img_infos_from_video(self, video_idx: int) -> dict:
-        """Paths and numbers of the frames."""
+        """Paths and numbers of the frames of a video."""
         paths = self._paths(self.get_data_info(video_idx)['name'])
         return dict(video_id=video_idx, frame_ids=np.arange(len(paths)), img_paths=paths, video_length=len(paths))
 
     def get_bboxes_from_video(self, video_idx: int) -> np.ndarray:
-        """Boxes ``(T, 4)`` (x, y, w, h), NaN in frames without target."""
+        """Boxes ``(T, 4)`` (x, y, w, h) in pixels, NaN in frames without a target."""
         return self._video(self.get_data_info(video_idx)['name'])[0].copy()
 
     def get_visibility_from_video(self, video_idx: int) -> dict:
-        """Whether the target can be seen, ``(T,)``."""
+        """Visibility of the target in each frame, ``(T,)`` bool."""
         return dict(visible=self._video(self.get_data_info(video_idx)['name'])[1].copy())
 
     def prepare_train_data(self, video_idx: int) -> dict | None:
-        """A pair of this video, or None if it is not fit for one."""
+        """Draw a pair of a video; None if the video is unsuitable."""
         info = dict(**self.get_img_infos_from_video(video_idx), **self.get_ann_infos_from_video(video_idx))
         return self.pipeline([info])
 
@@ -161,8 +166,8 @@ class SequenceFolderDataset(SeededItems, BaseSOTDataset):
         return dict(name=name, num_frames=num_frames, has_ground_truth=not np.isnan(boxes[1:]).all())
 
     def get_ann_infos_from_video(self, video_idx: int) -> dict:
-        """Boxes (x1, y1, x2, y2), which of them there are, and visibility; a box for the first frame alone, as test
-        servers give it, is followed by NaN."""
+        """Boxes (x1, y1, x2, y2), their validity, and visibility. If only the first frame has a box, as in data of test
+        servers, the other frames have NaN."""
         infos = super().get_ann_infos_from_video(video_idx)
         missing = self.get_len_per_video(video_idx) - len(infos['bboxes'])
         if missing:
@@ -174,7 +179,7 @@ class SequenceFolderDataset(SeededItems, BaseSOTDataset):
 
 @DATASETS.register_module()
 class LaSOTExtDataset(SequenceFolderDataset):
-    """LaSOT's extension of 15 classes: ``<class>/<class>-<number>/``, laid out as LaSOT is (arXiv:2009.03465)."""
+    """LaSOT's extension with 15 classes (arXiv:2009.03465): ``<class>/<class>-<number>/``, in the layout of LaSOT."""
 
     def __init__(self, **kwargs) -> None:
         super().__init__(
@@ -185,7 +190,7 @@ class LaSOTExtDataset(SequenceFolderDataset):
         )
 
     def sequence_names(self) -> list[str]:
-        """Names ``<class>/<sequence>``."""
+        """Sequence names ``<class>/<sequence>``."""
         if self.ann_file:
             return super().sequence_names()
         return sorted('/'.join(path.parts[-3:-1]) for path in Path(self.data_root).glob('*/*/groundtruth.txt'))
@@ -193,7 +198,7 @@ class LaSOTExtDataset(SequenceFolderDataset):
 
 @DATASETS.register_module()
 class TNL2KDataset(SequenceFolderDataset):
-    """TNL2K: ``<sequence>/imgs/`` and ``<sequence>/groundtruth.txt`` (arXiv:2103.16746)."""
+    """TNL2K (arXiv:2103.16746): ``<sequence>/imgs/`` and ``<sequence>/groundtruth.txt``."""
 
     def __init__(self, **kwargs) -> None:
         super().__init__(frames='{name}/imgs', annotation='{name}/groundtruth.txt', **kwargs)
@@ -201,17 +206,17 @@ class TNL2KDataset(SequenceFolderDataset):
 
 @DATASETS.register_module()
 class NFSDataset(SequenceFolderDataset):
-    """NFS (arXiv:1703.05884), as downloaded or laid out as PyTracking expects it.
+    """NFS (arXiv:1703.05884), as downloaded or in the layout of PyTracking.
 
-    As downloaded: ``<name>/<fps>/<name>/`` and ``<name>/<fps>/<name>.txt``. PyTracking's, if there is a folder
-    ``sequences``: ``sequences/<name>/`` and ``anno/nfs_<name>.txt``. Of boxes for every frame of 240 a second every
-    eighth is taken for 30, and one image or box more than there are of the other is left out, as in
-    got-10k/toolkit@6524cf8:got10k/datasets/nfs.py.
+    The download has ``<name>/<fps>/<name>/`` and ``<name>/<fps>/<name>.txt``. PyTracking's layout is used if there is a
+    folder ``sequences``: ``sequences/<name>/`` and ``anno/nfs_<name>.txt``. If the boxes are for 240 frames per second
+    and the images for 30, every eighth box is used. One surplus image or box is dropped. Both are as in
+    ``got-10k/toolkit@6524cf8:got10k/datasets/nfs.py``.
 
     Args:
-        data_root: The folder.
-        fps: Frames a second as downloaded, 30 or 240.
-        **kwargs: As for :class:`SequenceFolderDataset`.
+        data_root: Folder of the dataset.
+        fps: Frames per second of the download, 30 or 240.
+        **kwargs: Arguments of :class:`SequenceFolderDataset`.
     """
 
     def __init__(self, data_root: str, fps: int = 30, **kwargs) -> None:
@@ -236,9 +241,8 @@ class NFSDataset(SequenceFolderDataset):
 
 @DATASETS.register_module()
 class GOT10kSequences(SequenceFolderDataset):
-    """GOT-10k with everything that its folders say: all boxes, and frames without a visible target (cover 0), as AO and
-    SR need. mmtrack's own class gives a test its first boxes
-    only."""
+    """GOT-10k with all boxes and the visibility of the target (cover above 0), which AO and SR need. In a test,
+    mmtrack's own class gives only the first box of each sequence."""
 
     def __init__(self, **kwargs) -> None:
         super().__init__(frames='{name}', annotation='{name}/groundtruth.txt', cover='{name}/cover.label', **kwargs)
@@ -246,22 +250,21 @@ class GOT10kSequences(SequenceFolderDataset):
 
 @DATA_SAMPLERS.register_module()
 class SequenceSampler(VideoSampler):
-    """mmtrack's ``VideoSampler``, which keeps videos whole and in order, after a look at the data.
+    """mmtrack's ``VideoSampler``, which keeps videos whole and in order, with a check of the data before tracking.
 
-    Before anything is tracked, each video must have a box for each of its frames, or for the first alone, and its first
-    and last frame must be there.
+    Each video must have a box for every frame or for the first frame only. Its first and last frame must exist.
 
     Args:
-        dataset: A data set of mmtrack's single-object tracking, in test mode.
+        dataset: A dataset of mmtrack's single-object tracking, in test mode.
         seed: Not used.
 
     Raises:
-        ValueError: If a video is not complete; names the files.
+        ValueError: If a video is incomplete. The message names the files.
     """
 
     def __init__(self, dataset: BaseSOTDataset, seed: int = 0) -> None:
         super().__init__(dataset, seed)
-        if not isinstance(dataset, SequenceFolderDataset):  # which has looked
+        if not isinstance(dataset, SequenceFolderDataset):  # which has checked its data
             for index in range(dataset.num_videos):
                 _check_video(dataset, index)
 

@@ -1,4 +1,4 @@
-"""How OSTrack and DropTrack make training pairs."""
+"""Transforms for the training pairs of OSTrack and DropTrack."""
 
 import random
 from typing import Any
@@ -7,27 +7,28 @@ import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
 
-from mmvidmae.models.trackers.geometry import box_to_crop, crop_padding, sample_crop
 from mmvidmae.registry import TRANSFORMS
+from mmvidmae.structures.boxes import box_to_crop, crop_padding, sample_crop
 
 
 @TRANSFORMS.register_module()
 class CausalPairSampling(BaseTransform):
-    """Draws a template and a later search frame of a video, both with a visible target (OSTrack's causal sampler).
+    """Draw a template frame and a later search frame of a video, both with a visible target (OSTrack's causal sampler).
 
-    The template is drawn from all frames, the search frame from the following ``max_gap``; the gap widens by 5 with
-    each trial that finds none. A still image (a video of one frame) is both template and search.
+    The template is drawn from all frames, the search frame from the frames less than ``max_gap`` after it. The gap
+    grows by 5 after each trial without a search frame. A still image (a video of one frame) is both template and
+    search frame.
 
-    Takes what mmtrack's data sets give for training, video infos of which the first is used; gives lists of two frames'
-    ``img_path``, ``frame_id``, ``video_id``, ``video_length`` and ``instances``, or None for a video that is too short,
-    which the data set replaces by another.
+    The input is a list of video infos from mmtrack's training datasets, of which the first is used. The result holds,
+    for the two frames, lists of ``img_path``, ``frame_id``, ``video_id``, ``video_length`` and ``instances``. It is
+    None for a video that is too short; the dataset then takes another one.
 
     Args:
-        max_gap: Largest number of frames between them.
-        min_visible: Least number of frames with a visible target.
-        min_length: Least number of frames.
+        max_gap: The search frame is less than this many frames after the template.
+        min_visible: Smallest number of frames with a visible target.
+        min_length: Smallest number of frames of a video.
 
-    Source: ``TrackingSampler`` of OSTrack (dropmae.md F.1).
+    Source: ``TrackingSampler`` of ``botaoye/OSTrack@33b5e12:lib/train/data/sampler.py``.
     """
 
     def __init__(self, max_gap: int = 200, min_visible: int = 5, min_length: int = 20) -> None:
@@ -36,7 +37,7 @@ class CausalPairSampling(BaseTransform):
         self.min_length = min_length
 
     def transform(self, results: list[dict[str, Any]]) -> dict[str, list] | None:
-        """Draw."""
+        """Draw the two frames."""
         video = results[0]
         visible = np.flatnonzero(np.asarray(video['visible'], bool) & np.asarray(video['bboxes_isvalid'], bool))
         length = len(video['img_paths'])
@@ -66,38 +67,39 @@ class CausalPairSampling(BaseTransform):
 
 @TRANSFORMS.register_module()
 class OSTrackCrop(BaseTransform):
-    """Cuts template and search region around jittered boxes, then changes brightness and flips each by itself.
+    """Crop template and search region around jittered boxes. Then change brightness and flip, independently for each.
 
-    A box of width w and height h becomes one of w exp(a N), h exp(a N) with a = ``scale_jitter``, moved by up to
-    ``centre_jitter`` / 2 times the square root of its area in each direction. Reads and replaces ``img``, ``gt_bboxes``
-    (x1, y1, x2, y2) and ``img_shape`` of a pair; the result is None if a box is empty or a crop is all padding.
+    Width w and height h of a box become w exp(a N) and h exp(a N), where a is ``scale_jitter`` and each N is a standard
+    normal draw. The box is then shifted along each axis by up to ``center_jitter`` / 2 times the square root of its
+    area. The transform replaces ``img``, ``gt_bboxes`` (x1, y1, x2, y2) and ``img_shape`` of a pair. The result is None
+    if a box is empty or a crop is all padding.
 
     Args:
-        factors: Sides of the crops in units of the square root of the box's area, (template, search).
-        sizes: Sides of the results in pixels.
-        centre_jitter: See above.
-        scale_jitter: See above.
-        brightness: Factors are drawn from [1 - brightness, 1 + brightness].
+        factors: Sides of the crops (template, search), in units of the square root of the box's area.
+        sizes: Output sides (template, search) in pixels.
+        center_jitter: Strength of the shift (template, search), see above.
+        scale_jitter: Strength of the scale change (template, search), see above.
+        brightness: Brightness factors are drawn from [1 - brightness, 1 + brightness].
         flip_prob: Probability of a horizontal flip.
 
-    Source: OSTrack's ``STARKProcessing`` and transforms (dropmae.md F.1).
+    Source: ``STARKProcessing`` of ``botaoye/OSTrack@33b5e12:lib/train/data/processing.py``.
     """
 
     def __init__(
         self,
         factors: tuple[float, float] = (2.0, 5.0),
         sizes: tuple[int, int] = (192, 384),
-        centre_jitter: tuple[float, float] = (0.0, 4.5),
+        center_jitter: tuple[float, float] = (0.0, 4.5),
         scale_jitter: tuple[float, float] = (0.0, 0.5),
         brightness: float = 0.2,
         flip_prob: float = 0.5,
     ) -> None:
-        self.crops = list(zip(factors, sizes, centre_jitter, scale_jitter, strict=True))
+        self.crops = list(zip(factors, sizes, center_jitter, scale_jitter, strict=True))
         self.brightness = brightness
         self.flip_prob = flip_prob
 
     def transform(self, results: dict[str, list]) -> dict[str, list] | None:
-        """Crop."""
+        """Crop both frames."""
         images, boxes = [], []
         for image, corners, options in zip(results['img'], results['gt_bboxes'], self.crops, strict=True):
             cropped = self._crop(image, np.asarray(corners, np.float64).reshape(4), *options)
@@ -113,14 +115,14 @@ class OSTrackCrop(BaseTransform):
         corners: np.ndarray,
         factor: float,
         size: int,
-        centre_jitter: float,
+        center_jitter: float,
         scale_jitter: float,
     ) -> tuple[np.ndarray, np.ndarray] | None:
         box = np.concatenate((corners[:2], corners[2:] - corners[:2]))
         if not np.isfinite(box).all() or (box[2:] <= 0).any():
             return None
         extent = box[2:] * np.exp([random.gauss(0, scale_jitter) for _ in range(2)])
-        shift = np.sqrt(extent.prod()) * centre_jitter * np.array([random.random() - 0.5 for _ in range(2)])
+        shift = np.sqrt(extent.prod()) * center_jitter * np.array([random.random() - 0.5 for _ in range(2)])
         around = np.concatenate((box[:2] + box[2:] / 2 + shift - extent / 2, extent))
         if crop_padding(image.shape[:2], around, factor, size).all():
             return None

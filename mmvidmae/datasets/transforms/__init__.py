@@ -1,16 +1,16 @@
-"""Transforms of frame pairs, in the order of a pipeline (sample, load, augment, pack), and of labelled videos."""
+"""Transforms of frame pairs, in the order of a pipeline (sample, load, augment, pack), and of annotated videos."""
 
 from .formatting import PackPairs
 from .geometry import PairCenterCrop, PairRandomFlip, PairRandomResizedCrop, PairResize
-from .labelled_video import LoadVideoFrames, PackLabelledVideo
 from .loading import LoadFramePairs, LoadPicture, SampleFramePairs
+from .video_sequence import LoadVideoFrames, PackVideoSequence
 
 __all__ = [
     'LoadFramePairs',
     'LoadPicture',
     'LoadVideoFrames',
-    'PackLabelledVideo',
     'PackPairs',
+    'PackVideoSequence',
     'PairCenterCrop',
     'PairRandomFlip',
     'PairRandomResizedCrop',

@@ -1,4 +1,4 @@
-"""From the pipeline's dict to what the model gets."""
+"""Packing of pipeline results into model inputs."""
 
 from mmcv.transforms import BaseTransform
 from mmpretrain.structures import DataSample
@@ -8,7 +8,7 @@ from mmvidmae.registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class PackPairs(BaseTransform):
-    """Packs pairs for ``pair_collate``; everything else is dropped.
+    """Pack pairs for ``pair_collate``. All other keys are dropped.
 
     **Required Keys:**
 
@@ -25,9 +25,9 @@ class PackPairs(BaseTransform):
 
         - video_path (str),
         - frame_ids (tuple[int, int]),
-        - seed (int): 63 bits, for the model to draw the pair's mask from; it makes the mask part of what is repeatable,
-        - skipped (list[tuple[str, str]]): the clips that this one replaced, with reasons. Only on the item's first
-          sample, so that each replacement counts once, and only if there were any.
+        - seed (int): 63 bits, from which the model draws the pair's mask, so that masks are reproducible too,
+        - skipped (list[tuple[str, str]]): clips that this one replaced, with reasons. It is set only if there are any,
+          and only on the first data sample of the item, so that each replacement counts once.
     """
 
     def transform(self, results: dict) -> dict:

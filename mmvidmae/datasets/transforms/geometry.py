@@ -16,10 +16,10 @@ Interpolation = Literal['bicubic', 'bilinear']
 
 @TRANSFORMS.register_module()
 class PairRandomResizedCrop(BaseTransform):
-    """Crops a random box and resizes it, as torchvision's ``RandomResizedCrop`` does.
+    """Crop a random box and resize it, as torchvision's ``RandomResizedCrop`` does.
 
-    A box has a random share of the frame's area and a log-uniform aspect ratio. If ten draws give none that fits, the
-    largest centre box whose aspect ratio is allowed is taken.
+    The box has a uniform share of the frame's area and a log-uniform aspect ratio. If none of ten draws fits into the
+    frame, the largest center box with an allowed aspect ratio is used.
 
     **Required Keys:**
 
@@ -33,8 +33,8 @@ class PairRandomResizedCrop(BaseTransform):
     Args:
         size: Output size in pixels, one number for a square or (height, width).
         scale: Smallest and largest share of the area. DropMAE: (0.2, 1); SiamMAE: (0.5, 1).
-        shared: Whether both frames of a pair are cropped alike (SiamMAE), or each on its own (DropMAE: matches are
-            then not at equal places).
+        shared: Whether both frames of a pair share one crop (SiamMAE). Otherwise each frame has its own (DropMAE), so
+            that matching patches are at different positions.
         ratio: Smallest and largest width / height of the box.
         interpolation: ``'bicubic'`` (DropMAE, RSP) or ``'bilinear'`` (CropMAE's SiamMAE); always anti-aliased.
     """
@@ -89,7 +89,7 @@ class PairRandomResizedCrop(BaseTransform):
 
 @TRANSFORMS.register_module()
 class PairRandomFlip(BaseTransform):
-    """Mirrors frames left to right.
+    """Flip frames horizontally.
 
     **Required Keys:**
 
@@ -101,7 +101,7 @@ class PairRandomFlip(BaseTransform):
     - frames
 
     Args:
-        shared: Whether one coin is tossed for both frames of a pair (SiamMAE), or one for each (DropMAE).
+        shared: Whether both frames of a pair are flipped together (SiamMAE) or independently (DropMAE).
         prob: Probability of the flip.
     """
 
@@ -125,8 +125,8 @@ class PairRandomFlip(BaseTransform):
 
 @TRANSFORMS.register_module()
 class PairResize(BaseTransform):
-    """Resizes frames, keeping their aspect ratio, to the smallest size that covers ``size`` (for a square: its side
-    becomes the short side).
+    """Resize frames to the smallest size that covers ``size``, keeping the aspect ratio. The side of a square
+    ``size`` becomes the short side.
 
     **Required Keys:**
 
@@ -159,7 +159,7 @@ class PairResize(BaseTransform):
 
 @TRANSFORMS.register_module()
 class PairCenterCrop(BaseTransform):
-    """Cuts the centre out of frames that are at least as large, as after ``PairResize``.
+    """Crop the center of frames that are at least as large as ``size``, as after ``PairResize``.
 
     **Required Keys:**
 

@@ -1,4 +1,4 @@
-"""Which frames make a pair, and how they are read."""
+"""Sampling and loading of frame pairs."""
 
 import logging
 import os
@@ -12,21 +12,21 @@ from mmengine.logging import print_log
 
 from mmvidmae.registry import TRANSFORMS
 
-from ..readers import UnreadableClip, read_image
+from ..readers import VideoReadError, read_image
 
 
 @TRANSFORMS.register_module()
 class SampleFramePairs(BaseTransform):
-    """Draws pairs of frames that lie between ``lo`` and ``hi`` frames apart.
+    """Draw pairs of frames with a gap of ``lo`` to ``hi`` frames.
 
-    The references draw in opposite orders, which gives different laws on a clip of n frames:
+    The references draw start and gap in opposite orders. On a clip of n frames, this gives different distributions:
 
-    - ``'start'`` (DropMAE: gap (1, 49)): the start uniform over 0..n-1-lo, then the gap uniform over lo..min(hi,
-      n-1-start). All starts are equally likely; near the end of the clip only small gaps are left.
-    - ``'gap'`` (SiamMAE: gap (4, 48), section 4 and its reproductions): the gap uniform over lo..min(hi, n-1), then
-      the start uniform over 0..n-1-gap. All gaps are equally likely.
+    - ``'start'`` (DropMAE, gap (1, 49)): the start is uniform over 0..n-1-lo, then the gap is uniform over lo..min(hi,
+      n-1-start). All starts are equally likely. Near the end of the clip only small gaps remain.
+    - ``'gap'`` (SiamMAE, gap (4, 48), section 4 and its reproductions): the gap is uniform over lo..min(hi, n-1), then
+      the start is uniform over 0..n-1-gap. All gaps are equally likely.
 
-    A clip of at most lo frames gives its first and last frame, so that a one-frame clip is paired with itself.
+    A clip of at most lo frames gives its first and last frame, so a one-frame clip is paired with itself.
 
     **Required Keys:**
 
@@ -39,13 +39,13 @@ class SampleFramePairs(BaseTransform):
     - frame_ids (np.ndarray): int64 of shape (num_pairs, 2), the earlier frame first.
 
     Args:
-        gap: (lo, hi), in frames, both included.
+        gap: Smallest and largest gap (lo, hi) in frames, both included.
         draw_first: ``'gap'`` or ``'start'``.
-        span: The part of the clip to draw from, as shares of its length, so that the end of every clip can be held out
-            for validation. At least one frame is left.
+        span: Begin and end of the part of the clip to draw from, as shares of its length. The end of every clip can
+            thus be held out for validation. The part has at least one frame.
 
     Raises:
-        ValueError: If not 0 <= lo <= hi, ``draw_first`` is neither, or not 0 <= begin < end <= 1 for ``span``.
+        ValueError: Unless 0 <= lo <= hi, ``draw_first`` is ``'gap'`` or ``'start'``, and 0 <= begin < end <= 1.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class SampleFramePairs(BaseTransform):
 
 @TRANSFORMS.register_module()
 class LoadFramePairs(BaseTransform):
-    """Reads the frames of all pairs in one pass over the clip, each frame once.
+    """Read the frames of all pairs in one pass over the clip, each frame once.
 
     **Required Keys:**
 
@@ -98,8 +98,8 @@ class LoadFramePairs(BaseTransform):
 
     **Added Keys:**
 
-    - frames (torch.Tensor): uint8 RGB of shape (num_pairs, 2, 3, H, W), 0 to 255, channels last in memory, because
-      torchvision resizes that layout two to three times as fast.
+    - frames (torch.Tensor): uint8 RGB of shape (num_pairs, 2, 3, H, W), 0 to 255. The memory layout is channels last,
+      which torchvision resizes two to three times as fast.
     """
 
     def transform(self, results: dict) -> dict:
@@ -113,34 +113,34 @@ class LoadFramePairs(BaseTransform):
 
 @TRANSFORMS.register_module()
 class LoadPicture(BaseTransform):
-    """Reads pictures as everything else here does, for the transforms of OpenMMLab's toolboxes: upright, 8 bits, BGR.
+    """Read images with our decoder for the transforms of OpenMMLab's toolboxes: upright, 8 bits, BGR.
 
     **Required Keys:**
 
-    - img_path (str, or a list of several)
+    - img_path (str or list[str])
 
-    **Added Keys** (lists if that is one):
+    **Added Keys** (lists if ``img_path`` is a list):
 
     - img (np.ndarray): uint8 BGR ``(H, W, 3)``.
     - img_shape, ori_shape (tuple): ``(H, W)``.
 
     Args:
-        skip_unreadable: For training: the result is None where a picture cannot be read, so that the data set takes
-            another item, and the log tells it.
+        skip_unreadable: For training: the result is None if an image cannot be read, so that the dataset takes another
+            item. A warning is logged.
 
     Raises:
-        UnreadableClip: If a picture cannot be read, unless it is skipped.
+        VideoReadError: If an image cannot be read, unless ``skip_unreadable`` is set.
     """
 
     def __init__(self, skip_unreadable: bool = False) -> None:
         self.skip_unreadable = skip_unreadable
 
     def transform(self, results: dict) -> dict | None:
-        """Read."""
+        """Read the images."""
         paths = results['img_path']
         try:
             images = [self._read(path) for path in ([paths] if isinstance(paths, str) else paths)]
-        except UnreadableClip as failure:
+        except VideoReadError as failure:
             if not self.skip_unreadable:
                 raise
             print_log(f'Replaced by another item: {failure}', 'current', logging.WARNING)

@@ -1,5 +1,6 @@
 from .atomic_checkpoint_hook import AtomicCheckpointHook, latest_checkpoint
 from .candidate_elimination_hook import CandidateEliminationHook
+from .frame_progress_hook import FrameProgressHook
 from .non_finite_loss_hook import NonFiniteLossHook
 from .propagation_eval_hook import PropagationEvalHook
 from .propagation_vis_hook import PropagationVisHook
@@ -7,12 +8,14 @@ from .reconstruction_vis_hook import ReconstructionVisHook
 from .schedule_hook import CannotResume, ScheduleHook
 from .skipped_video_hook import SkippedVideoHook
 from .step_seed_hook import StepSeedHook
+from .weights_record_hook import WeightsRecordHook
 from .whole_checkpoint_hook import WholeCheckpointHook
 
 __all__ = [
     'AtomicCheckpointHook',
     'CandidateEliminationHook',
     'CannotResume',
+    'FrameProgressHook',
     'NonFiniteLossHook',
     'PropagationEvalHook',
     'PropagationVisHook',
@@ -20,6 +23,7 @@ __all__ = [
     'ScheduleHook',
     'SkippedVideoHook',
     'StepSeedHook',
+    'WeightsRecordHook',
     'WholeCheckpointHook',
     'latest_checkpoint',
 ]

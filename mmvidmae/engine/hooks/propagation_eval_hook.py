@@ -21,7 +21,7 @@ KEY = 'propagation_eval_videos'
 class PropagationEvalHook(Hook):
     """Scores the current encoder by label propagation every few epochs.
 
-    The scores go to the log and to all visualisation backends as ``propagation/<name>``, at the iteration that the
+    The scores go to the log and to all visualization backends as ``propagation/<name>``, at the iteration that the
     loss has there. A frozen copy of the encoder is scored: the model in training, its mode and the random state stay
     as they are.
 
@@ -30,7 +30,7 @@ class PropagationEvalHook(Hook):
     of frames allow, at least one. Checkpoints remember them.
 
     Args:
-        dataset: Config of a dataset of labelled videos, with its pipeline (``docs/evaluation_data.md``).
+        dataset: Config of a dataset of annotated videos, with its pipeline (``docs/evaluation_data.md``).
         metric: Config of the metric.
         protocol: How labels are propagated, as in ``LabelPropagator``.
         interval: Epochs between evaluations; the last epoch is evaluated in any case.

@@ -12,6 +12,8 @@ from mmpretrain.structures import DataSample
 from mmvidmae.registry import HOOKS
 from mmvidmae.visualization import draw_reconstructions
 
+from .weights_record_hook import trained_iterations
+
 
 @HOOKS.register_module()
 class ReconstructionVisHook(Hook):
@@ -20,7 +22,7 @@ class ReconstructionVisHook(Hook):
     The model has predicted them anyway, so a picture costs little. With the default ``PairSampler(shuffle=False)``
     they are the same pairs with the same masks each time, one row a pair. The picture goes to
     ``<work_dir>/reconstructions/val_iter_<n>.png`` (``test.png``) and, as ``val_reconstruction``, to all
-    visualisation backends such as TensorBoard. ``train_cfg.val_interval`` says how often. Only rank 0 draws, from its
+    visualization backends such as TensorBoard. ``train_cfg.val_interval`` says how often. Only rank 0 draws, from its
     share of the pairs.
 
     Args:
@@ -58,6 +60,6 @@ class ReconstructionVisHook(Hook):
         path = Path(runner.work_dir, 'reconstructions', filename)
         path.parent.mkdir(exist_ok=True)
         cv2.imwrite(str(path), picture[..., ::-1])  # OpenCV writes BGR
-        runner.visualizer.add_image(f'{mode}_reconstruction', picture, step=runner.iter)
+        runner.visualizer.add_image(f'{mode}_reconstruction', picture, step=trained_iterations(runner))
         runner.logger.info(f'Reconstructions: {path}')
         self.samples = []

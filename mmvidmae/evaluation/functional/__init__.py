@@ -2,12 +2,9 @@
 
 from .part_segmentation import SegmentationScores, confusion_matrix, segmentation_scores
 from .pose import (
-    grid_to_image,
     joint_distances,
-    joints_from_maps,
     keypoint_accuracy,
-    pose_label_maps,
-    pose_normaliser,
+    pose_normalizer,
 )
 from .video_segmentation import (
     SequenceScores,
@@ -18,7 +15,7 @@ from .video_segmentation import (
     mask_boundary,
     region_similarity,
     score_sequence,
-    summarise_sequences,
+    summarize_sequences,
     temporal_statistics,
 )
 
@@ -30,16 +27,13 @@ __all__ = [
     'boundary_tolerance',
     'confusion_matrix',
     'disk',
-    'grid_to_image',
     'joint_distances',
-    'joints_from_maps',
     'keypoint_accuracy',
     'mask_boundary',
-    'pose_label_maps',
-    'pose_normaliser',
+    'pose_normalizer',
     'region_similarity',
     'score_sequence',
     'segmentation_scores',
-    'summarise_sequences',
+    'summarize_sequences',
     'temporal_statistics',
 ]

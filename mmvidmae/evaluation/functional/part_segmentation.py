@@ -27,7 +27,7 @@ class SegmentationScores(NamedTuple):
 def confusion_matrix(pred: np.ndarray, gt: np.ndarray, num_classes: int) -> np.ndarray:
     """Count pixels by true and predicted class; matrices of frames add up.
 
-    A prediction of another size is resized to the ground truth's by Pillow's nearest neighbour, as the reference does.
+    A prediction of another size is resized to the ground truth's by Pillow's nearest neighbor, as the reference does.
 
     Args:
         pred: Integer class ids ``(h, w)``, 0 to ``num_classes - 1``, at most 255.
@@ -45,11 +45,11 @@ def confusion_matrix(pred: np.ndarray, gt: np.ndarray, num_classes: int) -> np.n
     """
     pred, gt = np.asarray(pred), np.asarray(gt)
     if pred.ndim != 2 or gt.ndim != 2:
-        raise ValueError(f'id maps must be (H, W): prediction {pred.shape}, ground truth {gt.shape}')
+        raise ValueError(f'label maps must be (H, W): prediction {pred.shape}, ground truth {gt.shape}')
     if pred.size and not 0 <= pred.min() <= pred.max() <= 255:
         raise ValueError(f'predicted class ids must be 0 to 255, not {pred.min()} to {pred.max()}')
     if pred.shape != gt.shape:
-        resized = Image.fromarray(pred.astype(np.uint8)).resize(gt.shape[::-1], Image.Resampling.NEAREST)
+        resized = Image.fromarray(pred.astype(np.uint8)).resize((gt.shape[1], gt.shape[0]), Image.Resampling.NEAREST)
         pred = np.asarray(resized)
     scored = gt < num_classes
     pred, gt = pred[scored].astype(np.int64), gt[scored].astype(np.int64)

@@ -1,6 +1,6 @@
-"""Scores of single-object tracking: success, precision, normalised precision, average overlap.
+"""Scores of single-object tracking: success, precision, normalized precision, average overlap.
 
-Boxes are ``(T, 4)`` (x, y, w, h) in pixels. The published protocols share overlaps, centre errors and curves, and
+Boxes are ``(T, 4)`` (x, y, w, h) in pixels. The published protocols share overlaps, center errors and curves, and
 differ in which frames count and in what a frame without a target is worth; each has a function of its own here:
 
 - :func:`pytracking_errors`: PyTracking, which DropTrack and OSTrack report for LaSOT, TNL2K, OTB, NFS, UAV123;
@@ -26,14 +26,14 @@ class FrameErrors(NamedTuple):
 
     Attributes:
         overlap: IoU; -1 where invalid.
-        centre: Distance of the centres in pixels; infinite where invalid.
-        norm_centre: In units of the target's width and height; see :func:`pytracking_errors` for invalid frames.
+        center: Distance of the centers in pixels; infinite where invalid.
+        norm_center: In units of the target's width and height; see :func:`pytracking_errors` for invalid frames.
         valid: Whether there is a target in the frame.
     """
 
     overlap: np.ndarray
-    centre: np.ndarray
-    norm_centre: np.ndarray
+    center: np.ndarray
+    norm_center: np.ndarray
     valid: np.ndarray
 
 
@@ -42,8 +42,8 @@ class Curves(NamedTuple):
 
     Attributes:
         success: ``(21,)``, with an overlap above each of :data:`OVERLAPS`.
-        precision: ``(51,)``, with centres at most :data:`PIXELS` apart.
-        norm_precision: ``(51,)``, with normalised distances of at most thresholds that the protocol sets.
+        precision: ``(51,)``, with centers at most :data:`PIXELS` apart.
+        norm_precision: ``(51,)``, with normalized distances of at most thresholds that the protocol sets.
     """
 
     success: np.ndarray
@@ -67,7 +67,7 @@ class Curves(NamedTuple):
 
     @property
     def norm_precision20(self) -> float:
-        """Normalised precision at the threshold 20, 0.2 for PyTracking."""
+        """Normalized precision at the threshold 20, 0.2 for PyTracking."""
         return float(self.norm_precision[PRECISION_AT])
 
     def success_at(self, overlap: float) -> float:
@@ -89,19 +89,19 @@ def overlaps(pred: np.ndarray, gt: np.ndarray, eps: float = 0.0) -> np.ndarray:
     return np.divide(inter, union, out=np.zeros_like(inter), where=union > 0)
 
 
-def centre_errors(pred: np.ndarray, gt: np.ndarray, scale: np.ndarray | float = 1.0) -> np.ndarray:
-    """Distance ``(T,)`` of centres, which are at x + (w - 1) / 2, in units of ``scale`` (``(T, 2)`` or a number)."""
-    centres = [box[:, :2] + (box[:, 2:] - 1) / 2 for box in (pred, gt)]
+def center_errors(pred: np.ndarray, gt: np.ndarray, scale: np.ndarray | float = 1.0) -> np.ndarray:
+    """Distance ``(T,)`` of centers, which are at x + (w - 1) / 2, in units of ``scale`` (``(T, 2)`` or a number)."""
+    centers = [box[:, :2] + (box[:, 2:] - 1) / 2 for box in (pred, gt)]
     with np.errstate(divide='ignore', invalid='ignore'):
-        return np.sqrt((((centres[0] - centres[1]) / scale) ** 2).sum(1))
+        return np.sqrt((((centers[0] - centers[1]) / scale) ** 2).sum(1))
 
 
-def curves(overlap: np.ndarray, centre: np.ndarray, norm_centre: np.ndarray, norm: np.ndarray, frames: int) -> Curves:
-    """Shares of ``frames`` frames above and below the thresholds; ``norm`` are those of the normalised distance."""
+def curves(overlap: np.ndarray, center: np.ndarray, norm_center: np.ndarray, norm: np.ndarray, frames: int) -> Curves:
+    """Shares of ``frames`` frames above and below the thresholds; ``norm`` are those of the normalized distance."""
     return Curves(
         (overlap[:, None] > OVERLAPS).sum(0) / frames,
-        (centre[:, None] <= PIXELS).sum(0) / frames,
-        (norm_centre[:, None] <= norm).sum(0) / frames,
+        (center[:, None] <= PIXELS).sum(0) / frames,
+        (norm_center[:, None] <= norm).sum(0) / frames,
     )
 
 
@@ -110,7 +110,7 @@ def pytracking_errors(pred: np.ndarray, gt: np.ndarray, visible: np.ndarray | No
 
     The first prediction is replaced by the ground truth, an empty one by the one before. A frame is valid if the true
     box is not empty and the target is visible. Invalid frames have overlap -1 and count as failures of success and
-    precision; of normalised precision they count as successes (error -1), as published, except where the target is said
+    precision; of normalized precision they count as successes (error -1), as published, except where the target is said
     to be invisible.
 
     Args:
@@ -134,8 +134,8 @@ def pytracking_errors(pred: np.ndarray, gt: np.ndarray, visible: np.ndarray | No
     valid = (gt[:, 2:] > 0).all(1) & seen
     return FrameErrors(
         np.where(valid, overlaps(pred, gt), -1),
-        np.where(valid, centre_errors(pred, gt), np.inf),
-        np.where(valid, centre_errors(pred, gt, gt[:, 2:]), np.where(seen, -1, np.inf)),
+        np.where(valid, center_errors(pred, gt), np.inf),
+        np.where(valid, center_errors(pred, gt, gt[:, 2:]), np.where(seen, -1, np.inf)),
         valid,
     )
 
@@ -149,13 +149,13 @@ def pytracking_curves(errors: FrameErrors, exclude_invalid: bool = False) -> Cur
     frames = int(errors.valid.sum()) if exclude_invalid else len(errors.valid)
     if not frames:
         raise ValueError('no frame has a visible target')
-    return curves(errors.overlap, errors.centre, errors.norm_centre, PIXELS / 100, frames)
+    return curves(errors.overlap, errors.center, errors.norm_center, PIXELS / 100, frames)
 
 
 def toolkit_ope(pred: np.ndarray, gt: np.ndarray) -> Curves:
     """Curves of a video by the GOT-10k toolkit's OTB and LaSOT experiments.
 
-    The first prediction is replaced by the ground truth; frames whose ground truth is NaN are left out. Normalised
+    The first prediction is replaced by the ground truth; frames whose ground truth is NaN are left out. Normalized
     precision has 51 thresholds up to 0.5, and its score is the mean of the curve.
 
     Raises:
@@ -167,8 +167,8 @@ def toolkit_ope(pred: np.ndarray, gt: np.ndarray) -> Curves:
     if not known.any():
         raise ValueError('no frame has ground truth')
     pred, gt = pred[known], gt[known]
-    norm = centre_errors(pred, gt, gt[:, 2:].clip(1))
-    return curves(toolkit_overlaps(pred, gt), centre_errors(pred, gt), norm, np.linspace(0, 0.5, 51), len(gt))
+    norm = center_errors(pred, gt, gt[:, 2:].clip(1))
+    return curves(toolkit_overlaps(pred, gt), center_errors(pred, gt), norm, np.linspace(0, 0.5, 51), len(gt))
 
 
 def toolkit_overlaps(pred: np.ndarray, gt: np.ndarray, image_size: np.ndarray | None = None) -> np.ndarray:
@@ -213,11 +213,11 @@ def pysot_ope(pred: np.ndarray, gt: np.ndarray, visible: np.ndarray | None = Non
     pred, gt = _checked(pred, gt)
     counted = np.ones(len(gt), bool) if visible is None else np.asarray(visible, bool)
     pred, gt, frames = pred[counted], gt[counted], len(gt)
-    true_centre = gt[:, :2] + (gt[:, 2:] - 1) / 2
+    true_center = gt[:, :2] + (gt[:, 2:] - 1) / 2
     overlap = np.where((gt[:, 2:] > 0).all(1), overlaps(pred, gt), -1)
-    centre, norm = centre_errors(pred, gt), centre_errors(pred, gt, gt[:, 2:] + 1e-16)
-    centre, norm = (np.where((true_centre > 0).all(1), error, -1) for error in (centre, norm))
-    return curves(overlap, centre, norm, PIXELS / 100, frames)
+    center, norm = center_errors(pred, gt), center_errors(pred, gt, gt[:, 2:] + 1e-16)
+    center, norm = (np.where((true_center > 0).all(1), error, -1) for error in (center, norm))
+    return curves(overlap, center, norm, PIXELS / 100, frames)
 
 
 def _checked(pred: np.ndarray, gt: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

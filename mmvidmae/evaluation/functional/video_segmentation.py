@@ -7,7 +7,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from ..id_maps import VOID, nothing_given
+from mmvidmae.structures.label_maps import VOID, nothing_given
 
 
 class TemporalStatistics(NamedTuple):
@@ -63,7 +63,7 @@ def region_similarity(pred: np.ndarray, gt: np.ndarray, void: np.ndarray | None 
 def mask_boundary(mask: np.ndarray) -> np.ndarray:
     """Boundary map, one pixel wide and half a pixel towards the origin.
 
-    A pixel is on the boundary if its right, lower or lower right neighbour differs. The border of the image is none:
+    A pixel is on the boundary if its right, lower or lower right neighbor differs. The border of the image is none:
     a mask that fills the image has an empty boundary.
 
     Args:
@@ -82,7 +82,7 @@ def mask_boundary(mask: np.ndarray) -> np.ndarray:
 
 
 def disk(radius: int) -> np.ndarray:
-    """Structuring element: uint8 ``(2 * radius + 1, 2 * radius + 1)``, 1 within ``radius`` pixels of the centre."""
+    """Structuring element: uint8 ``(2 * radius + 1, 2 * radius + 1)``, 1 within ``radius`` pixels of the center."""
     offsets = np.arange(-radius, radius + 1)
     return (offsets[:, None] ** 2 + offsets**2 <= radius**2).astype(np.uint8)
 
@@ -149,8 +149,8 @@ def score_sequence(
     empty mask. Other ids of ``gt`` count as background, and so does its void (255).
 
     Args:
-        pred: Integer id maps ``(T, H, W)`` of all frames, 0 background.
-        gt: True id maps of the same shape, at the resolution to score at.
+        pred: Integer label maps ``(T, H, W)`` of all frames, 0 background.
+        gt: True label maps of the same shape, at the resolution to score at.
         bound_th: Tolerance of F, see :func:`boundary_tolerance`.
         later: Objects that are given after frame 0, as in YouTube-VOS: the first frame in which an id is scored.
 
@@ -164,7 +164,7 @@ def score_sequence(
     _check_shapes(pred, gt)
     if pred.ndim != 3 or len(gt) < 3:
         raise ValueError(
-            f'id maps must be (T, H, W) with at least 3 frames, as first and last are not scored: {gt.shape}'
+            f'label maps must be (T, H, W) with at least 3 frames, as first and last are not scored: {gt.shape}'
         )
     given = [int(i) for i in np.unique(gt[0]) if i not in (0, VOID)]
     first = dict(sorted({**(later or {}), **dict.fromkeys(given, 1)}.items()))
@@ -194,7 +194,7 @@ def temporal_statistics(values: np.ndarray) -> TemporalStatistics:
     """Mean, recall and decay of one object's scores.
 
     NaN is left out of mean and decay, but counts as a frame below 0.5 in the recall. Quarters share a frame with their
-    neighbour.
+    neighbor.
 
     Args:
         values: Scores ``(T,)``, 0 to 1.
@@ -214,7 +214,7 @@ def temporal_statistics(values: np.ndarray) -> TemporalStatistics:
     return TemporalStatistics(_nanmean(values), float((values > 0.5).mean()), _nanmean(first) - _nanmean(last))
 
 
-def summarise_sequences(sequences: Iterable[SequenceScores]) -> dict[str, float]:
+def summarize_sequences(sequences: Iterable[SequenceScores]) -> dict[str, float]:
     """The dataset's scores: each is the mean over the objects of all videos, whatever the videos' lengths.
 
     An object counts with the frames after the one in which it is given, and not at all if there are none.
@@ -233,7 +233,7 @@ def summarise_sequences(sequences: Iterable[SequenceScores]) -> dict[str, float]
     """
     sequences = list(sequences)
     if not sequences:
-        raise ValueError('no sequences to summarise')
+        raise ValueError('no sequences to summarize')
     summary = {}
     for letter, field in (('J', 'region'), ('F', 'boundary')):
         objects = [values[~np.isnan(values)] for scores in sequences for values in getattr(scores, field)]
@@ -252,8 +252,8 @@ def _boundary_f(pred: np.ndarray, gt: np.ndarray, kernel: np.ndarray) -> float:
     # only boundary pixels are looked up, so that nothing outside their bounding box matters
     x, y, width, height = cv2.boundingRect((pred | gt).view(np.uint8))
     pred, gt = (np.ascontiguousarray(mask[y : y + height, x : x + width]).view(np.uint8) for mask in (pred, gt))
-    precision = np.count_nonzero(pred & cv2.dilate(gt, kernel)) / num_pred
-    recall = np.count_nonzero(gt & cv2.dilate(pred, kernel)) / num_gt
+    precision = np.count_nonzero(pred & cv2.dilate(gt, kernel)) / num_pred  # type: ignore[operator]
+    recall = np.count_nonzero(gt & cv2.dilate(pred, kernel)) / num_gt  # type: ignore[operator]
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 

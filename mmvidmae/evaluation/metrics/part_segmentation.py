@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mmvidmae.registry import METRICS
+from mmvidmae.structures.label_maps import read_label_map
 
 from ..functional import confusion_matrix, segmentation_scores
-from ..id_maps import read_id_map
 from .propagation import MaskPropagationMetric, Summary, percent
 
 
@@ -71,14 +71,14 @@ class PartSegmentationMetric(MaskPropagationMetric):
             frames = [frame for frame in frames if frame > 0]
         matrix = np.zeros((self.num_classes, self.num_classes), dtype=np.int64)
         for frame in frames:
-            gt = read_id_map(sample['gt_paths'][frame])
+            gt = read_label_map(sample['gt_paths'][frame])
             try:
                 matrix += confusion_matrix(masks[frame], gt, self.num_classes)
             except ValueError as error:
                 raise ValueError(f'frame {sample["frame_names"][frame]}: {error}') from error
         return PartScores(matrix, len(frames))
 
-    def summarise(self, videos: dict[str, PartScores]) -> Summary:
+    def summarize(self, videos: dict[str, PartScores]) -> Summary:
         """Scores of the sum of all matrices."""
         matrix = sum(scores.matrix for scores in videos.values())
         total = segmentation_scores(matrix)

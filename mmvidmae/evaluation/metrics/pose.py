@@ -43,7 +43,7 @@ class PoseMetric(PropagationMetric):
         """Relative distances ``(T - 1, J)`` of the joints, see :func:`joint_distances`."""
         return joint_distances(sample['pred_joints'], sample['gt_joints'])
 
-    def summarise(self, videos: dict[str, np.ndarray]) -> Summary:
+    def summarize(self, videos: dict[str, np.ndarray]) -> Summary:
         """PCK over the frames of all videos."""
         per_joint, means = keypoint_accuracy(np.concatenate(list(videos.values())), self.thresholds)
         names = self.names('joint_names', per_joint.shape[1])

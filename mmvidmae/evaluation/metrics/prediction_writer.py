@@ -6,16 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
-from mmvidmae.utils.files import whole_file
-
-from ..id_maps import write_id_map
+from mmvidmae.structures.label_maps import write_label_map
+from mmvidmae.utils.files import atomic_write
 
 SUBMISSION_FOLDERS = {'davis': '', 'youtube_vos': 'Annotations/'}
 """Where a server wants the folders of videos in its zip: DAVIS at the top, YouTube-VOS in ``Annotations``."""
 
 
 class PredictionWriter:
-    """Writes id maps to ``<out_dir>/<video>/<frame>.png``, palette PNGs as DAVIS has them.
+    """Writes label maps to ``<out_dir>/<video>/<frame>.png``, palette PNGs as DAVIS has them.
 
     Args:
         out_dir: Folder for all videos; other files in it are left alone.
@@ -27,7 +26,7 @@ class PredictionWriter:
     def write(self, video_name: str, frame_names: Sequence[str], masks: np.ndarray) -> None:
         """Write the masks ``(T, H, W)``, uint8, of a video, each in one step."""
         for frame_name, mask in zip(frame_names, masks, strict=True):
-            write_id_map(self._path(video_name, frame_name), mask)
+            write_label_map(self._path(video_name, frame_name), mask)
 
     def pack(self, path: str | Path, videos: Mapping[str, Sequence[str]], server: str) -> None:
         """Pack the written masks of these videos, and no others that may lie around, for a server.
@@ -40,7 +39,7 @@ class PredictionWriter:
         Raises:
             FileNotFoundError: If a mask is not there, as where the ranks of a run have no folder in common.
         """
-        with whole_file(path) as part, zipfile.ZipFile(part, 'w') as archive:  # PNGs are compressed already
+        with atomic_write(path) as part, zipfile.ZipFile(part, 'w') as archive:  # PNGs are compressed already
             for video_name, frame_names in videos.items():
                 for frame_name in frame_names:
                     source = self._path(video_name, frame_name)

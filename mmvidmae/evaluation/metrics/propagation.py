@@ -14,7 +14,7 @@ from mmengine.dist import all_gather_object, is_main_process
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
-from mmvidmae.utils.files import whole_file
+from mmvidmae.utils.files import atomic_write
 
 from .prediction_writer import SUBMISSION_FOLDERS, PredictionWriter
 
@@ -40,11 +40,11 @@ class PropagationMetric(BaseMetric):
     A video is scored as it comes and only its scores are kept. All ranks' scores are put together by the videos' names,
     so that a video that a sampler repeats counts once and the result is that of one process. Scores go to the log, and
     with ``out_dir`` to ``<out_dir>/<prefix>_scores.json`` and to ``<out_dir>/<prefix>_<table>.csv`` for each table. The
-    JSON file also says how the numbers were made: the protocol and the input size of the samples and the options of the
-    metric; videos that were not made in the same way are refused.
+    JSON file also says how the numbers were made: the weights (see :class:`WeightsRecordHook`), the protocol and the
+    input size of the samples and the options of the metric; videos that were not made in the same way are refused.
 
     Args:
-        out_dir: Folder for the files.
+        out_dir: Folder for the files. In a run, a relative one lies in the work dir.
         prefix: Prefix of the results' names.
         options: Options of the subclass that change its scores.
     """
@@ -53,13 +53,25 @@ class PropagationMetric(BaseMetric):
         super().__init__(prefix=prefix)
         self.out_dir = None if out_dir is None else Path(out_dir)
         self.options = options
+        self.weights: str | dict | None = None
+
+    def start(self, work_dir: str | Path, weights: str | dict) -> None:
+        """Take up the work of a run.
+
+        Args:
+            work_dir: Where a relative ``out_dir`` lies from now on.
+            weights: What is scored, for the score file: see :mod:`mmvidmae.engine.hooks.weights_record_hook`.
+        """
+        if self.out_dir is not None:
+            self.out_dir = Path(work_dir).absolute() / self.out_dir
+        self.weights = weights
 
     @abstractmethod
     def score_video(self, sample: Mapping[str, Any]) -> Any:
         """Score a video: any picklable value, or None if it has no ground truth."""
 
     @abstractmethod
-    def summarise(self, videos: dict[str, Any]) -> Summary:
+    def summarize(self, videos: dict[str, Any]) -> Summary:
         """Scores of a dataset from those of its videos by name, at least one of them."""
 
     def process(self, data_batch: Any, data_samples: Sequence[Mapping[str, Any]]) -> None:
@@ -112,12 +124,12 @@ class PropagationMetric(BaseMetric):
         return len(results)
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
-        """Summarise results of videos, one each, and report them."""
+        """Summarize results of videos, one each, and report them."""
         if not results:
             raise ValueError(f'{type(self).__name__} has nothing to evaluate: the dataset has no videos')
         _check_same_making(results)
         scored = {result['video_name']: result['scores'] for result in results if result['scores'] is not None}
-        summary = self.summarise(scored) if scored else self.without_scores()
+        summary = self.summarize(scored) if scored else self.without_scores()
         if is_main_process():
             self.report(results, summary)
         return summary.metrics
@@ -132,7 +144,7 @@ class PropagationMetric(BaseMetric):
 
     def report(self, results: list[dict], summary: Summary) -> None:
         """Write the log and the files, on the first rank."""
-        made = dict(results[0]['made'], options=self.options)
+        made = dict(weights=self.weights, **results[0]['made'], options=self.options)
         not_scored = [result['video_name'] for result in results if result['scores'] is None]
         if not_scored and summary.metrics:
             print_log(
@@ -149,11 +161,27 @@ class PropagationMetric(BaseMetric):
         content = dict(
             metric=type(self).__name__, **made, scores=summary.metrics, **summary.tables, not_scored=not_scored
         )
-        with whole_file(self.out_dir / f'{self.prefix}_scores.json') as part:
+        path = self.out_dir / f'{self.prefix}_scores.json'
+        self._warn_of_others(path)
+        with atomic_write(path) as part:
             part.write_text(json.dumps(content, indent=2, allow_nan=False) + '\n')
         for name, table in summary.tables.items():
-            with whole_file(self.out_dir / f'{self.prefix}_{name}.csv') as part, part.open('w', newline='') as file:
+            with atomic_write(self.out_dir / f'{self.prefix}_{name}.csv') as part, part.open('w', newline='') as file:
                 csv.writer(file, lineterminator='\n').writerows(_table_lines(name, table))
+
+    def _warn_of_others(self, path: Path) -> None:
+        """Say in the log that the scores of other weights are about to be replaced."""
+        try:
+            before = json.loads(path.read_text()).get('weights')
+        except (OSError, ValueError, AttributeError):
+            return
+        if before != self.weights:
+            print_log(
+                f'{path} had the scores of other weights, {json.dumps(before)}, and is replaced: give each test a '
+                '--work-dir of its own to keep them all',
+                'current',
+                logging.WARNING,
+            )
 
     def names(self, key: str, count: int) -> list[str]:
         """Names of classes or joints by the dataset's ``METAINFO[key]``, or else their numbers.
@@ -196,7 +224,11 @@ class MaskPropagationMetric(PropagationMetric):
             raise ValueError('format_only and submission write masks: say where to with out_dir')
         self.format_only = format_only
         self.submission = submission
-        self.writer = None if out_dir is None else PredictionWriter(out_dir)
+
+    @property
+    def writer(self) -> PredictionWriter | None:
+        """Writes to ``out_dir``."""
+        return None if self.out_dir is None else PredictionWriter(self.out_dir)
 
     @abstractmethod
     def score_masks(self, sample: Mapping[str, Any], masks: np.ndarray, frames: list[int]) -> Any:
@@ -223,7 +255,7 @@ class MaskPropagationMetric(PropagationMetric):
         if self.writer is not None:
             self.writer.write(sample['video_name'], sample['frame_names'], masks)
         frames = [frame for frame, path in enumerate(sample['gt_paths']) if path is not None]
-        if self.format_only or not set(frames) - set(sample['given_masks']):
+        if self.format_only or not set(frames) - set(sample['reference_masks']):
             return None
         return self.score_masks(sample, masks, frames)
 

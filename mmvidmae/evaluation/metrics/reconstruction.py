@@ -14,10 +14,10 @@ class ReconstructionMetric(BaseMetric):
     """Mean reconstruction error over held-out pairs, beside that of the constant predictor.
 
     Reads ``error`` and ``constant_error`` of the samples that ``PairMAE.predict`` returns. Results, all in units of
-    the training loss (with normalised targets the constant predictor scores about 1):
+    the training loss (with normalized targets the constant predictor scores about 1):
 
     - ``reconstruction/mse``: squared error of the model on hidden patches;
-    - ``reconstruction/constant_mse``: that of predicting each hidden patch's mean colour;
+    - ``reconstruction/constant_mse``: that of predicting each hidden patch's mean color;
     - ``reconstruction/ratio``: the first divided by the second; below 1 the model knows more than the patch's mean.
 
     Args:

@@ -11,7 +11,7 @@ import numpy as np
 from mmengine.logging import print_log
 
 from mmvidmae.registry import METRICS
-from mmvidmae.utils.files import whole_file
+from mmvidmae.utils.files import atomic_write
 
 from ..functional import tracking
 from .propagation import PropagationMetric, Summary
@@ -157,14 +157,14 @@ class TrackingMetric(PropagationMetric):
         return _rows(video['pred'])
 
     def _write(self, name: str, video: Mapping[str, np.ndarray]) -> None:
-        with whole_file(self.out_dir / f'{name}.txt') as part:
+        with atomic_write(self.out_dir / f'{name}.txt') as part:
             part.write_text(self.box_lines(video))
 
     def _new_names(self) -> '_Names':
         return _Names((self.dataset_meta or {}).get('sequences'), self.numbered)
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
-        """Summarise results of videos, one each, and report them."""
+        """Summarize results of videos, one each, and report them."""
         self._names, names = None, self._new_names()
         results = sorted(results, key=lambda result: (result['number'] or 0, result['folder']))
         return super().compute_metrics(
@@ -179,7 +179,7 @@ class TrackingMetric(PropagationMetric):
         """Frames of the videos."""
         return sum(result['frame_names'] for result in results)
 
-    def summarise(self, videos: dict[str, Any]) -> Summary:
+    def summarize(self, videos: dict[str, Any]) -> Summary:
         """Scores of all videos; the table has the worst first."""
         if self.options['protocol'] == 'got10k':
             rows = {name: _got10k(overlap) for name, overlap in videos.items() if len(overlap)}
@@ -268,7 +268,7 @@ def _rows(values: np.ndarray) -> str:
 
 def _pack(path: Path, results: list[dict], server: str) -> None:
     """GOT-10k: ``<video>/<video>_001.txt`` and ``<video>_time.txt`` with seconds; TrackingNet: ``<video>.txt``."""
-    with whole_file(path) as part, zipfile.ZipFile(part, 'w', zipfile.ZIP_DEFLATED) as archive:
+    with atomic_write(path) as part, zipfile.ZipFile(part, 'w', zipfile.ZIP_DEFLATED) as archive:
         for result in results:
             name = result['video_name']
             if server == 'trackingnet':

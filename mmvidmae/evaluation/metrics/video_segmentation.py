@@ -9,9 +9,9 @@ import numpy as np
 from PIL import Image
 
 from mmvidmae.registry import METRICS
+from mmvidmae.structures.label_maps import VOID, read_label_map
 
-from ..functional import SequenceScores, score_sequence, summarise_sequences
-from ..id_maps import VOID, read_id_map
+from ..functional import SequenceScores, score_sequence, summarize_sequences
 from .propagation import MaskPropagationMetric, Summary
 
 
@@ -31,7 +31,7 @@ class VideoSegmentationMetric(MaskPropagationMetric):
 
     Args:
         out_dir: Folder for tables and for the masks, ``<out_dir>/<video>/<frame>.png``, written as the videos come.
-        gt_size: ``(H, W)`` in pixels to which ground truth is resized by Pillow's nearest neighbour; None: as it is.
+        gt_size: ``(H, W)`` in pixels to which ground truth is resized by Pillow's nearest neighbor; None: as it is.
         merge_objects: Whether all objects are one, as in DAVIS-2016: any id above 0, 255 too.
         format_only: Whether to write masks without scoring them, for data without ground truth.
         submission: Server to pack the masks for in ``<out_dir>/<prefix>_submission.zip``: ``'davis'`` (2017 test-dev)
@@ -72,13 +72,13 @@ class VideoSegmentationMetric(MaskPropagationMetric):
         """
         gt = [self._read_gt(sample['gt_paths'][frame], masks.shape[1:]) for frame in frames]
         later = {}
-        for frame, mask in sorted(sample['given_masks'].items(), reverse=True):  # the first time counts
+        for frame, mask in sorted(sample['reference_masks'].items(), reverse=True):  # the first time counts
             if frame != frames[0]:
                 ids = np.unique(np.asarray(mask) > 0 if self.merge_objects else mask)
                 later.update({int(i): bisect_right(frames, frame) for i in ids if i not in (0, VOID)})
         return score_sequence(masks[frames], np.stack(gt), later=later)
 
-    def summarise(self, videos: dict[str, SequenceScores]) -> Summary:
+    def summarize(self, videos: dict[str, SequenceScores]) -> Summary:
         """Means over the objects of all videos."""
         per_sequence, per_object = {}, {}
         for name, scores in videos.items():
@@ -92,7 +92,7 @@ class VideoSegmentationMetric(MaskPropagationMetric):
         return Summary(_in_percent(*videos.values()), dict(per_sequence=per_sequence, per_object=per_object))
 
     def _read_gt(self, path: str | Path, size: tuple[int, int]) -> np.ndarray:
-        gt = read_id_map(path)
+        gt = read_label_map(path)
         if self.gt_size is not None and gt.shape != self.gt_size:
             gt = np.asarray(Image.fromarray(gt).resize(self.gt_size[::-1], Image.Resampling.NEAREST))
         if gt.shape != size:
@@ -105,4 +105,4 @@ class VideoSegmentationMetric(MaskPropagationMetric):
 
 
 def _in_percent(*sequences: SequenceScores) -> dict[str, float]:
-    return {name: 100 * value for name, value in summarise_sequences(sequences).items()}
+    return {name: 100 * value for name, value in summarize_sequences(sequences).items()}

@@ -8,6 +8,7 @@ import numpy as np
 from mmengine.logging import print_log
 
 from mmvidmae.registry import METRICS
+from mmvidmae.structures import regions
 
 from ..functional import vot
 from .propagation import Summary
@@ -56,8 +57,8 @@ class VOTMetric(TrackingMetric):
             return dict(state=np.int64(box[0]), overlap=np.float64(0), pred=np.full(4, np.nan))
         true = np.asarray(sample['instances'][0]['bbox'], np.float64)
         true = true if len(true) == 8 else xywh(true)
-        overlap = vot.region_overlap(xywh(box), true, tuple(sample['ori_shape'][1::-1]))
-        return dict(state=np.int64(vot.TRACKED), overlap=np.float64(overlap), pred=xywh(box))
+        overlap = regions.region_overlap(xywh(box), true, tuple(sample['ori_shape'][1::-1]))
+        return dict(state=np.int64(regions.TRACKED), overlap=np.float64(overlap), pred=xywh(box))
 
     def score_frames(self, video: dict[str, np.ndarray]) -> vot.SupervisedRun:
         """The run."""
@@ -66,10 +67,10 @@ class VOTMetric(TrackingMetric):
     def box_lines(self, video: Mapping[str, np.ndarray]) -> str:
         """Boxes and codes."""
         boxes = super().box_lines(video).splitlines()
-        lines = [box if state == vot.TRACKED else str(state) for box, state in zip(boxes, video['state'])]
+        lines = [box if state == regions.TRACKED else str(state) for box, state in zip(boxes, video['state'])]
         return '\n'.join(lines) + '\n'
 
-    def summarise(self, videos: dict[str, vot.SupervisedRun]) -> Summary:
+    def summarize(self, videos: dict[str, vot.SupervisedRun]) -> Summary:
         """Scores of all videos; the table has those with most failures first."""
         metrics, interval = _scores(list(videos.values())), self.options['eao_interval']
         eao = vot.expected_average_overlap(list(videos.values()), interval)
@@ -88,5 +89,5 @@ class VOTMetric(TrackingMetric):
 
 def _scores(runs: list[vot.SupervisedRun]) -> dict[str, float]:
     accuracy, robustness = vot.accuracy_robustness(runs)
-    failures = sum(int(np.count_nonzero(run.state == vot.FAILED)) for run in runs)
+    failures = sum(int(np.count_nonzero(run.state == regions.FAILED)) for run in runs)
     return dict(accuracy=100 * accuracy, robustness=robustness, failures=failures)

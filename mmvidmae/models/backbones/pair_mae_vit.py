@@ -13,9 +13,9 @@ from mmvidmae.registry import MODELS
 
 from ..layers import (
     build_2d_sincos_pos_embed,
-    call_block,
     init_mae_weights,
     interpolate_pos_embed_dino,
+    maybe_checkpoint,
     require,
     require_divisible,
     require_share,
@@ -35,7 +35,7 @@ class PairMAEViT(VisionTransformer):
 
     Called with single frames ``(N, 3, H, W)`` it is an ordinary backbone (``out_type``, ``out_indices``), for any
     OpenMMLab toolbox and any input size divisible by the patch. Called with pairs ``(N, 2, 3, H, W)`` it encodes the
-    visible tokens of both frames, either in one sequence (``coupling='joint'``, DropMAE) or each frame by itself with
+    visible tokens of both frames, either in one sequence (``encoding='joint'``, DropMAE) or each frame by itself with
     the same weights (``'siamese'``, SiamMAE).
 
     The position embedding is MAE's fixed sine-cosine one, equal for both frames. Frame identity embeddings, where used,
@@ -48,7 +48,7 @@ class PairMAEViT(VisionTransformer):
             ``feedforward_channels``. Unlike in mmpretrain, ``'small'`` is ViT-S.
         img_size: Frame height and width in pixels for which the position embedding is made, one number for a square.
         patch_size: Patch side in pixels.
-        coupling: ``'joint'`` or ``'siamese'``.
+        encoding: ``'joint'`` or ``'siamese'``.
         frame_embed: Whether to add frame identity embeddings.
         with_cls_token: Whether each group of tokens carries a class token in front.
         out_type: What single frames give, as in mmpretrain: ``'raw'``, ``'cls_token'``, ``'featmap'`` or
@@ -81,7 +81,7 @@ class PairMAEViT(VisionTransformer):
         arch: str | dict = 'base',
         img_size: int | tuple[int, int] = 224,
         patch_size: int = 16,
-        coupling: str = 'joint',
+        encoding: str = 'joint',
         frame_embed: bool = False,
         with_cls_token: bool = True,
         out_type: str = 'featmap',
@@ -92,7 +92,7 @@ class PairMAEViT(VisionTransformer):
         **kwargs,
     ) -> None:
         require(pos_interp in ('size', 'dino'), self, 'pos_interp', pos_interp, "'size' or 'dino'")
-        require(coupling in ('joint', 'siamese'), self, 'coupling', coupling, "'joint' or 'siamese'")
+        require(encoding in ('joint', 'siamese'), self, 'encoding', encoding, "'joint' or 'siamese'")
         require_whole(self, patch_size=patch_size, in_channels=kwargs.get('in_channels', 3))
         require_size(self, patch_size, img_size=img_size)
         require_share(self, **{name: kwargs[name] for name in ('drop_rate', 'drop_path_rate') if name in kwargs})
@@ -113,7 +113,7 @@ class PairMAEViT(VisionTransformer):
             **kwargs,
         )
         self.patch_size = patch_size
-        self.coupling = coupling
+        self.encoding = encoding
         self.pos_interp = pos_interp
         self.with_cp = with_cp
         for module in self.modules():
@@ -163,7 +163,7 @@ class PairMAEViT(VisionTransformer):
         """Encode single frames or pairs.
 
         Args:
-            x: Normalised frames ``(N, 3, H, W)`` or pairs ``(N, 2, 3, H, W)``.
+            x: Normalized frames ``(N, 3, H, W)`` or pairs ``(N, 2, 3, H, W)``.
             masks: For pairs, what is hidden: one mask over the tokens of both frames or one for each frame. None hides
                 nothing.
 
@@ -182,7 +182,7 @@ class PairMAEViT(VisionTransformer):
             return tuple(self._format_output(output, grid) for output in outputs)
 
         tokens, _ = self.embed(x)
-        if masks is None and self.coupling == 'joint':
+        if masks is None and self.encoding == 'joint':
             sequence = self.with_cls(tokens.flatten(1, 2))
             groups = sequence.split([sequence.shape[1] - tokens.shape[2], tokens.shape[2]], dim=1)
         elif masks is None:
@@ -191,7 +191,7 @@ class PairMAEViT(VisionTransformer):
             grouped = tokens.reshape(x.shape[0], len(masks), -1, self.embed_dims)
             groups = [self.with_cls(mask.visible(group)) for mask, group in zip(masks, grouped.unbind(1))]
         last = [self.num_layers - 1]
-        if self.coupling == 'siamese':
+        if self.encoding == 'siamese':
             if len(groups) != 2:
                 raise ValueError(
                     'a siamese encoder needs one mask for each frame: use a masking with a fixed number of visible '
@@ -231,11 +231,11 @@ class PairMAEViT(VisionTransformer):
 
     def encode(self, x: Tensor, out_indices: Sequence[int]) -> list[Tensor]:
         """Run tokens ``(N, K, D)`` through the layers; returns the outputs of those in ``out_indices``, the last one
-        normalised."""
+        normalized."""
         x = self.pre_norm(self.drop_after_pos(x))
         outputs = []
         for i, layer in enumerate(self.layers):
-            x = call_block(layer, x, with_cp=self.with_cp)
+            x = maybe_checkpoint(layer, x, with_cp=self.with_cp)
             if i == self.num_layers - 1 and self.final_norm:
                 x = self.ln1(x)
             if i in out_indices:

@@ -19,7 +19,7 @@ class PairReconstructionHead(BaseModule):
 
     Args:
         patch_size: Patch side p in pixels.
-        norm_pix: Whether targets are normalised a patch: ``(t - mean) / sqrt(var + 1e-6)`` over its ``p * p * 3``
+        norm_pix: Whether targets are normalized a patch: ``(t - mean) / sqrt(var + 1e-6)`` over its ``p * p * 3``
             values, with the unbiased variance, as in MAE's code.
         loss: Loss module called with ``(pred, target, mask)``. The default, the squared error averaged over a patch,
             then over hidden patches, is that of both papers.
@@ -50,15 +50,15 @@ class PairReconstructionHead(BaseModule):
         patches = patches.unflatten(1, (2, *grid)).unflatten(4, (p, p, 3))
         return patches.permute(0, 1, 6, 2, 4, 3, 5).flatten(5).flatten(3, 4)
 
-    def normalise(self, patches: Tensor) -> Tensor:
+    def normalize(self, patches: Tensor) -> Tensor:
         """Targets ``(N, P, p * p * 3)`` of true patches of that shape."""
         if not self.norm_pix:
             return patches
         mean, std = self._statistics(patches)
         return (patches - mean) / std
 
-    def denormalise(self, pred: Tensor, patches: Tensor) -> Tensor:
-        """Pixels of a prediction, with the mean and deviation of each true patch where targets are normalised; all
+    def denormalize(self, pred: Tensor, patches: Tensor) -> Tensor:
+        """Pixels of a prediction, with the mean and deviation of each true patch where targets are normalized; all
         ``(N, P, p * p * 3)``."""
         if not self.norm_pix:
             return pred
@@ -75,12 +75,12 @@ class PairReconstructionHead(BaseModule):
 
         Args:
             pred: ``(N, P, p * p * 3)``.
-            frames: Normalised frames ``(N, 2, 3, H, W)``.
+            frames: Normalized frames ``(N, 2, 3, H, W)``.
             mask: ``(N, 2 L)``, 1 where a patch is hidden.
 
         Returns:
             A scalar.
         """
         covered = pred.shape[1]
-        target = self.normalise(self.patchify(frames)[:, -covered:])
+        target = self.normalize(self.patchify(frames)[:, -covered:])
         return self.loss_module(pred, target, mask[:, -covered:])

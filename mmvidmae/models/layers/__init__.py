@@ -1,9 +1,10 @@
 from .arguments import require, require_divisible, require_share, require_size, require_whole
 from .attention_weights import attention_weights
 from .blocks import CrossAttention, CrossBlock, SpatialDropBlock
+from .gradient_checkpointing import maybe_checkpoint
 from .initialization import init_mae_weights
+from .partial_layers import attend_and_feed, layer_of_last_tokens, project
 from .position_embedding import build_2d_sincos_pos_embed, interpolate_pos_embed_dino, square_grid
-from .recomputation import call_block
 from .spatial_dropout import SpatialDropAttention, num_spatial_drops, sample_spatial_drops, spatial_drop_weights
 
 __all__ = [
@@ -11,12 +12,15 @@ __all__ = [
     'CrossBlock',
     'SpatialDropAttention',
     'SpatialDropBlock',
+    'attend_and_feed',
     'attention_weights',
     'build_2d_sincos_pos_embed',
-    'call_block',
     'init_mae_weights',
     'interpolate_pos_embed_dino',
+    'layer_of_last_tokens',
+    'maybe_checkpoint',
     'num_spatial_drops',
+    'project',
     'require',
     'require_divisible',
     'require_share',

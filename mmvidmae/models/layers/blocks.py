@@ -104,8 +104,8 @@ class CrossBlock(BaseModule):
         num_heads: Attention heads.
         feedforward_channels: Hidden width of the feed-forward step.
         order: The steps, any of ``'cross'``, ``'self'``, ``'ffn'``, each at most once.
-        norm_first: Pre-norm (each step normalises its input, and cross-attention its memory too) or post-norm (each sum
-            is normalised).
+        norm_first: Pre-norm (each step normalizes its input, and cross-attention its memory too) or post-norm (each sum
+            is normalized).
         dropout: Dropout rate of attention weights, step outputs and the hidden feed-forward layer.
         packed_init: See :class:`CrossAttention`.
 

@@ -1,14 +1,14 @@
-"""Weight initialisation of MAE, shared by encoder and decoders."""
+"""Weight initialization of MAE, shared by encoder and decoders."""
 
 from torch import nn
 
 
 def init_mae_weights(module: nn.Module) -> None:
-    """Initialise every linear layer below ``module`` as MAE and its descendants do: xavier-uniform weights, zero
+    """Initialize every linear layer below ``module`` as MAE and its descendants do: xavier-uniform weights, zero
     biases.
 
     mmpretrain draws the biases of feed-forward layers from N(0, 1e-6) instead, so this runs after its own
-    initialisation.
+    initialization.
     """
     for layer in module.modules():
         if isinstance(layer, nn.Linear):

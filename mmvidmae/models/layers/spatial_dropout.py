@@ -1,7 +1,7 @@
 """Adaptive spatial-attention dropout (ASAD) of DropMAE (arXiv 2304.00571, section 3.3).
 
 Video frames are redundant in space, so a decoder that attends jointly to both frames can fill a hidden patch from its
-neighbours in the same frame and ignore time. ASAD removes part of the within-frame attention in training, most where a
+neighbors in the same frame and ignore time. ASAD removes part of the within-frame attention in training, most where a
 patch has a good match in the other frame, so that the decoder has to use that match.
 
 Shapes: ``L`` tokens, the first ``h = L / 2`` of them from frame 0, the others from frame 1; leading dimensions
@@ -33,7 +33,7 @@ def spatial_drop_weights(attn: Tensor) -> Tensor:
     """How strongly each within-frame attention entry attracts a drop: ``W_ij = f_tem(i) p_ij``.
 
     ``f_tem(i)`` is the largest attention of query i to the other frame and ``p_ij`` its attention to its own frame,
-    without itself, normalised to sum to one. Both carry the 1e-6 of the authors' code.
+    without itself, normalized to sum to one. Both carry the 1e-6 of the authors' code.
 
     Args:
         attn: Attention probabilities ``(..., L, L)``, rows summing to one.
@@ -80,7 +80,7 @@ class SpatialDropAttention(MultiheadAttention):
     """Self-attention over the tokens of two frames with adaptive spatial-attention dropout.
 
     The drops are drawn afresh in each training step, for every sample and, by default, every head; no gradient flows
-    through the choice and the attention that remains is renormalised (a second softmax), not rescaled. Nothing is
+    through the choice and the attention that remains is renormalized (a second softmax), not rescaled. Nothing is
     dropped in evaluation or with ``spatial_drop=0``, which is TwinMAE.
 
     Args:
@@ -108,13 +108,13 @@ class SpatialDropAttention(MultiheadAttention):
         """
         q, k, v = self.qkv(x).unflatten(2, (3, self.num_heads, self.head_dims)).permute(2, 0, 3, 1, 4)
         if drop_mask is None and self.training:
-            drop_mask = self.draw(q, k)
+            drop_mask = self.sample_drop_mask(q, k)
         keep = None if drop_mask is None else ~drop_mask
         x = F.scaled_dot_product_attention(q, k, v, attn_mask=keep, dropout_p=self.attn_drop if self.training else 0.0)
         return self.out_drop(self.gamma1(self.proj_drop(self.proj(x.transpose(1, 2).flatten(2)))))
 
     @torch.no_grad()
-    def draw(self, q: Tensor, k: Tensor) -> Tensor | None:
+    def sample_drop_mask(self, q: Tensor, k: Tensor) -> Tensor | None:
         """Draw the drop mask of queries and keys ``(N, heads, L, head_dims)``; None where the budget is empty."""
         num_drops = num_spatial_drops(self.spatial_drop, q.shape[-2])
         if num_drops == 0:

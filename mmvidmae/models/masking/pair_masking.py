@@ -142,7 +142,8 @@ class AsymmetricMasking(PairMasking):
 
     @property
     def hides(self) -> tuple[bool, bool]:
-        return tuple(ratio > 0 for ratio in self.mask_ratio)
+        past, future = self.mask_ratio
+        return past > 0, future > 0
 
     def forward(self, noise: Tensor, grid: tuple[int, int]) -> tuple[TokenMask, ...]:
         frames = zip(noise.chunk(2, dim=1), self.mask_ratio)
@@ -181,7 +182,8 @@ class GridMasking(PairMasking):
 
     @property
     def hides(self) -> tuple[bool, bool]:
-        return tuple(number > 1 for number in self.stride)
+        past, future = self.stride
+        return past > 1, future > 1
 
     def forward(self, noise: Tensor, grid: tuple[int, int]) -> tuple[TokenMask, ...]:
         return tuple(self._mask_frame(part, grid, stride) for part, stride in zip(noise.chunk(2, dim=1), self.stride))

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from mmvidmae.registry import MODELS
 
-from ..layers import CrossBlock, call_block
+from ..layers import CrossBlock, maybe_checkpoint
 from ..masking import TokenMask
 from .pair_decoders import PairDecoder, check_decoder
 
@@ -63,6 +63,6 @@ class FrameDecoder(PairDecoder):
         for latent, mask in zip(latents, masks):
             x = self.all_tokens(self.decoder_embed(latent), mask, pos_embed)
             for block in self.decoder_blocks:
-                x = call_block(block, x, with_cp=self.with_cp)
+                x = maybe_checkpoint(block, x, with_cp=self.with_cp)
             frames.append(self.decoder_pred(self.ln1(x[:, self.num_extra_tokens :])))
         return torch.cat(frames, dim=1)

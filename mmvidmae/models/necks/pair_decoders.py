@@ -14,8 +14,8 @@ from ..layers import (
     CrossBlock,
     SpatialDropBlock,
     build_2d_sincos_pos_embed,
-    call_block,
     init_mae_weights,
+    maybe_checkpoint,
     require,
     require_divisible,
     require_whole,
@@ -170,7 +170,7 @@ class JointPairDecoder(PairDecoder):
             x = x + self.frame_embed
         x = x.flatten(1, 2)
         for block, drop_mask in zip(self.decoder_blocks, drop_masks or [None] * len(self.decoder_blocks)):
-            x = call_block(block, x, drop_mask, with_cp=self.with_cp)
+            x = maybe_checkpoint(block, x, drop_mask, with_cp=self.with_cp)
         return self.decoder_pred(self.ln1(x))
 
 
@@ -235,6 +235,7 @@ class CrossPairDecoder(PairDecoder):
             packed_init=True,
         ),
     }
+    options = frozenset(presets['cropmae'])  # arguments that a preset has a value for
     variants = {'cross-self': {'cross', 'self', 'ffn'}, 'cross': {'cross', 'ffn'}, 'joint': {'self', 'ffn'}}
 
     def __init__(
@@ -288,5 +289,5 @@ class CrossPairDecoder(PairDecoder):
         if self.variant == 'joint':
             x, memory = torch.cat((memory, x), dim=1), None
         for block in self.decoder_blocks:
-            x = call_block(block, x, memory, with_cp=self.with_cp)
+            x = maybe_checkpoint(block, x, memory, with_cp=self.with_cp)
         return self.decoder_pred(self.ln1(x[:, -num_queries:]))[:, extra:]

@@ -2,18 +2,18 @@
 
 from .affinity import top_affinities, transfer_labels
 from .context import PropagationContext, propagate_features
-from .label_propagator import LabelledVideoPreprocessor, LabelPropagator
+from .label_propagator import LabelPropagator, VideoSequencePreprocessor
 from .labels import MaskLabels, PoseLabels
 from .protocol import PROTOCOLS, PropagationProtocol, make_protocol
 
 __all__ = [
     'PROTOCOLS',
     'LabelPropagator',
-    'LabelledVideoPreprocessor',
     'MaskLabels',
     'PoseLabels',
     'PropagationContext',
     'PropagationProtocol',
+    'VideoSequencePreprocessor',
     'make_protocol',
     'propagate_features',
     'top_affinities',

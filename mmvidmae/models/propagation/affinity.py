@@ -85,7 +85,7 @@ def top_affinities(
 
 
 def transfer_labels(labels: Tensor, affinities: Tensor, indices: Tensor, temperature: float) -> Tensor:
-    """Labels of cells as the mean of their neighbours' labels, weighted by the softmax of similarities.
+    """Labels of cells as the mean of their neighbors' labels, weighted by the softmax of similarities.
 
     Args:
         labels: Labels ``(S * A * B, K)`` of the context.

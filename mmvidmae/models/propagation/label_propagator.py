@@ -11,6 +11,7 @@ from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
 from mmvidmae.registry import MODELS
+from mmvidmae.utils.progress import count_frames
 from mmvidmae.utils.weights import load_whole
 
 from .context import propagate_features
@@ -19,8 +20,8 @@ from .protocol import make_protocol
 
 
 @MODELS.register_module()
-class LabelledVideoPreprocessor(BaseDataPreprocessor):
-    """Moves videos to the device as they are, uint8; :meth:`normalise` is for the few frames in work.
+class VideoSequencePreprocessor(BaseDataPreprocessor):
+    """Moves videos to the device as they are, uint8; :meth:`normalize` is for the few frames in work.
 
     Args:
         mean: Of R, G and B, 0 to 255.
@@ -33,8 +34,8 @@ class LabelledVideoPreprocessor(BaseDataPreprocessor):
         for name, value in (('mean', mean), ('std', std)):
             self.register_buffer(name, torch.tensor(value).view(3, 1, 1), persistent=False)
 
-    def normalise(self, frames: Tensor) -> Tensor:
-        """Normalise RGB frames ``(N, 3, h, w)``, uint8, on their device; float32."""
+    def normalize(self, frames: Tensor) -> Tensor:
+        """Normalize RGB frames ``(N, 3, h, w)``, uint8, on their device; float32."""
         return (frames - self.mean) / self.std
 
 
@@ -48,12 +49,12 @@ class LabelPropagator(BaseModel):
     Args:
         backbone: Config of any backbone whose last output is a feature map ``(N, C, h, w)``: ours,
             ``mmpretrain.VisionTransformer`` with ``out_type='featmap'``, a ResNet. It gets its initial weights (or
-            those of its ``init_cfg``) when it is built, since MMEngine initialises only what it trains. Or the module
+            those of its ``init_cfg``) when it is built, since MMEngine initializes only what it trains. Or the module
             itself, which is put into evaluation mode.
         protocol: How labels are propagated: a name of :data:`PROTOCOLS`, or a dict with ``preset`` and the options of
             :class:`PropagationProtocol` that differ.
         batch_size: Frames that the backbone encodes at a time; the result does not depend on it.
-        data_preprocessor: Config of :class:`LabelledVideoPreprocessor`; by default ImageNet's mean and deviation.
+        data_preprocessor: Config of :class:`VideoSequencePreprocessor`; by default ImageNet's mean and deviation.
 
     Raises:
         ValueError: If the protocol has no such preset or option, or a value is out of range.
@@ -67,7 +68,7 @@ class LabelPropagator(BaseModel):
         data_preprocessor: dict | None = None,
     ) -> None:
         default = dict(
-            type='mmvidmae.LabelledVideoPreprocessor', mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375]
+            type='mmvidmae.VideoSequencePreprocessor', mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375]
         )
         super().__init__(data_preprocessor={**default, **(data_preprocessor or {})})
         self.preset, changes = protocol, {}
@@ -98,7 +99,7 @@ class LabelPropagator(BaseModel):
             ValueError: If the backbone gives no feature map.
         """
         frames = frames.to(self.data_preprocessor.device, non_blocking=True)
-        outputs = self.backbone(self.data_preprocessor.normalise(frames))
+        outputs = self.backbone(self.data_preprocessor.normalize(frames))
         features = outputs[-1] if isinstance(outputs, Sequence) else outputs
         if not isinstance(features, Tensor) or features.ndim != 4:
             raise ValueError(
@@ -143,7 +144,8 @@ class LabelPropagator(BaseModel):
 
     def _predict(self, frames: Tensor, sample: DataSample) -> DataSample:
         labels = self._labels(frames, sample)
-        decoded = [labels.decode(frame, soft) for frame, soft in self.propagate(frames, labels)]
+        found = count_frames(self.propagate(frames, labels), sample.get('video_name', 'video'))
+        decoded = [labels.decode(frame, soft) for frame, soft in found]
         # before the first given frame there is nothing to predict
         blanks = [torch.zeros_like(decoded[0])] * (len(frames) - len(decoded))
         sample.set_field(torch.stack(blanks + decoded).cpu().numpy(), labels.field)
@@ -151,9 +153,9 @@ class LabelPropagator(BaseModel):
         return sample
 
     def _labels(self, frames: Tensor, sample: DataSample) -> Labels:
-        if 'given_masks' in sample:
-            return MaskLabels(sample.given_masks, tuple(frames.shape[-2:]), tuple(sample.out_shape), self.protocol)
-        return PoseLabels(sample.given_joints, tuple(sample.ori_shape), self.protocol)
+        if 'reference_masks' in sample:
+            return MaskLabels(sample.reference_masks, tuple(frames.shape[-2:]), tuple(sample.out_shape), self.protocol)
+        return PoseLabels(sample.reference_joints, tuple(sample.ori_shape), self.protocol)
 
     def _feature_batches(self, frames: Tensor) -> Iterator[Tensor]:
         for start in range(0, len(frames), self.batch_size):

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmvidmae.evaluation.functional import grid_to_image, joints_from_maps, pose_label_maps
+from mmvidmae.structures.pose_maps import grid_to_image, joints_from_maps, pose_label_maps
 
 from .protocol import PropagationProtocol
 
@@ -29,11 +29,11 @@ class Labels(Protocol):
 
 
 class MaskLabels:
-    """Id maps of objects or parts, one channel for each id and one for the background.
+    """Label maps of objects or parts, one channel for each id and one for the background.
 
     Args:
-        given: For each frame with given labels its id map ``(H, W)``, uint8, 0 where nothing is given. Objects may be
-            given later than in the first such frame; there they take their place from what is predicted.
+        given: For each frame with given labels its label map ``(H, W)``, uint8, 0 where nothing is given. Objects may
+            be given later than in the first such frame; there they take their place from what is predicted.
         input_size: ``(h, w)`` of the frames as the network sees them.
         out_size: ``(H, W)`` of predictions.
         protocol: Options.
@@ -69,20 +69,20 @@ class MaskLabels:
             return None
         mask = self.masks[frame]
         if self.protocol.mask_resize == 'pillow-nearest':
-            return self._one_hot(resize_nearest(mask, grid, centre=True)).to(device)
-        mask = self._one_hot(resize_nearest(mask, self.input_size, centre=False)).to(device)
+            return self._one_hot(resize_nearest(mask, grid, center=True)).to(device)
+        mask = self._one_hot(resize_nearest(mask, self.input_size, center=False)).to(device)
         return F.interpolate(mask[None], grid, mode='bilinear', align_corners=False)[0]
 
     def decode(self, frame: int, soft: Tensor) -> Tensor:
-        """Id map ``(H, W)``, uint8, of soft labels ``(K, h, w)``."""
+        """Label map ``(H, W)``, uint8, of soft labels ``(K, h, w)``."""
         soft = F.interpolate(soft[None], self.input_size, mode='bilinear', align_corners=False)[0]
         if self.protocol.output_norm == 'channel':
             soft = min_max(soft, dim=(1, 2))
         channel = soft.max(0).indices  # on a CPU 50 times as fast as argmax
         ids = self.ids.to(soft.device)[channel]
-        ids = resize_nearest(ids, self.out_size, centre=self.protocol.mask_resize == 'pillow-nearest')
+        ids = resize_nearest(ids, self.out_size, center=self.protocol.mask_resize == 'pillow-nearest')
         if self.protocol.keep_given and frame in self.masks:
-            mask = resize_nearest(self.masks[frame], self.out_size, centre=True).to(ids.device)
+            mask = resize_nearest(self.masks[frame], self.out_size, center=True).to(ids.device)
             # of the first frame everything is known, of later ones only what they add
             ids = mask if frame == next(iter(self.masks)) else torch.where(mask > 0, mask, ids)
         return ids
@@ -126,20 +126,20 @@ class PoseLabels:
         return torch.from_numpy(np.where(cells < 0, -1.0, pixels))
 
 
-def resize_nearest(mask: Tensor, size: Size, centre: bool) -> Tensor:
-    """Resize ``(H, W)`` by the nearest neighbour.
+def resize_nearest(mask: Tensor, size: Size, center: bool) -> Tensor:
+    """Resize ``(H, W)`` by the nearest neighbor.
 
     Args:
         mask: Any values.
         size: ``(h, w)``.
-        centre: Take the pixel that holds the centre of a new one, as Pillow does, instead of its upper left corner, as
+        center: Take the pixel that holds the center of a new one, as Pillow does, instead of its upper left corner, as
             OpenCV does.
     """
     if mask.shape == tuple(size):
         return mask
     for axis, (old, new) in enumerate(zip(mask.shape, size)):
         # rounding decides where a pixel falls between two: Pillow adds up its steps, OpenCV inverts the scale
-        source = np.cumsum([old / new / 2] + [old / new] * (new - 1)) if centre else np.arange(new) * (1 / (new / old))
+        source = np.cumsum([old / new / 2] + [old / new] * (new - 1)) if center else np.arange(new) * (1 / (new / old))
         index = torch.from_numpy(source.astype(np.int64).clip(max=old - 1))
         mask = mask.index_select(axis, index.to(mask.device))
     return mask

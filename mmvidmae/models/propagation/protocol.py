@@ -1,4 +1,4 @@
-"""The dialects of label propagation, as one set of options with a name."""
+"""The protocols of label propagation, as one set of options with a name."""
 
 from dataclasses import asdict, dataclass, fields, replace
 from difflib import get_close_matches
@@ -16,13 +16,13 @@ class PropagationProtocol:
         window: ``'square'``: both offsets at most ``radius``. ``'disk'``: Euclidean distance below ``radius``.
         window_given: Whether the limit holds for the frames whose labels are given, too.
         pad_queue: Whether the queue starts full of copies of the first given frame. They count one by one among the
-            ``topk``, so that early frames are nearly matched by their nearest neighbour alone.
+            ``topk``, so that early frames are nearly matched by their nearest neighbor alone.
         temperature: T of the softmax over the ``topk`` cosine similarities.
-        mask_resize: ``'pillow-nearest'``: given masks go to the grid, and predictions to their final size, by Pillow's
-            nearest neighbour. ``'opencv-bilinear'``: given masks go to the input size by OpenCV's nearest neighbour
-            and, one channel an object, to the grid bilinearly without antialiasing, so that labels are soft from the
-            start; predictions go to their final size by OpenCV's nearest neighbour. In between, both enlarge the soft
-            prediction bilinearly to the input size.
+        mask_resize: ``'pillow-nearest'``: reference masks go to the grid, and predictions to their final size, by
+            Pillow's nearest neighbor. ``'opencv-bilinear'``: reference masks go to the input size by OpenCV's nearest
+            neighbor and, one channel an object, to the grid bilinearly without antialiasing, so that labels are soft
+            from the start; predictions go to their final size by OpenCV's nearest neighbor. In between, both enlarge
+            the soft prediction bilinearly to the input size.
         output_norm: How a prediction is rescaled to 0..1 before the strongest channel is taken: ``'channel'``, each
             channel over the pixels; ``'pixel'``, each cell over the channels (and so the given labels of frame 0, also
             where they are propagated); None, not at all.
@@ -60,7 +60,7 @@ class PropagationProtocol:
                 raise ValueError(f'protocol: {name} must be a whole number of at least {least}, got {value!r}')
         if not self.temperature > 0:
             raise ValueError(f'protocol: temperature must be above 0, got {self.temperature!r}')
-        least = 0 if self.window == 'square' else 1  # a disk of radius 0 has not even its centre
+        least = 0 if self.window == 'square' else 1  # a disk of radius 0 has not even its center
         if self.radius is not None and not self.radius >= least:
             raise ValueError(f'protocol: radius of a {self.window} must be at least {least} or None, got {self.radius}')
 
@@ -105,7 +105,7 @@ PROTOCOLS: dict[str, PropagationProtocol] = {
     # SiamMAE, table 4b (VIP: topk=10, radius=8). The paper names neither code base nor temperature: CRW's.
     'siammae_paper': replace(_CRW, topk=7, radius=20, pose_topk=5),
 }
-"""The published dialects by name."""
+"""The published protocols by name."""
 
 
 def make_protocol(preset: str, **changes: Any) -> PropagationProtocol:

@@ -10,12 +10,13 @@ from mmpretrain.structures import DataSample
 from torch import Tensor
 
 from mmvidmae.registry import MODELS
+from mmvidmae.utils.progress import count_frames
 
 from ..propagation.labels import resize_nearest
 from .objects import aggregate_objects, intersection_and_union
 from .video_segmentation import VideoSegmentation
 
-IdMap = np.ndarray | Tensor
+LabelMap = np.ndarray | Tensor
 
 
 @MODELS.register_module()
@@ -23,11 +24,11 @@ class DropSeg(BaseModel):
     """Segments given objects through a video, each frame by what it shares with the frame where they were given
     (DropMAE, arXiv:2304.00571, section 4; decoder and aggregation as in STCN, arXiv:2106.05210).
 
-    For each object the query's tokens and those of the remembered frames, with the object's mask on them, go through
+    For each object the query's tokens and those of the memory frames, with the object's mask on them, go through
     one encoder together; a pyramid and a decoder make a mask of the query's; the objects' masks are brought together by
     :func:`aggregate_objects`. All objects are one batch, and what does not depend on the object is computed once.
 
-    It trains on pairs (a remembered frame and a query, ``docs/video_segmentation.md``) and tests on whole videos, as
+    It trains on pairs (a memory frame and a query, ``docs/video_segmentation.md``) and tests on whole videos, as
     :class:`LabelPropagator` does. :meth:`segment_video` and :class:`VideoSegmentation` are the same without a loop.
 
     Args:
@@ -38,7 +39,7 @@ class DropSeg(BaseModel):
         memory_every: In videos, each how many frames the last prediction is remembered too; None, as published: never,
             the frame where an object was given is all that is known of it.
         memory_frames: Most frames that are remembered, the given one included; then the oldest prediction goes.
-        data_preprocessor: Config of :class:`LabelledVideoPreprocessor`; by default ImageNet's mean and deviation.
+        data_preprocessor: Config of :class:`VideoSequencePreprocessor`; by default ImageNet's mean and deviation.
         init_cfg: As in MMEngine.
 
     Raises:
@@ -52,7 +53,7 @@ class DropSeg(BaseModel):
         decode_head=dict(type='mmvidmae.MaskDecoder'),
         loss_decode=dict(type='mmvidmae.BootstrappedCrossEntropy'),
         data_preprocessor=dict(
-            type='mmvidmae.LabelledVideoPreprocessor', mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375]
+            type='mmvidmae.VideoSequencePreprocessor', mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375]
         ),
     )
 
@@ -104,8 +105,8 @@ class DropSeg(BaseModel):
         """All objects of pairs, together.
 
         Args:
-            pairs: Normalised ``(N, 2, 3, H, W)``: the remembered frame, then the query.
-            masks: ``(N, K, H, W)``, 0 to 1, of the objects in the remembered frame.
+            pairs: Normalized ``(N, 2, 3, H, W)``: the memory frame, then the query.
+            masks: ``(N, K, H, W)``, 0 to 1, of the objects in the memory frame.
             num_objects: How many of its K objects each pair has: the first ones. The others cost nothing.
 
         Returns:
@@ -125,7 +126,7 @@ class DropSeg(BaseModel):
         """Entry point of MMEngine.
 
         Args:
-            inputs: In modes ``'loss'`` and ``'tensor'`` pairs ``(N, 2, 3, H, W)``, uint8 RGB: the remembered frame,
+            inputs: In modes ``'loss'`` and ``'tensor'`` pairs ``(N, 2, 3, H, W)``, uint8 RGB: the memory frame,
                 then the query. In mode ``'predict'`` videos ``(T, 3, h, w)``, uint8 RGB.
             data_samples: Of pairs with ``gt_masks`` ``(2, H, W)``, uint8, ids from 1 on, and ``num_objects``. Of
                 videos as in ``docs/evaluation_data.md``.
@@ -134,7 +135,7 @@ class DropSeg(BaseModel):
         """
         if mode == 'predict':
             return [self._predict(frames, sample) for frames, sample in zip(inputs, data_samples, strict=True)]
-        pairs = self.data_preprocessor.normalise(inputs)
+        pairs = self.data_preprocessor.normalize(inputs)
         masks = torch.stack([sample.gt_masks for sample in data_samples])
         num_objects = [sample.num_objects for sample in data_samples]
         ids = torch.arange(1, max(num_objects) + 1, dtype=masks.dtype, device=masks.device)
@@ -147,7 +148,7 @@ class DropSeg(BaseModel):
 
         Args:
             logits: ``(N, 1 + K, H, W)``. Objects that a pair does not have are no choice for its pixels.
-            target: Id maps ``(N, H, W)`` of the queries.
+            target: Label maps ``(N, H, W)`` of the queries.
             num_objects: Of each pair.
 
         Returns:
@@ -165,18 +166,18 @@ class DropSeg(BaseModel):
         return dict(loss=loss, top_share=share, iou=both.sum() / either.sum().clamp(min=1))
 
     def segment_video(
-        self, frames: Iterable[Tensor], given: Mapping[int, IdMap], out_size: tuple[int, int] | None = None
+        self, frames: Iterable[Tensor], given: Mapping[int, LabelMap], out_size: tuple[int, int] | None = None
     ) -> Iterator[Tensor]:
         """Segment a video of any length, frame by frame; memory does not grow with its length.
 
         Args:
             frames: ``(3, H, W)`` each, uint8 RGB, on any device.
-            given: Id maps by frame number, see :meth:`VideoSegmentation.step`. Before the first of them there is
+            given: Label maps by frame number, see :meth:`VideoSegmentation.step`. Before the first of them there is
                 nothing to see: all is background.
             out_size: ``(H, W)`` of the masks; by default that of the frames.
 
         Yields:
-            Id maps ``(H, W)``, uint8, on the model's device.
+            Label maps ``(H, W)``, uint8, on the model's device.
 
         Raises:
             ValueError: If no object is given at all, a mask does not fit (see :meth:`VideoSegmentation.step`), or is
@@ -195,8 +196,9 @@ class DropSeg(BaseModel):
         out_size = tuple(sample.out_shape)
         given = {
             number: mask if mask.shape == out_size else resize_nearest(torch.as_tensor(mask), frames.shape[-2:], True)
-            for number, mask in sample.given_masks.items()
+            for number, mask in sample.reference_masks.items()
         }
-        masks = [mask.cpu() for mask in self.segment_video(frames, given, out_size)]
+        found = count_frames(self.segment_video(frames, given, out_size), sample.get('video_name', 'video'))
+        masks = [mask.cpu() for mask in found]
         sample.set_field(torch.stack(masks).numpy(), 'pred_masks')
         return sample

@@ -1,4 +1,4 @@
-"""The encoder of DropSeg: remembered frames with their masks and a query frame in one sequence."""
+"""The encoder of DropSeg: memory frames with their masks and a query frame in one sequence."""
 
 import torch
 from torch import Tensor, nn
@@ -6,13 +6,12 @@ from torch import Tensor, nn
 from mmvidmae.registry import MODELS
 
 from ..backbones import PairMAEViT
-from ..layers import call_block, square_grid
-from ..trackers.candidate_elimination import search_layer
+from ..layers import layer_of_last_tokens, maybe_checkpoint, square_grid
 
 
 @MODELS.register_module()
 class MemoryMAEViT(PairMAEViT):
-    """Vision transformer over the tokens of remembered frames, each with the mask of an object, and of a query frame.
+    """Vision transformer over the tokens of memory frames, each with the mask of an object, and of a query frame.
 
     A mask is embedded like a picture of one channel and added to the tokens of its frame. Remembered frames take the
     frame identity of pre-training's later frame and the query that of the earlier one (``temporal_pos_embed_z`` and
@@ -51,7 +50,7 @@ class MemoryMAEViT(PairMAEViT):
         """Encode a query among what is remembered.
 
         Args:
-            memory: Tokens ``(N, M, D)`` of remembered frames, masks included.
+            memory: Tokens ``(N, M, D)`` of memory frames, masks included.
             query: Tokens ``(N, L, D)`` of the query frame, equally many for each object that is looked for in it.
 
         Returns:
@@ -60,8 +59,8 @@ class MemoryMAEViT(PairMAEViT):
         tokens = self.pre_norm(self.drop_after_pos(torch.cat((memory, query), dim=1)))
         *layers, last = self.layers
         for layer in layers:
-            tokens = call_block(layer, tokens, with_cp=self.with_cp)
-        return self.ln1(call_block(search_layer, last, tokens, memory.shape[1], with_cp=self.with_cp))
+            tokens = maybe_checkpoint(layer, tokens, with_cp=self.with_cp)
+        return self.ln1(maybe_checkpoint(layer_of_last_tokens, last, tokens, memory.shape[1], with_cp=self.with_cp))
 
     def _prepare_pos_embed(self, state_dict: dict[str, Tensor], prefix: str, *args, **kwargs) -> None:
         """Before loading (hook of mmpretrain's VisionTransformer): make an encoder's parameters those of this one.

@@ -1,9 +1,6 @@
 """A video being segmented, frame by frame."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,9 +9,6 @@ from torch import Tensor
 
 from ..propagation.labels import resize_nearest
 from .objects import aggregate_objects
-
-if TYPE_CHECKING:
-    from .drop_seg import DropSeg
 
 MAX_ID = 255
 """Largest id of an object: masks are uint8."""
@@ -32,7 +26,7 @@ class VideoSegmentation:
         out_size: ``(H, W)`` of the masks; by default that of the frames.
     """
 
-    def __init__(self, model: DropSeg, out_size: tuple[int, int] | None = None) -> None:
+    def __init__(self, model: torch.nn.Module, out_size: tuple[int, int] | None = None) -> None:
         self.model = model
         self.out_size = out_size
         self.ids: list[int] = []
@@ -48,21 +42,22 @@ class VideoSegmentation:
 
         Args:
             frame: ``(3, H, W)``, uint8 RGB, on any device.
-            mask: Id map of objects that are given in this frame, 0 elsewhere, as large as the frame or as ``out_size``.
-                Where it is not 0 it is what is returned; the rest is predicted. An empty one gives nothing.
+            mask: Label map of objects that are given in this frame, 0 elsewhere, as large as the frame or as
+                ``out_size``. Where it is not 0 it is what is returned; the rest is predicted. An empty one gives
+                nothing.
 
         Returns:
-            Id map ``(H, W)``, uint8, on the model's device.
+            Label map ``(H, W)``, uint8, on the model's device.
 
         Raises:
-            ValueError: If the frame is no such tensor or of another size than those before; if the mask is no id map,
-                of another size, or has ids below 0 or above 255.
+            ValueError: If the frame is no such tensor or of another size than those before; if the mask is no label
+                map, of another size, or has ids below 0 or above 255.
         """
         given = self._check(frame, mask)
         prob = self.step_soft(frame, given)
         ids = self.decode(prob)
         if given is not None:
-            given = resize_nearest(given.to(ids.device), ids.shape, centre=True)
+            given = resize_nearest(given.to(ids.device), ids.shape, center=True)
             ids = torch.where(given > 0, given, ids)
         return ids
 
@@ -73,7 +68,7 @@ class VideoSegmentation:
         backbone, preprocessor = self.model.backbone, self.model.data_preprocessor
         self._size = tuple(frame.shape[-2:])
         padding = pad_to_multiple(self._size, backbone.patch_size)
-        image = F.pad(preprocessor.normalise(frame.to(preprocessor.device, non_blocking=True)), padding)[None, None]
+        image = F.pad(preprocessor.normalize(frame.to(preprocessor.device, non_blocking=True)), padding)[None, None]
         prob = image.new_zeros(0, *image.shape[-2:])
         if self.ids:
             query, grid = backbone.embed(image)
@@ -81,7 +76,7 @@ class VideoSegmentation:
             prob = self.model.object_prob(memory, query[0].expand(len(memory), -1, -1), grid)
         rows = []
         if mask is not None:
-            mask = F.pad(resize_nearest(mask, self._size, centre=True).to(image.device), padding)
+            mask = F.pad(resize_nearest(mask, self._size, center=True).to(image.device), padding)
             prob, rows = self._give(prob, mask)
         prob = aggregate_objects(prob).softmax(0)
 
@@ -95,7 +90,7 @@ class VideoSegmentation:
         return prob
 
     def decode(self, prob: Tensor) -> Tensor:
-        """Id map ``(H, W)``, uint8, of the probabilities of a padded frame."""
+        """Label map ``(H, W)``, uint8, of the probabilities of a padded frame."""
         left, _, top, _ = pad_to_multiple(self._size, self.model.backbone.patch_size)
         height, width = self._size
         prob = prob[None, :, top : top + height, left : left + width]
@@ -143,7 +138,7 @@ class VideoSegmentation:
 
 
 def check_mask(mask: np.ndarray | Tensor, name: str, sizes: Sequence[tuple[int, int]]) -> Tensor:
-    """An id map as uint8 ``(H, W)``.
+    """A label map as uint8 ``(H, W)``.
 
     Args:
         mask: ``(H, W)`` of whole numbers.
@@ -151,13 +146,14 @@ def check_mask(mask: np.ndarray | Tensor, name: str, sizes: Sequence[tuple[int, 
         sizes: ``(H, W)`` that it may have.
 
     Raises:
-        ValueError: If it is no id map, of another size, or has ids below 0 or above 255.
+        ValueError: If it is no label map, of another size, or has ids below 0 or above 255.
     """
     mask = torch.as_tensor(mask)
     if mask.ndim != 2 or mask.is_floating_point():
         raise ValueError(
-            f'{name} must be an id map, (H, W) of whole numbers, got {tuple(mask.shape)}, '
-            f'{str(mask.dtype).split(".")[-1]}; colour pictures are read by mmvidmae.evaluation.id_maps.read_id_map'
+            f'{name} must be a label map, (H, W) of whole numbers, got {tuple(mask.shape)}, '
+            f'{str(mask.dtype).split(".")[-1]}; color pictures are read by '
+            'mmvidmae.structures.label_maps.read_label_map'
         )
     if tuple(mask.shape) not in sizes:
         raise ValueError(f'{name} has {_pixels(tuple(mask.shape))}, but the frame {_pixels(sizes[0])}')

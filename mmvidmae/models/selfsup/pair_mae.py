@@ -46,7 +46,7 @@ class PairMAE(BaseSelfSupervisor):
     """Masked autoencoder on pairs of frames of a video.
 
     Four choices make a method: what is hidden (``masking``), whether the frames are encoded together
-    (``backbone.coupling``), whether tokens know their frame (``frame_embed`` of backbone and neck), and how hidden
+    (``backbone.encoding``), whether tokens know their frame (``frame_embed`` of backbone and neck), and how hidden
     patches are decoded (``neck``). Any combination can be configured; :class:`DropMAE`, :class:`TwinMAE` and
     :class:`SiamMAE` are the published ones.
 
@@ -58,11 +58,11 @@ class PairMAE(BaseSelfSupervisor):
         masking: Config of a masking strategy.
         neck: Config of a decoder.
         head: Config of :class:`PairReconstructionHead`.
-        data_preprocessor: Config of the preprocessor; by default RGB pairs are normalised with ImageNet's statistics on
+        data_preprocessor: Config of the preprocessor; by default RGB pairs are normalized with ImageNet's statistics on
             the device.
-        compile: Whether training runs :meth:`reconstruct` through ``torch.compile``, or a dict with its options. It is
-            one graph; what is around it (data samples, the optimiser) stays as it is.
-        init_cfg: Initialisation config of MMEngine.
+        compile: Whether training runs :meth:`forward_pretrain` through ``torch.compile``, or a dict with its options.
+            It is one graph; what is around it (data samples, the optimizer) stays as it is.
+        init_cfg: Initialization config of MMEngine.
 
     Raises:
         ValueError: If the decoder or encoder needs to know the visible tokens of each frame and the masking is joint,
@@ -107,11 +107,11 @@ class PairMAE(BaseSelfSupervisor):
             init_cfg=init_cfg,
         )
         self.masking = MODELS.build(_part(self.recipe['masking'], masking))
-        self._reconstruct = type(self).reconstruct  # unbound, so that a copy of the model calls itself
+        self._forward_pretrain = type(self).forward_pretrain  # unbound, so that a copy of the model calls itself
         if compile is not False:
-            self._reconstruct = torch.compile(self._reconstruct, **({} if compile is True else compile))
+            self._forward_pretrain = torch.compile(self._forward_pretrain, **({} if compile is True else compile))
         groups = self.masking.num_groups
-        if groups not in self.neck.num_groups or (encoder.coupling == 'siamese' and groups != 2):
+        if groups not in self.neck.num_groups or (encoder.encoding == 'siamese' and groups != 2):
             raise ValueError(
                 f'{type(self.masking).__name__} hides tokens of both frames together, but a siamese encoder and '
                 f'{type(self.neck).__name__} need a fixed number of visible tokens in each frame: use '
@@ -136,14 +136,14 @@ class PairMAE(BaseSelfSupervisor):
         whole = mask_by_noise(inputs.new_zeros(inputs.shape[0], rows * columns), rows * columns)
         return self.backbone(inputs, (whole, whole))
 
-    def reconstruct(
+    def forward_pretrain(
         self, frames: Tensor, noise: Tensor | None = None, drop_masks: Sequence[Tensor] | None = None
     ) -> PairMAEOutput:
         """Hide, encode, decode and compare: the whole method in one pass, which training, tools and parity checks
         share.
 
         Args:
-            frames: Normalised pairs ``(N, 2, 3, H, W)``, frame 0 earlier; H and W divisible by the patch size.
+            frames: Normalized pairs ``(N, 2, 3, H, W)``, frame 0 earlier; H and W divisible by the patch size.
             noise: Uniform masking noise ``(N, 2 L)``, frame 0 first; the tokens with the smallest are visible. Drawn
                 from torch's generator if not given.
             drop_masks: For each decoder block a boolean mask ``(N, heads or 1, 2 L, 2 L)`` of attention to drop, to
@@ -169,7 +169,7 @@ class PairMAE(BaseSelfSupervisor):
         """Entry point of MMEngine.
 
         Args:
-            inputs: Normalised pairs ``(N, 2, 3, H, W)``.
+            inputs: Normalized pairs ``(N, 2, 3, H, W)``.
             data_samples: N data samples. The masks of pairs whose samples hold a ``seed`` follow from it.
             mode: ``'tensor'`` gives the encoder's features of the whole pair, see :meth:`extract_feat`, ``'loss'`` a
                 dict with ``loss``, and ``'predict'`` N data samples, see :meth:`predict`.
@@ -180,7 +180,7 @@ class PairMAE(BaseSelfSupervisor):
 
     def loss(self, inputs: Tensor, data_samples: list[DataSample] | None = None) -> dict[str, Tensor]:
         """Training loss of pairs ``(N, 2, 3, H, W)``."""
-        return dict(loss=self._reconstruct(self, inputs, self._noise(inputs, data_samples)).loss)
+        return dict(loss=self._forward_pretrain(self, inputs, self._noise(inputs, data_samples)).loss)
 
     @torch.no_grad()
     def predict(self, inputs: Tensor, data_samples: list[DataSample] | None = None) -> list[DataSample]:
@@ -191,25 +191,25 @@ class PairMAE(BaseSelfSupervisor):
 
             - ``frames``: ``(2, 3, H, W)`` uint8, the input in RGB;
             - ``reconstruction``: ``(2, 3, H, W)`` uint8, predicted pixels at hidden patches and the input elsewhere;
-              where targets are normalised, a patch gets its true mean and deviation back. A past frame that the decoder
+              where targets are normalized, a patch gets its true mean and deviation back. A past frame that the decoder
               does not predict is left as it is;
             - ``mask``: ``(2, H, W)`` bool, True where hidden;
             - ``error``: squared error on hidden patches that the decoder predicts, in units of the target: the loss of
               this pair;
-            - ``constant_error``: the same for predicting each patch's mean (about 1 for normalised targets).
+            - ``constant_error``: the same for predicting each patch's mean (about 1 for normalized targets).
         """
-        out = self.reconstruct(inputs, self._noise(inputs, data_samples))
+        out = self.forward_pretrain(inputs, self._noise(inputs, data_samples))
         grid, covered = self._grid(inputs), out.pred.shape[1]
         patches = self.head.patchify(inputs)
         true, pred, hidden = patches[:, -covered:], out.pred.float(), out.mask[:, -covered:]
 
-        target = self.head.normalise(true)
+        target = self.head.normalize(true)
         constant = target.mean(-1, keepdim=True)
         errors, constant_errors = (
             ((guess - target).square().mean(-1) * hidden).sum(1) / hidden.sum(1).clamp(min=1)
             for guess in (pred, constant)
         )
-        filled = torch.where(hidden[..., None] > 0, self.head.denormalise(pred, true), true)
+        filled = torch.where(hidden[..., None] > 0, self.head.denormalize(pred, true), true)
         filled = self.head.unpatchify(torch.cat((patches[:, :-covered], filled), dim=1), grid)
         mask = self.head.unpatchify(out.mask[..., None].expand_as(patches), grid)[:, :, 0] > 0
 
@@ -238,7 +238,7 @@ class PairMAE(BaseSelfSupervisor):
         return seeded_uniform(seeds, 2 * rows * columns)
 
     def _pixels(self, frames: Tensor) -> Tensor:
-        """Undo the normalisation of frames ``(N, 2, 3, H, W)``: uint8 RGB."""
+        """Undo the normalization of frames ``(N, 2, 3, H, W)``: uint8 RGB."""
         preprocessor = self.data_preprocessor
         if hasattr(preprocessor, 'mean'):
             frames = frames * preprocessor.std + preprocessor.mean
@@ -257,7 +257,7 @@ class DropMAE(PairMAE):
 
     recipe = {
         **PairMAE.recipe,
-        'backbone': dict(type='mmvidmae.PairMAEViT', coupling='joint', frame_embed=True, with_cls_token=False),
+        'backbone': dict(type='mmvidmae.PairMAEViT', encoding='joint', frame_embed=True, with_cls_token=False),
         'masking': dict(type='mmvidmae.JointRandomMasking', mask_ratio=0.75),
         'neck': dict(type='mmvidmae.JointPairDecoder', frame_embed=True, spatial_drop=0.1),
     }
@@ -285,7 +285,7 @@ class SiamMAE(PairMAE):
     recipe = {
         **PairMAE.recipe,
         'backbone': dict(
-            type='mmvidmae.PairMAEViT', arch='small', coupling='siamese', frame_embed=False, with_cls_token=True
+            type='mmvidmae.PairMAEViT', arch='small', encoding='siamese', frame_embed=False, with_cls_token=True
         ),
         'masking': dict(type='mmvidmae.AsymmetricMasking', mask_ratio=(0.0, 0.95)),
         'neck': dict(type='mmvidmae.CrossPairDecoder', preset='paper', variant='cross-self'),

@@ -1,8 +1,8 @@
 """Single-object tracking."""
 
-from .candidate_elimination import box_cells, keep_rate_at, template_cells
+from .candidate_elimination import box_cells, keep_ratio_at, template_cells
 from .center_head import CenterHead, CenterMaps
-from .drop_track import CropPreprocessor, DropTrack, Target
+from .drop_track import CropPreprocessor, DropTrack, TrackState
 from .one_stream_vit import OneStreamFeatures, OneStreamViT
 
 __all__ = [
@@ -12,8 +12,8 @@ __all__ = [
     'DropTrack',
     'OneStreamFeatures',
     'OneStreamViT',
-    'Target',
+    'TrackState',
     'box_cells',
-    'keep_rate_at',
+    'keep_ratio_at',
     'template_cells',
 ]

@@ -8,6 +8,8 @@ import torch.nn.functional as F
 from mmpretrain.models.backbones.vision_transformer import TransformerEncoderLayer
 from torch import Tensor
 
+from ..layers import attend_and_feed, project
+
 CELLS = ('CTR_POINT', 'CTR_REC', 'ALL')
 """Template cells that judge the search tokens: the (upper-left) one in the middle, the up to four in the middle, or
 all."""
@@ -53,15 +55,15 @@ def box_cells(boxes: Tensor, template_size: int, grid: int) -> Tensor:
     return image.flatten(1) > 0
 
 
-def keep_rate_at(epoch: int, start: int, warmup: int, keep_rate: float) -> float:
+def keep_ratio_at(epoch: int, start: int, warmup: int, keep_ratio: float) -> float:
     """Share of the search tokens that training keeps at each elimination: all before epoch ``start``, then falling
-    along a cosine to ``keep_rate`` within ``warmup`` epochs (``adjust_keep_rate``; epochs count from 1)."""
+    along a cosine to ``keep_ratio`` within ``warmup`` epochs (``adjust_keep_rate``; epochs count from 1)."""
     progress = min(max((epoch - start) / warmup, 0.0), 1.0)
-    return keep_rate + (1 - keep_rate) * (math.cos(math.pi * progress) + 1) / 2
+    return keep_ratio + (1 - keep_ratio) * (math.cos(math.pi * progress) + 1) / 2
 
 
 def eliminating_layer(
-    layer: TransformerEncoderLayer, x: Tensor, ids: Tensor, keep_rate: float, cells: Tensor | None
+    layer: TransformerEncoderLayer, x: Tensor, ids: Tensor, keep_ratio: float, cells: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """Run a layer that drops search tokens between its attention and its feed-forward part.
 
@@ -72,40 +74,24 @@ def eliminating_layer(
         layer: An encoder layer.
         x: Template and search tokens ``(N, L_z + K, D)``.
         ids: Which search tokens are left, ``(N, K)``.
-        keep_rate: Share of them that stays.
+        keep_ratio: Share of them that stays.
         cells: Template tokens ``(M,)`` or ``(N, M)`` whose mean attention, over heads too, is a search token's score;
             None for all.
 
     Returns:
-        The tokens ``(N, L_z + ceil(keep_rate * K), D)`` and the ids left, best first.
+        The tokens ``(N, L_z + ceil(keep_ratio * K), D)`` and the ids left, best first.
     """
     num_template = x.shape[1] - ids.shape[1]
     normed = layer.ln1(x)
-    k, v = _project(layer, normed, 'kv')
-    keep = math.ceil(keep_rate * ids.shape[1])
+    k, v = project(layer, normed, 'kv')
+    keep = math.ceil(keep_ratio * ids.shape[1])
     if keep < ids.shape[1]:
         best = _scores(layer, normed[:, :num_template], k, cells)[:, num_template:].topk(keep, dim=1).indices
         ids = ids.gather(1, best)
         template = torch.arange(num_template, device=x.device).expand(x.shape[0], -1)
         rows = torch.cat((template, num_template + best), dim=1)[..., None].expand(-1, -1, x.shape[2])
         x, normed = x.gather(1, rows), normed.gather(1, rows)
-    return _attend_and_feed(layer, x, *_project(layer, normed, 'q'), k, v), ids
-
-
-def search_layer(layer: TransformerEncoderLayer, x: Tensor, num_template: int) -> Tensor:
-    """Run the last layer for the search tokens alone, since nobody reads the template's any more.
-
-    Args:
-        layer: An encoder layer.
-        x: Template and search tokens ``(N, L_z + K, D)``.
-        num_template: L_z.
-
-    Returns:
-        The search tokens ``(N, K, D)``.
-    """
-    normed = layer.ln1(x)
-    (q,) = _project(layer, normed[:, num_template:], 'q')
-    return _attend_and_feed(layer, x[:, num_template:], q, *_project(layer, normed, 'kv'))
+    return attend_and_feed(layer, x, *project(layer, normed, 'q'), k, v), ids
 
 
 @torch.no_grad()
@@ -114,22 +100,5 @@ def _scores(layer: TransformerEncoderLayer, template: Tensor, k: Tensor, cells: 
     if cells is not None:
         cells = cells.expand(template.shape[0], -1)[..., None].expand(-1, -1, template.shape[2])
         template = template.gather(1, cells)
-    (q,) = _project(layer, template, 'q')
+    (q,) = project(layer, template, 'q')
     return (q * q.shape[-1] ** -0.5 @ k.transpose(-2, -1)).softmax(-1).mean(dim=(1, 2))
-
-
-def _project(layer: TransformerEncoderLayer, x: Tensor, what: str) -> Tensor:
-    """Queries (``'q'``) or keys and values (``'kv'``) of normalised tokens ``(N, L, D)``, ``(N, heads, L, d)`` each."""
-    attn = layer.attn
-    rows = slice(0, attn.embed_dims) if what == 'q' else slice(attn.embed_dims, None)
-    bias = None if attn.qkv.bias is None else attn.qkv.bias[rows]
-    projected = F.linear(x, attn.qkv.weight[rows], bias)
-    return projected.unflatten(2, (-1, attn.num_heads, attn.head_dims)).permute(2, 0, 3, 1, 4)
-
-
-def _attend_and_feed(layer: TransformerEncoderLayer, x: Tensor, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """The rest of a layer for the tokens ``x`` that asked the queries."""
-    attn = layer.attn
-    out = F.scaled_dot_product_attention(q, k, v, dropout_p=attn.attn_drop if attn.training else 0.0)
-    x = x + attn.out_drop(attn.gamma1(attn.proj_drop(attn.proj(out.transpose(1, 2).flatten(2)))))
-    return layer.ffn(layer.ln2(x), identity=x)

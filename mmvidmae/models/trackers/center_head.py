@@ -1,4 +1,4 @@
-"""OSTrack's centre head: where the target is, in one forward pass."""
+"""OSTrack's center head: where the target is, in one forward pass."""
 
 from collections import OrderedDict
 from itertools import pairwise
@@ -18,9 +18,9 @@ class CenterMaps(NamedTuple):
     """What :class:`CenterHead` predicts for each cell of the search region.
 
     Attributes:
-        score: ``(N, 1, h, w)``, that the target's centre is here, in [1e-4, 1 - 1e-4].
+        score: ``(N, 1, h, w)``, that the target's center is here, in [1e-4, 1 - 1e-4].
         size: ``(N, 2, h, w)``, its (width, height) in units of the search region, likewise.
-        offset: ``(N, 2, h, w)``, of its centre from the cell's corner, (x, y) in cells.
+        offset: ``(N, 2, h, w)``, of its center from the cell's corner, (x, y) in cells.
     """
 
     score: Tensor
@@ -59,7 +59,7 @@ class CenterHead(BaseModule):
         self.score, self.size, self.offset = (_tower(widths, outputs) for outputs in (1, 2, 2))
 
     def init_weights(self) -> None:
-        """Initialise as published (Xavier, PyTorch's biases), or load ``init_cfg``."""
+        """Initialize as published (Xavier, PyTorch's biases), or load ``init_cfg``."""
         super().init_weights()
         if self.init_cfg is None:
             for module in self.modules():
@@ -169,10 +169,10 @@ def _tower_at(tower: nn.Sequential, search: Tensor, index: Tensor) -> Tensor:
 
 
 def gaussian_heatmap(boxes: Tensor, grid: tuple[int, int], min_overlap: float = 0.7) -> Tensor:
-    """Target of the score: a Gaussian around the centre of each box.
+    """Target of the score: a Gaussian around the center of each box.
 
     As published, with CornerNet's first formula for the radius (a shifted box overlaps by ``min_overlap``, where two of
-    the three cases divide by 2 instead of 2 a), a centre rounded half to even, and a radius rounded down. A centre
+    the three cases divide by 2 instead of 2 a), a center rounded half to even, and a radius rounded down. A center
     outside the grid leaves the part of the Gaussian inside, which has no cell of value 1.
 
     Args:
@@ -186,9 +186,9 @@ def gaussian_heatmap(boxes: Tensor, grid: tuple[int, int], min_overlap: float = 
     height, width = grid
     boxes = boxes * boxes.new_tensor((width, height, width, height))
     radius = gaussian_radius(boxes[:, 2], boxes[:, 3], min_overlap).clamp(min=0).trunc()[:, None]
-    centre = (boxes[:, :2] + boxes[:, 2:] / 2).round()
-    dx = (torch.arange(width, device=boxes.device) - centre[:, :1])[:, None]
-    dy = (torch.arange(height, device=boxes.device) - centre[:, 1:])[:, :, None]
+    center = (boxes[:, :2] + boxes[:, 2:] / 2).round()
+    dx = (torch.arange(width, device=boxes.device) - center[:, :1])[:, None]
+    dy = (torch.arange(height, device=boxes.device) - center[:, 1:])[:, :, None]
     radius = radius[..., None]
     gaussian = torch.exp(-(dx**2 + dy**2) / (2 * ((2 * radius + 1) / 6) ** 2))
     return gaussian * ((dx.abs() <= radius) & (dy.abs() <= radius))
@@ -213,14 +213,14 @@ def center_focal_loss(score: Tensor, target: Tensor) -> Tensor:
         score: Predictions strictly between 0 and 1, of any shape.
         target: Values in [0, 1] of the same shape.
     """
-    centre = target == 1
-    positive = (score.log() * (1 - score) ** 2 * centre).sum()
-    negative = ((1 - score).log() * score**2 * (1 - target) ** 4 * ~centre).sum()
-    return -(positive + negative) / centre.sum().clamp(min=1)
+    center = target == 1
+    positive = (score.log() * (1 - score) ** 2 * center).sum()
+    negative = ((1 - score).log() * score**2 * (1 - target) ** 4 * ~center).sum()
+    return -(positive + negative) / center.sum().clamp(min=1)
 
 
 def generalized_iou(boxes: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
-    """Generalised IoU (arXiv:1902.09630) and IoU of boxes ``(N, 4)`` (x1, y1, x2, y2) with their partners, ``(N,)``
+    """Generalized IoU (arXiv:1902.09630) and IoU of boxes ``(N, 4)`` (x1, y1, x2, y2) with their partners, ``(N,)``
     each; exact, without the epsilon of torchvision's."""
     corner1, corner2 = torch.maximum(boxes[:, :2], others[:, :2]), torch.minimum(boxes[:, 2:], others[:, 2:])
     hull = (torch.maximum(boxes[:, 2:], others[:, 2:]) - torch.minimum(boxes[:, :2], others[:, :2])).prod(1)
@@ -232,8 +232,8 @@ def generalized_iou(boxes: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
 
 def cxcywh_to_xyxy(boxes: Tensor) -> Tensor:
     """Boxes ``(N, 4)`` by their corners."""
-    centre, size = boxes.split(2, dim=1)
-    return torch.cat((centre - size / 2, centre + size / 2), dim=1)
+    center, size = boxes.split(2, dim=1)
+    return torch.cat((center - size / 2, center + size / 2), dim=1)
 
 
 def _tower(widths: tuple[int, ...], outputs: int) -> nn.Sequential:

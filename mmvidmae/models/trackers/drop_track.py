@@ -10,20 +10,20 @@ from mmengine.model import BaseDataPreprocessor, BaseModel
 from mmengine.structures import BaseDataElement, InstanceData
 from torch import Tensor
 
-from mmvidmae.evaluation.functional.vot import FAILED, INITIALIZED, UNKNOWN, region_overlap
 from mmvidmae.registry import MODELS
+from mmvidmae.structures.boxes import Box, box_around, box_to_frame, check_box, clip_box, hann_window, sample_crop
+from mmvidmae.structures.regions import FAILED, INITIALIZED, UNKNOWN, region_overlap
 
 from ..layers import require
 from .candidate_elimination import template_cells
 from .center_head import CenterMaps
-from .geometry import Box, box_around, box_to_frame, check_box, clip_box, hann_window, sample_crop
 
 
-class Target(NamedTuple):
+class TrackState(NamedTuple):
     """What a tracker knows of its target.
 
     Attributes:
-        template: Normalised template ``(1, 3, H, W)``.
+        template: Normalized template ``(1, 3, H, W)``.
         box: Where it was last, (x, y, w, h) in pixels of the frame.
     """
 
@@ -39,13 +39,13 @@ class VideoState(NamedTuple):
         start: Number of the frame where it was taken up last, or will be.
     """
 
-    target: Target | None
+    target: TrackState | None
     start: int
 
 
 @MODELS.register_module()
 class CropPreprocessor(BaseDataPreprocessor):
-    """Normalises crops on the device; whole frames of test videos stay as they are, on the CPU, and only crops travel.
+    """Normalizes crops on the device; whole frames of test videos stay as they are, on the CPU, and only crops travel.
 
     Args:
         mean: Of the channels red, green and blue, in [0, 255].
@@ -70,7 +70,7 @@ class CropPreprocessor(BaseDataPreprocessor):
         return ((crops.flip(1) if self.bgr_to_rgb else crops).float() - self.mean) / self.std
 
     def forward(self, data: dict, training: bool = False) -> dict:
-        """Stack and normalise the crops ``(1, 3, H, W)`` of a training batch; stack a test batch."""
+        """Stack and normalize the crops ``(1, 3, H, W)`` of a training batch; stack a test batch."""
         inputs = {name: torch.stack(list(images)) for name, images in data['inputs'].items()}
         if training:
             inputs = {name: self.normalize(images.flatten(0, 1)) for name, images in inputs.items()}
@@ -82,9 +82,9 @@ class DropTrack(BaseModel):
     """One-stream tracker: template and search region go through one encoder, a head reads the box (DropMAE,
     arXiv:2304.00571, section 4; OSTrack, arXiv:2203.11991, which it becomes without frame identities).
 
-    It is a model of MMEngine and needs no tracking toolbox. :meth:`start` and :meth:`step` follow one target and keep
-    nothing on the model. In a test loop over frames (mmtrack's data sets and ``VideoSampler``) :meth:`predict` gets the
-    frames of one video after the other, in order.
+    It is a model of MMEngine and needs no tracking toolbox. :meth:`initialize` and :meth:`track` follow one target and
+    keep nothing on the model. In a test loop over frames (mmtrack's data sets and ``VideoSampler``) :meth:`predict`
+    gets the frames of one video after the other, in order.
 
     Args:
         backbone: Config of an :class:`OneStreamViT`; ``template_size`` and ``search_size`` are filled in.
@@ -93,7 +93,7 @@ class DropTrack(BaseModel):
         search_size: Side of the search region in pixels.
         template_factor: Side of the template in units of the square root of the target's area.
         search_factor: Side of the search region, likewise.
-        cells: Template cells that judge search tokens; see :func:`template_cells`.
+        ce_template_range: Template cells that judge search tokens; see :func:`template_cells`.
         test_cfg: ``margin``: how many pixels of the box stay inside the frame (10). ``test_mode`` of a test loop:
             ``'OPE'`` follows a target to the end; ``'VOT'`` starts again five frames after a failure.
         data_preprocessor: Config of a :class:`CropPreprocessor`.
@@ -111,7 +111,7 @@ class DropTrack(BaseModel):
         search_size: int = 384,
         template_factor: float = 2.0,
         search_factor: float = 5.0,
-        cells: str = 'CTR_POINT',
+        ce_template_range: str = 'CTR_POINT',
         test_cfg: dict | None = None,
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
@@ -130,9 +130,11 @@ class DropTrack(BaseModel):
         mode, margin = self.test_cfg['test_mode'], self.test_cfg['margin']
         require(mode in ('OPE', 'VOT'), self, 'test_cfg.test_mode', mode, "'OPE' or 'VOT'")
         require(margin >= 0, self, 'test_cfg.margin', margin, 'at least 0 pixels')
-        self.keep_rate = 1.0
+        self.keep_ratio = 1.0
         """Share of the search tokens kept in training; :class:`CandidateEliminationHook` sets it each epoch."""
-        self.register_buffer('cells', template_cells(cells, self.backbone.grids[0]), persistent=False)
+        self.register_buffer(
+            'ce_template_cells', template_cells(ce_template_range, self.backbone.grids[0]), persistent=False
+        )
         self.register_buffer('window', hann_window(*self.backbone.grids[1]), persistent=False)
         self._video = VideoState(None, 0)
 
@@ -153,9 +155,9 @@ class DropTrack(BaseModel):
             return self.predict(inputs, data_samples)
         return self.predict_maps(inputs['img'], inputs['search_img'])
 
-    def predict_maps(self, template: Tensor, search: Tensor, keep_rate: float | None = None) -> CenterMaps:
-        """Maps for normalised templates and search regions ``(N, 3, H, W)``."""
-        return self.head(self.backbone(template, search, self.cells, keep_rate).search)
+    def predict_maps(self, template: Tensor, search: Tensor, keep_ratio: float | None = None) -> CenterMaps:
+        """Maps for normalized templates and search regions ``(N, 3, H, W)``."""
+        return self.head(self.backbone(template, search, self.ce_template_cells, keep_ratio).search)
 
     def loss(self, inputs: dict[str, Tensor], data_samples: list) -> dict[str, Tensor]:
         """Losses of a batch: ``img`` ``(N, 3, H, W)`` the templates, ``search_img`` the search regions, and in
@@ -166,10 +168,10 @@ class DropTrack(BaseModel):
         boxes = torch.cat([sample.search_gt_instances.bboxes for sample in data_samples]).to(search)
         boxes = torch.cat((boxes[:, :2], boxes[:, 2:] - boxes[:, :2]), dim=1)
         boxes = boxes / boxes.new_tensor((width, height, width, height))
-        return self.head.loss(self.predict_maps(inputs['img'], search, self.keep_rate), boxes)
+        return self.head.loss(self.predict_maps(inputs['img'], search, self.keep_ratio), boxes)
 
     @torch.no_grad()
-    def start(self, frame: np.ndarray, box: Box) -> Target:
+    def initialize(self, frame: np.ndarray, box: Box) -> TrackState:
         """Take up a target.
 
         Args:
@@ -180,10 +182,10 @@ class DropTrack(BaseModel):
             ValueError: If the box is not four finite numbers, has no area, or does not overlap the frame.
         """
         box = check_box(box, frame.shape[:2])
-        return Target(self._crop(frame, box, **self.template_crop)[0], box)
+        return TrackState(self._crop(frame, box, **self.template_crop)[0], box)
 
     @torch.no_grad()
-    def step(self, frame: np.ndarray, target: Target) -> tuple[Target, float]:
+    def track(self, frame: np.ndarray, target: TrackState) -> tuple[TrackState, float]:
         """Find a target in the next frame ``(H, W, 3)``.
 
         The maximum of the score, weighted with a Hann window, gives the box, which is kept inside the frame by at least
@@ -193,10 +195,12 @@ class DropTrack(BaseModel):
             The target with its new box, and the score in [0, 1], window included.
         """
         search, resize_factor = self._crop(frame, target.box, **self.search_crop)
-        box, score = self.head.locate(self.backbone(target.template, search, self.cells).search, self.window)
+        box, score = self.head.locate(
+            self.backbone(target.template, search, self.ce_template_cells).search, self.window
+        )
         *box, score = torch.cat((box[0], score)).tolist()
         box = box_to_frame(box, target.box, resize_factor, self.search_crop['out_size'])
-        return Target(target.template, clip_box(box, frame.shape[:2], self.test_cfg['margin'])), score
+        return TrackState(target.template, clip_box(box, frame.shape[:2], self.test_cfg['margin'])), score
 
     def _crop(self, frame: np.ndarray, box: Box, factor: float, out_size: int) -> tuple[Tensor, float]:
         crop, resize_factor = sample_crop(frame, box, factor, out_size)
@@ -214,7 +218,7 @@ class DropTrack(BaseModel):
         Returns:
             The sample with ``pred_track_instances``: ``bboxes`` ``(1, 4)`` (x1, y1, x2, y2) in pixels, ``scores`` and
             ``seconds`` ``(1,)``. The score is -1 where the box is given. In mode ``'VOT'`` ``bboxes`` is ``(1, 1)``, a
-            code of :mod:`mmvidmae.evaluation.functional.vot`, where the target is taken up, lost or passed over.
+            code of :mod:`mmvidmae.structures.regions`, where the target is taken up, lost or passed over.
 
         Raises:
             ValueError: If there is not one frame, a video does not begin with its first frame, or the target cannot be
@@ -245,9 +249,9 @@ class DropTrack(BaseModel):
         begin = time.perf_counter()
         if number == start:
             x, y, width, height = box_around(sample.gt_instances.bboxes)
-            target, score = self.start(frame, (x, y, width, height)), -1.0
+            target, score = self.initialize(frame, (x, y, width, height)), -1.0
         else:
-            target, score = self.step(frame, target)
+            target, score = self.track(frame, target)
             x, y, width, height = target.box
         seconds = time.perf_counter() - begin
         box = [x, y, x + width, y + height] if not restarts or number > start else [float(INITIALIZED)]

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from mmvidmae.registry import MODELS
 
 from ..backbones import PairMAEViT
-from ..layers import call_block, require, require_size, require_whole, square_grid
-from .candidate_elimination import eliminating_layer, search_layer
+from ..layers import layer_of_last_tokens, maybe_checkpoint, require, require_size, require_whole, square_grid
+from .candidate_elimination import eliminating_layer
 
 
 class OneStreamFeatures(NamedTuple):
@@ -44,8 +44,8 @@ class OneStreamViT(PairMAEViT):
         search_size: Search region, likewise.
         patch_size: Patch side in pixels.
         frame_embed: Whether there are frame identity embeddings.
-        eliminate_at: Layers (from 0) at which search tokens are eliminated.
-        keep_rates: Share of the search tokens that each of them keeps.
+        ce_loc: Layers (from 0) at which search tokens are eliminated.
+        ce_keep_ratio: Share of the search tokens that each of them keeps.
         drop_path_rate: Stochastic depth of the last layer, growing linearly from 0.
         **kwargs: Further arguments of :class:`PairMAEViT`.
 
@@ -62,8 +62,8 @@ class OneStreamViT(PairMAEViT):
         search_size: int | tuple[int, int] = 384,
         patch_size: int = 16,
         frame_embed: bool = True,
-        eliminate_at: Sequence[int] = (3, 6, 9),
-        keep_rates: Sequence[float] = (0.7, 0.7, 0.7),
+        ce_loc: Sequence[int] = (3, 6, 9),
+        ce_keep_ratio: Sequence[float] = (0.7, 0.7, 0.7),
         drop_path_rate: float = 0.0,
         **kwargs,
     ) -> None:
@@ -78,14 +78,14 @@ class OneStreamViT(PairMAEViT):
             drop_path_rate=drop_path_rate,
             **kwargs,
         )
-        if len(eliminate_at) != len(keep_rates) or not all(0 <= i < self.num_layers for i in eliminate_at):
+        if len(ce_loc) != len(ce_keep_ratio) or not all(0 <= i < self.num_layers for i in ce_loc):
             raise ValueError(
-                f'eliminate_at {tuple(eliminate_at)} must name layers below {self.num_layers}, each with one of '
-                f'keep_rates {tuple(keep_rates)}'
+                f'ce_loc {tuple(ce_loc)} must name layers below {self.num_layers}, each with one of '
+                f'ce_keep_ratio {tuple(ce_keep_ratio)}'
             )
-        right = all(0 < rate <= 1 for rate in keep_rates)
-        require(right, self, 'keep_rates', tuple(keep_rates), 'in (0, 1]')
-        self.keep_rates = dict(zip(eliminate_at, keep_rates))
+        right = all(0 < rate <= 1 for rate in ce_keep_ratio)
+        require(right, self, 'ce_keep_ratio', tuple(ce_keep_ratio), 'in (0, 1]')
+        self.ce_keep_ratio = dict(zip(ce_loc, ce_keep_ratio))
         self.grids = tuple(_grid(size, patch_size) for size in (template_size, search_size))
         for name, grid in zip(_POS_EMBEDS, self.grids):
             pos_embed = resize_pos_embed(self.pos_embed, self.patch_resolution, grid, 'bicubic', 0)
@@ -94,15 +94,15 @@ class OneStreamViT(PairMAEViT):
         self._freeze_stages()
 
     def forward(
-        self, template: Tensor, search: Tensor, cells: Tensor | None = None, keep_rate: float | None = None
+        self, template: Tensor, search: Tensor, cells: Tensor | None = None, keep_ratio: float | None = None
     ) -> OneStreamFeatures:
         """Encode templates and search regions.
 
         Args:
-            template: Normalised ``(N, 3, H_z, W_z)``, of the size given at construction.
-            search: Normalised ``(N, 3, H_x, W_x)``, likewise.
+            template: Normalized ``(N, 3, H_z, W_z)``, of the size given at construction.
+            search: Normalized ``(N, 3, H_x, W_x)``, likewise.
             cells: Template cells ``(M,)`` or ``(N, M)`` that judge the search tokens; None for all.
-            keep_rate: Replaces the keep rates of all layers; 1 eliminates nothing.
+            keep_ratio: Replaces the keep ratios of all layers; 1 eliminates nothing.
 
         Raises:
             ValueError: If an input is of another size than the encoder was made for.
@@ -113,14 +113,14 @@ class OneStreamViT(PairMAEViT):
         ids = torch.arange(num_search, device=x.device).expand(x.shape[0], -1)
         kept = []
         for i, layer in enumerate(self.layers):
-            if i in self.keep_rates:
-                rate = self.keep_rates[i] if keep_rate is None else keep_rate
-                tokens, ids = call_block(eliminating_layer, layer, tokens, ids, rate, cells, with_cp=self.with_cp)
+            if i in self.ce_keep_ratio:
+                rate = self.ce_keep_ratio[i] if keep_ratio is None else keep_ratio
+                tokens, ids = maybe_checkpoint(eliminating_layer, layer, tokens, ids, rate, cells, with_cp=self.with_cp)
                 kept.append(ids)
             elif i == self.num_layers - 1:
-                tokens = call_block(search_layer, layer, tokens, num_template, with_cp=self.with_cp)
+                tokens = maybe_checkpoint(layer_of_last_tokens, layer, tokens, num_template, with_cp=self.with_cp)
             else:
-                tokens = call_block(layer, tokens, with_cp=self.with_cp)
+                tokens = maybe_checkpoint(layer, tokens, with_cp=self.with_cp)
         x = self.ln1(tokens[:, -ids.shape[1] :])
         if ids.shape[1] < num_search:
             full = x.new_zeros(x.shape[0], num_search, self.embed_dims)

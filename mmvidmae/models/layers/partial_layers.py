@@ -1,0 +1,38 @@
+"""Encoder layers that run for some of their tokens only, with the weights of mmpretrain's layers."""
+
+import torch.nn.functional as F
+from mmpretrain.models.backbones.vision_transformer import TransformerEncoderLayer
+from torch import Tensor
+
+
+def layer_of_last_tokens(layer: TransformerEncoderLayer, x: Tensor, first: int) -> Tensor:
+    """Run a layer for the tokens from ``first`` on; they attend to all.
+
+    Args:
+        layer: An encoder layer.
+        x: Tokens ``(N, L, D)``.
+        first: Index of the first token that is wanted.
+
+    Returns:
+        ``(N, L - first, D)``.
+    """
+    normed = layer.ln1(x)
+    (q,) = project(layer, normed[:, first:], 'q')
+    return attend_and_feed(layer, x[:, first:], q, *project(layer, normed, 'kv'))
+
+
+def project(layer: TransformerEncoderLayer, x: Tensor, what: str) -> Tensor:
+    """Queries (``'q'``) or keys and values (``'kv'``) of normalized tokens ``(N, L, D)``, ``(N, heads, L, d)`` each."""
+    attn = layer.attn
+    rows = slice(0, attn.embed_dims) if what == 'q' else slice(attn.embed_dims, None)
+    bias = None if attn.qkv.bias is None else attn.qkv.bias[rows]
+    projected = F.linear(x, attn.qkv.weight[rows], bias)
+    return projected.unflatten(2, (-1, attn.num_heads, attn.head_dims)).permute(2, 0, 3, 1, 4)
+
+
+def attend_and_feed(layer: TransformerEncoderLayer, x: Tensor, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """The rest of a layer for the tokens ``x`` that asked the queries."""
+    attn = layer.attn
+    out = F.scaled_dot_product_attention(q, k, v, dropout_p=attn.attn_drop if attn.training else 0.0)
+    x = x + attn.out_drop(attn.gamma1(attn.proj_drop(attn.proj(out.transpose(1, 2).flatten(2)))))
+    return layer.ffn(layer.ln2(x), identity=x)

@@ -1,0 +1,58 @@
+"""Checks against outputs recorded from the authors' implementations (``tools/analysis_tools/check_parity.py``)."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from .evaluation import check_part_segmentation, check_pose, check_video_segmentation
+from .pretrain import check_asad, check_cropmae, check_dropmae, check_len_keep, check_rsp_block, check_sincos
+from .propagation import check_crw_propagation, check_dino_propagation
+from .report import Difference, Report
+from .segmentation import check_dropseg
+from .tracking import check_droptrack, check_droptrack_geometry, check_droptrack_track
+from .tracking_metrics import check_sot_metrics, check_vot_supervised
+
+__all__ = ['CHECKERS', 'Difference', 'Report', 'check_file']
+
+# What a kind of file is recognized by: all of these arrays (a name ending in '*' matches by its beginning).
+CHECKERS: dict[tuple[str, ...], Callable[[Mapping[str, np.ndarray]], Report]] = {
+    ('imgs_x', 'imgs_z', 'asad/P_percent', 'state/*'): check_dropmae,
+    ('frame1', 'frame2', 'features_frame1', 'state/*'): check_cropmae,
+    ('x', 'kv', 'cotangent', 'state/cattn*'): check_rsp_block,
+    ('logits', 'W', 'table_n_drop'): check_asad,
+    ('L', 'mask_permille', 'n_keep'): check_len_keep,
+    ('dim*',): check_sincos,
+    ('sequences', 'object_names', 'J_M_per_object', 'F_M_per_object'): check_video_segmentation,
+    ('vip/gt/*', 'vip/pred/*', 'vip/hist_gt_rows_pred_cols'): check_part_segmentation,
+    ('pose/labels/pos_img_1based', 'pck/thresholds'): check_pose,
+    ('video/first_seg_onehot', 'video/soft_predictions'): check_dino_propagation,
+    ('eval_keep1/score_map', 'loss_train/grad_l2', 'state/backbone.*'): check_droptrack,
+    ('to_crop/box_in', 'keep_rate/epoch', 'loss/focal_target'): check_droptrack_geometry,
+    ('frames_rgb', 'init_box_xywh', 'f1/response'): check_droptrack_track,
+    ('seq0/gt_xywh', 'seq0/pred_xywh', 'got10k_val/AO'): check_sot_metrics,
+    ('first', 'second', 'eao_curve', 'run0/state'): check_vot_supervised,
+    ('e2e/label0_grid', 'e2e/pred'): check_crw_propagation,
+    ('agg_logits', 'infer/out_labels', 'state/stcn_decoder.*'): check_dropseg,
+}
+
+
+def check_file(path: str | Path) -> Report:
+    """Recognize a reference file by its arrays and compare everything in it.
+
+    Args:
+        path: An ``.npz`` file, read without unpickling.
+
+    Raises:
+        ValueError: If the file is of no known kind.
+    """
+    with np.load(path, allow_pickle=False) as archive:
+        arrays = dict(archive)
+    for signature, checker in CHECKERS.items():
+        if all(any(key == name or _starts(key, name) for key in arrays) for name in signature):
+            return checker(arrays)
+    raise ValueError(f'{path} is of no known kind; its arrays begin with {", ".join(sorted(arrays)[:8])}')
+
+
+def _starts(key: str, name: str) -> bool:
+    return name.endswith('*') and key.startswith(name[:-1])
