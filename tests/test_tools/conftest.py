@@ -49,7 +49,7 @@ def start_tool(tmp_path):
         )
 
         def wait() -> tuple[int, str]:
-            output = process.communicate(timeout=240)[0]
+            output = process.communicate(timeout=600)[0]
             return process.returncode, output[-4000:]
 
         return wait

@@ -226,4 +226,5 @@ def test_whole_weights_in_safetensors_give_the_scores_of_the_checkpoint(davis, t
         path = dropseg_config(davis, tmp_path / name)
         call_tool('test.py', path, checkpoint, '--out', tmp_path / f'{name}.json')
         scores.append(json.loads((tmp_path / f'{name}.json').read_text()))
+        assert scores[-1].pop('weights')['checkpoint'] == str(checkpoint)
     assert scores[0] == scores[1]

@@ -210,6 +210,7 @@ def _init_quietly(backbone: nn.Module) -> None:
         state_dict = state_dict.get('state_dict', state_dict)
         state_dict = {key.removeprefix(prefix): value for key, value in state_dict.items() if key.startswith(prefix)}
         load_whole(backbone, state_dict, checkpoint)
+        backbone.is_init = True
         return
     logger = MMLogger.get_current_instance()
     level = logger.level
