@@ -49,6 +49,9 @@ def train(cfg: Config) -> list[float]:
         cfg.work_dir = folder
         adapt_to_cpu(cfg)
         runner = Runner.from_cfg(cfg)
+        batches = runner.train_loop.dataloader_iterator
+        if hasattr(batches, '_ensure_iterator'):  # OneDL's MMEngine would draw its seed after the weights
+            batches._ensure_iterator()
         runner.train()
     return np.asarray(runner.message_hub.get_scalar('train/loss').data[0])[-STEPS:].tolist()
 
