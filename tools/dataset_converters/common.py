@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -214,6 +215,28 @@ def finish(failures: Iterable[tuple[str, str]], total: int, verb: str) -> int:
         say(f'{job}: {reason}')
     say(f'{total - len(failures)} of {total} clips {verb}, {len(failures)} failed')
     return 1 if failures else 0
+
+
+class Converter(Job, Protocol):
+    """A job that makes a file or folder of each clip."""
+
+    def result_of(self, clip: str) -> Path:
+        """Where the result of a clip belongs."""
+
+
+def convert_all(
+    converter: Converter, parser: argparse.ArgumentParser, clips: list[str], args: argparse.Namespace
+) -> int:
+    """Converts the clips whose results are not there; gives the exit code. Ends the program with a message if two clips
+    have the same result."""
+    results = Counter(converter.result_of(clip) for clip in clips)
+    if same := [str(result) for result, count in results.items() if count > 1]:
+        parser.error(f'several clips would become {same[0]}; rename them')
+    missing = [clip for clip in clips if not converter.result_of(clip).exists()]
+    if len(missing) < len(clips):
+        say(f'{len(clips) - len(missing)} clips are there already')
+    outcomes = run_all(converter, missing, args.workers)
+    return finish(((clip, reason) for clip, reason in outcomes if reason), len(clips), f'are in {args.target}')
 
 
 def run_tool(main: Callable[[], int]) -> None:

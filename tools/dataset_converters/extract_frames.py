@@ -12,11 +12,10 @@ import argparse
 import os
 import shutil
 import threading
-from collections import Counter
 from itertools import islice
 from pathlib import Path
 
-from common import add_job_arguments, finish, run_all, run_tool
+from common import add_job_arguments, convert_all, run_tool
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -107,14 +106,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not clips:
         parser.error(f'no videos below {args.source}')
     extractor = Extractor(args.source, args.target, args.short_side, args.every, args.most, args.quality)
-    results = Counter(extractor.result_of(clip) for clip in clips)
-    if same := [str(result) for result, count in results.items() if count > 1]:
-        parser.error(f'several clips would become {same[0]}; rename them')
-    missing = [clip for clip in clips if not extractor.result_of(clip).is_dir()]
-    if len(missing) < len(clips):
-        print(f'{len(clips) - len(missing)} clips are there already')
-    outcomes = run_all(extractor, missing, args.workers)
-    return finish(((clip, reason) for clip, reason in outcomes if reason), len(clips), f'are in {args.target}')
+    return convert_all(extractor, parser, clips, args)
 
 
 if __name__ == '__main__':

@@ -14,10 +14,9 @@ import glob
 import os
 import shutil
 import subprocess
-from collections import Counter
 from pathlib import Path
 
-from common import ClipFailed, Isolated, add_job_arguments, finish, run_all, run_tool, say
+from common import ClipFailed, Isolated, add_job_arguments, convert_all, run_tool
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -174,15 +173,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f'no videos below {args.source}')
     if args.source.resolve() == args.target.resolve():
         parser.error('the results must go to another folder than the originals')
-    results = Counter(encoder.result_of(clip) for clip in clips)
-    if same := [str(result) for result, count in results.items() if count > 1]:
-        parser.error(f'several clips would become {same[0]}; rename them')
-
-    missing = [clip for clip in clips if not encoder.result_of(clip).exists()]
-    if len(missing) < len(clips):
-        say(f'{len(clips) - len(missing)} clips are there already')
-    outcomes = run_all(encoder, missing, args.workers)
-    return finish(((clip, reason) for clip, reason in outcomes if reason), len(clips), f'are in {args.target}')
+    return convert_all(encoder, parser, clips, args)
 
 
 if __name__ == '__main__':
