@@ -3,12 +3,12 @@
 #
 # The class fixes the method: the past frame is whole, 95 % of the future frame is hidden, siamese encoder with a class
 # token and no identity embeddings, cross-self decoder, loss on the hidden patches of the future frame against pixels
-# normalized in each patch. The decoder's size is not in the paper: the preset 'paper' takes MAE's 8 blocks, 512 wide,
+# normalized in each patch. The decoder's size is not in the paper: it is MAE's 8 blocks, 512 wide,
 # 16 heads, pre-norm.
 model = dict(
     type='mmvidmae.SiamMAE',
     backbone=dict(arch='small', img_size=224, patch_size=16),
-    neck=dict(preset='paper'),
+    neck=dict(decoder_dims=512, depth=8, num_heads=16),
 )
 
 # Frames 4 to 48 apart. One crop and one flip for both frames of a pair (as CropMAE and RSP read the paper), MAE's

@@ -4,7 +4,19 @@ _base_ = './siammae.py'
 
 # 4 blocks, 256 wide, 8 heads, post-norm, feed-forward before self-attention (models/SiamMAE.py:139,
 # DecoderBlock.py:42-105).
-model = dict(neck=dict(preset='cropmae'))
+model = dict(
+    neck=dict(
+        decoder_dims=256,
+        depth=4,
+        num_heads=8,
+        feedforward_channels=2048,
+        order=('cross', 'ffn', 'self'),
+        norm_first=False,
+        memory_pos_embed=False,
+        dropout=0.1,
+        packed_init=True,
+    )
+)
 
 # Frames 4 to 47 apart (data/util/video_utils.py:22-24), bilinear interpolation (data/SiamMAE_PIPE.py:10-49).
 train_pipeline = [
