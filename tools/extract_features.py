@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
     sys.path.insert(0, str(ROOT))
 
-from mmvidmae.utils.inference_arguments import make_parser, model_options, one_message, output_options  # noqa: E402
+from mmvidmae.utils.inference_arguments import make_parser, model_options, output_options  # noqa: E402
 
 
 def main() -> None:
@@ -30,11 +30,12 @@ def main() -> None:
     parser.add_argument('--half', action='store_true', help='float16: half the size')
     parser.add_argument('--batch-size', type=int, default=16, help='frames at a time (default: %(default)s)')
     args = parser.parse_args()
+    import torch  # these take seconds
+
+    from mmvidmae.apis import FeatureInferencer
+    from mmvidmae.apis.programs import one_message
+
     with one_message(parser, args.out_dir, partial=False):
-        import torch  # these take seconds
-
-        from mmvidmae.apis import FeatureInferencer
-
         (features,) = FeatureInferencer(**model_options(args))(
             args.frames,
             layers=[args.layer],

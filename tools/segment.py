@@ -1,4 +1,4 @@
-"""Segment objects through a video, given by a mask of the first frame (a PNG whose values are object ids, 0 background).
+"""Segment objects through a video, given by a mask of the first frame: a PNG of object ids, 0 for background.
 
 Writes a PNG for each frame (OUT_DIR/preds/NAME/00000.png and so on) and a video with overlaid masks
 (OUT_DIR/vis/NAME.mp4).
@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
     sys.path.insert(0, str(ROOT))
 
-from mmvidmae.utils.inference_arguments import make_parser, model_options, one_message, output_options  # noqa: E402
+from mmvidmae.utils.inference_arguments import make_parser, model_options, output_options  # noqa: E402
 
 
 def main() -> None:
@@ -36,10 +36,10 @@ def main() -> None:
         if not frame.removeprefix('-').isdecimal():
             parser.error(f'--later {frame}: not the number of a frame')
     masks = {0: args.mask} | {int(frame): mask for frame, mask in args.later}
-    with one_message(parser, args.out_dir):
-        from mmvidmae.apis import VideoSegmentationInferencer  # takes seconds
-        from mmvidmae.apis.videos import parse_video
+    from mmvidmae.apis import VideoSegmentationInferencer  # these take seconds
+    from mmvidmae.apis.programs import one_message, parse_video
 
+    with one_message(parser, args.out_dir):
         inferencer = VideoSegmentationInferencer(**model_options(args))
         options = dict(short_side=args.short_side, merge_objects=args.merge_objects, **output_options(args))
         segmented = inferencer(parse_video(args.video), masks, **options)['predictions']

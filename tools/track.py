@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
     sys.path.insert(0, str(ROOT))
 
-from mmvidmae.utils.inference_arguments import make_parser, model_options, one_message, output_options  # noqa: E402
+from mmvidmae.utils.inference_arguments import make_parser, model_options, output_options  # noqa: E402
 
 
 def main() -> None:
@@ -27,10 +27,10 @@ def main() -> None:
         '--box', nargs=4, type=float, required=True, metavar=('X', 'Y', 'W', 'H'), help='in pixels of the first frame'
     )
     args = parser.parse_args()
-    with one_message(parser, args.out_dir):
-        from mmvidmae.apis import TrackingInferencer  # takes seconds
-        from mmvidmae.apis.videos import parse_video
+    from mmvidmae.apis import TrackingInferencer  # these take seconds
+    from mmvidmae.apis.programs import one_message, parse_video
 
+    with one_message(parser, args.out_dir):
         inferencer = TrackingInferencer(**model_options(args))
         tracked = inferencer(parse_video(args.video), args.box, **output_options(args))['predictions']
     scores = tracked['scores']

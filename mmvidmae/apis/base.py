@@ -13,10 +13,10 @@ import torch
 from mmengine.config import Config
 from mmengine.infer import BaseInferencer
 from mmengine.structures import BaseDataElement
+from mmengine.visualization import Visualizer
 from torch import nn
 
 from mmvidmae.datasets.sources import VIDEO_SUFFIXES
-from mmvidmae.registry import VISUALIZERS
 
 from .model_zoo import get_model, list_models, load_weights
 from .videos import interruptible, write_pictures
@@ -48,11 +48,12 @@ class VideoInferencer(BaseInferencer):
         show_progress: Whether to show progress on stderr.
 
     Raises:
-        ValueError: If there is no such model, its weights do not fit, or it is not a model for this task.
+        FileNotFoundError: If there is no such model or config.
+        ValueError: If the weights do not fit, or the model is not one for this task.
     """
 
     model_type: type[nn.Module]
-    visualizer_type: str
+    visualizer_type: type[Visualizer]
     formats: frozenset[str] = VIDEO_SUFFIXES
     _init_pipeline = None  # preprocess reads frames and pairs one by one
 
@@ -79,7 +80,7 @@ class VideoInferencer(BaseInferencer):
         if not isinstance(model, self.model_type):
             raise ValueError(f'{type(self).__name__} needs a {self.model_type.__name__}, got {type(model).__name__}')
         self.model: Any = model.eval()
-        self.visualizer = VISUALIZERS.build(dict(type=self.visualizer_type))
+        self.visualizer = self.visualizer_type()
         self.show_progress = show_progress
 
     list_models = staticmethod(list_models)

@@ -19,7 +19,7 @@ from mmvidmae.datasets.sources import VIDEO_SUFFIXES
 from mmvidmae.models import PairMAE
 from mmvidmae.utils.files import atomic_write
 from mmvidmae.utils.images import UnreadableImage, decode_image, rgb_of
-from mmvidmae.visualization import principal_components
+from mmvidmae.visualization import FeatureVisualizer, principal_components
 
 from .base import VideoInferencer
 from .pairs import open_clip
@@ -42,7 +42,7 @@ class FeatureInferencer(VideoInferencer):
     """
 
     model_type = PairMAE
-    visualizer_type = 'mmvidmae.FeatureVisualizer'
+    visualizer_type = FeatureVisualizer
     preprocess_kwargs = {'short_side'}
     forward_kwargs = {'layers', 'out_type'}
     postprocess_kwargs = {'dtype'}

@@ -12,6 +12,7 @@ from mmpretrain.structures import DataSample
 from mmvidmae.datasets.sources import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from mmvidmae.models import PairMAE
 from mmvidmae.utils.files import atomic_write
+from mmvidmae.visualization import ReconstructionVisualizer
 
 from .base import VideoInferencer
 from .pairs import PairBatches, Pairs, open_clip
@@ -32,7 +33,7 @@ class ReconstructionInferencer(VideoInferencer):
     """
 
     model_type = PairMAE
-    visualizer_type = 'mmvidmae.ReconstructionVisualizer'
+    visualizer_type = ReconstructionVisualizer
     formats = VIDEO_SUFFIXES | IMAGE_SUFFIXES
     preprocess_kwargs = {'pairs', 'gap', 'seed'}
 

@@ -12,6 +12,7 @@ from mmengine.structures import BaseDataElement
 
 from mmvidmae.models.trackers import DropTrack
 from mmvidmae.utils.files import atomic_write
+from mmvidmae.visualization import VideoVisualizer
 
 from .base import VideoInferencer
 from .videos import Source, Video, check_frames, open_video
@@ -29,7 +30,7 @@ class TrackingInferencer(VideoInferencer):
     """
 
     model_type = DropTrack
-    visualizer_type = 'mmvidmae.VideoVisualizer'
+    visualizer_type = VideoVisualizer
     forward_kwargs = {'box'}
 
     def __call__(  # type: ignore[override]

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mmvidmae.models.segmentors import DropSeg, VideoSegmentation, check_mask
 from mmvidmae.structures.label_maps import nothing_given, read_label_map, to_objects, write_label_map
+from mmvidmae.visualization import VideoVisualizer
 
 from .base import VideoInferencer
 from .videos import Source, Video, check_frames, open_video
@@ -33,7 +34,7 @@ class VideoSegmentationInferencer(VideoInferencer):
     """
 
     model_type = DropSeg
-    visualizer_type = 'mmvidmae.VideoVisualizer'
+    visualizer_type = VideoVisualizer
     preprocess_kwargs = {'masks', 'short_side', 'merge_objects'}
 
     def __call__(  # type: ignore[override]

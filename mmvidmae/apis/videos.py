@@ -59,12 +59,6 @@ class Source(NamedTuple):
     stem: str = 'frames'
 
 
-def parse_video(text: str) -> str | int:
-    """Parse the video argument of a command line. A number is a camera number, unless a file or folder has this
-    name."""
-    return int(text) if text.isdecimal() and not Path(text).exists() else text
-
-
 def check_frames(frames: Iterable[np.ndarray | None]) -> Iterator[np.ndarray | None]:
     """Pass on frames of a tracker or segmenter. None, a lost frame, is passed on.
 

@@ -1,12 +1,7 @@
 """The command line that the inference programs share. Imports nothing that takes long."""
 
 import argparse
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
-
-from .interrupt import EXIT_CODE
 
 
 def make_parser(description: str | None, vis_format: str = '.mp4', save_vis: bool = True) -> argparse.ArgumentParser:
@@ -42,25 +37,3 @@ def model_options(args: argparse.Namespace) -> dict[str, Any]:
 def output_options(args: argparse.Namespace) -> dict[str, Any]:
     """Arguments of an inferencer's call that say what is written."""
     return {name: getattr(args, name) for name in ('out_dir', 'save_pred', 'save_vis', 'vis_format', 'fps')}
-
-
-@contextmanager
-def one_message(parser: argparse.ArgumentParser, out_dir: str, partial: bool = True) -> Iterator[None]:
-    """End the program with one message when a user's mistake or Ctrl-C comes within the block.
-
-    Args:
-        parser: Parser of the program.
-        out_dir: Folder with the results.
-        partial: Whether an interrupt leaves the results so far.
-    """
-    from mmvidmae.apis import Interrupted  # takes seconds
-    from mmvidmae.datasets import VideoReadError
-
-    try:
-        yield
-    except (OSError, ValueError, VideoReadError) as error:
-        parser.error(str(error))
-    except KeyboardInterrupt as error:
-        frames = error.frames if isinstance(error, Interrupted) else 0
-        print(f'interrupted after {frames} frames: {out_dir if frames and partial else "nothing was written"}')
-        sys.exit(EXIT_CODE)

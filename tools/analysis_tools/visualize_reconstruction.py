@@ -3,8 +3,8 @@
 Writes a picture of all pairs (OUT_DIR/vis/NAME.png) and their errors (OUT_DIR/preds/NAME.json).
 
 Example:
-    python tools/analysis_tools/visualize_reconstruction.py CONFIG CHECKPOINT video.mp4 --num 4 --out-dir results
-    python tools/analysis_tools/visualize_reconstruction.py CONFIG CHECKPOINT video.mp4 --all --gap 8 8 --vis-format .mp4
+    python tools/analysis_tools/visualize_reconstruction.py CONFIG CHECKPOINT a.mp4 --num 4 --out-dir results
+    python tools/analysis_tools/visualize_reconstruction.py CONFIG CHECKPOINT a.mp4 --all --gap 8 8 --vis-format .mp4
 
 Ctrl-C completes all files with the pairs so far; the exit code is then 130.
 """
@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
     sys.path.insert(0, str(ROOT))
 
-from mmvidmae.utils.inference_arguments import make_parser, model_options, one_message, output_options  # noqa: E402
+from mmvidmae.utils.inference_arguments import make_parser, model_options, output_options  # noqa: E402
 
 
 def main() -> None:
@@ -33,9 +33,10 @@ def main() -> None:
     )
     parser.add_argument('--seed', type=int, default=0, help='of the random pairs and of the masks')
     args = parser.parse_args()
-    with one_message(parser, args.out_dir):
-        from mmvidmae.apis import ReconstructionInferencer  # takes seconds
+    from mmvidmae.apis import ReconstructionInferencer  # these take seconds
+    from mmvidmae.apis.programs import one_message
 
+    with one_message(parser, args.out_dir):
         pairs = None if args.all else [tuple(args.frames)] if args.frames else args.num
         options = dict(gap=tuple(args.gap), seed=args.seed, **output_options(args))
         results = ReconstructionInferencer(**model_options(args))(args.video, pairs, **options)
