@@ -6,8 +6,9 @@ from typing import TypeVar
 
 import cv2
 import numpy as np
+from mmengine.dist import master_only
 from mmengine.structures import BaseDataElement
-from mmengine.visualization import Visualizer
+from mmengine.visualization import MLflowVisBackend, Visualizer
 from torch import Tensor
 
 from mmvidmae.datasets.readers import read_image
@@ -38,6 +39,14 @@ class PictureVisualizer(Visualizer):
         new = cls()
         new._vis_backends = visualizer._vis_backends
         return new
+
+    @master_only
+    def add_image(self, name: str, image: np.ndarray, step: int = 0) -> None:
+        """Give a picture to all backends."""
+        for backend in self._vis_backends.values():
+            # MMEngine's MLflow backend takes the name for a file name: it needs a suffix, and one file for each step
+            file_name = f'{name}_{step}.png' if isinstance(backend, MLflowVisBackend) else name
+            backend.add_image(file_name, image, step)
 
 
 @VISUALIZERS.register_module()
