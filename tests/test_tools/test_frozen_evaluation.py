@@ -85,7 +85,7 @@ def test_everything_goes_to_the_work_dir_with_the_name_of_the_weights(davis, tra
         assert scores['weights'] == weights[name]
         assert json.loads((tmp_path / f'{name}.json').read_text())['weights'] == weights[name]
         assert (tmp_path / name / 'predictions/a/00001.png').is_file()
-        assert (tmp_path / name / 'propagation/a.jpg').is_file()
+        assert len(list((tmp_path / name).glob('*/vis_data/vis_image/propagation_a_0.png'))) == 1
         (log,) = (tmp_path / name).glob('*/*.log')
         assert words[name] in log.read_text()
     written = {path.name for path in tmp_path.iterdir()}

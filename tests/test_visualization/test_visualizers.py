@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.structures import BaseDataElement
 from mmengine.visualization import Visualizer
 from mmpretrain.structures import DataSample
@@ -50,10 +51,10 @@ def written_pictures(backend: str, folder: Path) -> list[np.ndarray]:
             cv2.imdecode(np.frombuffer(image.encoded_image_string, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
             for image in images
         ]
-    paths = [path for path in folder.rglob('val_reconstruction_*.png')]
+    paths = list(folder.rglob('val_reconstruction_*.png'))
     if backend in ('LocalVisBackend', 'MLflowVisBackend'):
         assert sorted(path.name for path in paths) == ['val_reconstruction_16.png', 'val_reconstruction_8.png']
-        paths.sort(key=lambda path: -len(path.name), reverse=True)
+        paths.sort(key=lambda path: len(path.name))
     else:
         paths.sort(key=lambda path: path.stat().st_mtime_ns)
     return [np.asarray(Image.open(path)) for path in paths]
@@ -75,6 +76,7 @@ def test_real_backends_get_the_pictures(tmp_path, monkeypatch, pair, backend, pa
     monkeypatch.setenv('MLFLOW_ALLOW_FILE_STORE', 'true')
     options = {key: value.format(tmp_path) if isinstance(value, str) else value for key, value in options.items()}
     plain = Visualizer(vis_backends=[dict(type=backend, **options)], save_dir=str(tmp_path))
+    plain.add_config(Config(dict(work_dir=str(tmp_path))))
     visualizer = ReconstructionVisualizer.sharing_backends(plain)
     expected = [visualizer.add_datasample('val_reconstruction', [pair] * number, step=8 * number) for number in (1, 2)]
     visualizer.close()
