@@ -17,7 +17,7 @@ import torch
 from mmengine.config import Config
 from PIL import Image
 
-from mmvidmae.apis import Interrupted, TrackingInferencer, VideoSegmentationInferencer
+from mmvidmae.apis import Interrupted, TrackingInferencer, VideoSegmentationInferencer, model_zoo
 from mmvidmae.apis.programs import parse_video
 from mmvidmae.apis.videos import open_video
 from mmvidmae.datasets import VideoFileReader, VideoReadError
@@ -341,11 +341,12 @@ class TestResults:
         assert drawn[1, 30:].mean() < 3
         assert drawn[[0, 2], 30:].mean() > 60
 
-    def test_model_by_config_weights_or_itself(self, tracker, tracking_config, tmp_path):
+    def test_model_by_name_config_or_itself(self, tracker, tracking_config, tmp_path, monkeypatch):
         torch.save(dict(state_dict=tracker.model.state_dict()), tmp_path / 'tracker.pth')
         tracking_config.dump(tmp_path / 'config.py')
         expected = tracker(frames(), BOX)
-        for config in (tracking_config, tmp_path / 'config.py', str(tmp_path / 'config.py')):
+        monkeypatch.setitem(model_zoo._CONFIGS, 'tiny_tracker', tmp_path / 'config.py')
+        for config in (tracking_config, tmp_path / 'config.py', str(tmp_path / 'config.py'), 'tiny_tracker'):
             other = TrackingInferencer(config, tmp_path / 'tracker.pth', 'cpu', show_progress=False)
             assert other(frames(), BOX) == expected
         for parameter in other.model.parameters():
@@ -354,7 +355,7 @@ class TestResults:
         again = TrackingInferencer(other.model, tmp_path / 'tracker.pth', show_progress=False)
         assert again.model is other.model
         assert again(frames(), BOX) == expected
-        assert 'droptrack_vit-base-p16-384_4xb32-100e_got10k' in TrackingInferencer.list_models('droptrack')
+        assert 'tiny_tracker' in TrackingInferencer.list_models('tiny')
         with pytest.raises(FileNotFoundError, match='no_model'):
             TrackingInferencer('no_model', tmp_path / 'tracker.pth')
 
