@@ -10,7 +10,7 @@ from mmengine.model import PretrainedInit, is_model_wrapper
 from mmengine.runner import BaseLoop, Runner, find_latest_checkpoint
 from torch import nn
 
-from mmvidmae.evaluation.metrics.propagation import PropagationMetric
+from mmvidmae.evaluation.metrics.video_metric import VideoMetric
 from mmvidmae.registry import HOOKS
 
 Weights = str | dict
@@ -48,7 +48,7 @@ class WeightsRecordHook(Hook):
         if is_main_process():  # the others write no scores
             self.weights = find_weights(runner)
         for metric in evaluator.metrics:
-            if isinstance(metric, PropagationMetric):
+            if isinstance(metric, VideoMetric):
                 metric.start(runner.work_dir, self.weights)
 
 
