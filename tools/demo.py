@@ -16,10 +16,9 @@ import time
 import zipfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+from mmvidmae.utils.interrupt import leave_on_interrupt
 
-from mmvidmae.utils.interrupt import leave_on_interrupt  # noqa: E402
+ROOT = Path(__file__).resolve().parents[1]
 
 WORK = Path('work_dirs', 'demo')  # below ROOT; named by configs/_base_/datasets/demo.py
 CONFIGS = {

@@ -1,15 +1,9 @@
 """Draw loss curves of runs: training loss, held-out error (``reconstruction/mse``) and the constant predictor."""
 
 import argparse
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-ROOT = Path(__file__).resolve().parents[2]
-if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
-    sys.path.insert(0, str(ROOT))
-
-from mmvidmae.utils.interrupt import leave_on_interrupt  # noqa: E402
+from mmvidmae.utils.interrupt import leave_on_interrupt
 
 if TYPE_CHECKING:
     from mmvidmae.visualization.loss_curve import Losses

@@ -25,10 +25,6 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
-    sys.path.insert(0, str(ROOT))
-
 PARTS = dict(right=1.5, steps=1.5, compiled=1.5, trackers=1.0, propagation=0.5, loading=1.0, learning=3.0)
 """Each part's share of the time, relative to the parts that are still to come."""
 

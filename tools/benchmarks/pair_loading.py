@@ -17,17 +17,14 @@ import argparse
 import os
 import random
 import resource
-import sys
 import tempfile
 import time
 from collections import deque
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
-    sys.path.insert(0, str(ROOT))
+from mmvidmae.utils.interrupt import leave_on_interrupt
 
-from mmvidmae.utils.interrupt import leave_on_interrupt  # noqa: E402
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def make_parser() -> argparse.ArgumentParser:

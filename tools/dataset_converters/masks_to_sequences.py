@@ -14,14 +14,9 @@ Example:
 
 import argparse
 import os
-import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-
-ROOT = Path(__file__).resolve().parents[2]
-if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
-    sys.path.insert(0, str(ROOT))
 
 
 def make_parser() -> argparse.ArgumentParser:

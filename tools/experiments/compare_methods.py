@@ -29,13 +29,9 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, NamedTuple
 
-ROOT = Path(__file__).resolve().parents[2]
-if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
-    sys.path.insert(0, str(ROOT))
+from small_pretraining import METHODS, prepare
 
-from small_pretraining import METHODS, prepare  # noqa: E402
-
-from mmvidmae.utils.interrupt import leave_on_interrupt  # noqa: E402
+from mmvidmae.utils.interrupt import leave_on_interrupt
 
 GAP = 'train_dataloader.dataset.pipeline.0.gap'
 ABLATIONS: dict[str, dict[str, tuple[str, str, dict[str, Any]]]] = {

@@ -15,15 +15,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-ROOT = Path(__file__).resolve().parents[2]
-if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
-    sys.path.insert(0, str(ROOT))
-
-from mmvidmae.utils.interrupt import leave_on_interrupt  # noqa: E402
+from mmvidmae.utils.interrupt import leave_on_interrupt
 
 if TYPE_CHECKING:
     from mmengine.config import Config
 
+ROOT = Path(__file__).resolve().parents[2]
 METHODS = ('mae', 'twinmae', 'dropmae', 'siammae')
 """Of configs/small; ``mae`` is the baseline on single frames."""
 

@@ -6,21 +6,19 @@ Example:
         --train blackswan car-shadow dog --test drift-chicane libby --start random --start dropmae=dropmae.pth
 """
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-ROOT = Path(__file__).resolve().parents[2]
-if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
-    sys.path.insert(0, str(ROOT))
+from starts import compare, make_parser
 
-from starts import compare, make_parser  # noqa: E402
-
-from mmvidmae.utils.interrupt import leave_on_interrupt  # noqa: E402
+from mmvidmae.utils.interrupt import leave_on_interrupt
 
 if TYPE_CHECKING:
     from mmengine.config import Config
+
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def make_config(model: str, davis: str, train: Sequence[str], test: Sequence[str], iters: int) -> 'Config':

@@ -7,16 +7,13 @@ Example:
 """
 
 import argparse
-import sys
 from pathlib import Path
 
+from starts import compare, make_parser
+
+from mmvidmae.utils.interrupt import leave_on_interrupt
+
 ROOT = Path(__file__).resolve().parents[2]
-if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
-    sys.path.insert(0, str(ROOT))
-
-from starts import compare, make_parser  # noqa: E402
-
-from mmvidmae.utils.interrupt import leave_on_interrupt  # noqa: E402
 
 
 def parse_arguments() -> argparse.Namespace:
