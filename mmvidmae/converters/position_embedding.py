@@ -1,9 +1,10 @@
 """Position embeddings for another input size, and frame identities for code that has none."""
 
 import torch
-import torch.nn.functional as F
 from mmpretrain.models.utils import resize_pos_embed
 from torch import Tensor
+
+from mmvidmae.models.layers.position_embedding import interpolate_pos_embed_dino
 
 from .key_maps import StateDict
 
@@ -34,12 +35,8 @@ def interpolate_pos_embed(
     if mode == 'size' or tuple(grid) == tuple(new_grid):
         return resize_pos_embed(pos_embed, grid, new_grid, num_extra_tokens=num_extra_tokens)
     extra, patches = pos_embed[:, :num_extra_tokens], pos_embed[:, num_extra_tokens:]
-    factors = tuple((new + 0.1) / old for new, old in zip(new_grid, grid))
-    # The factor itself has to reach the kernel: with a size, PyTorch would use the exact ratio. As in resize_pos_embed,
-    # half precision is interpolated in single.
-    image = patches.unflatten(1, grid).permute(0, 3, 1, 2).float()
-    image = F.interpolate(image, scale_factor=factors, mode='bicubic')
-    return torch.cat((extra, image.flatten(2).transpose(1, 2).to(pos_embed.dtype)), dim=1)
+    patches = interpolate_pos_embed_dino(patches.float(), grid, new_grid)  # half precision as in resize_pos_embed
+    return torch.cat((extra, patches.to(pos_embed.dtype)), dim=1)
 
 
 def fold_identity(state: StateDict, frame: int) -> StateDict:

@@ -1,4 +1,4 @@
-"""What the converters share: which clips, running many jobs at once, progress, and files that are whole or absent."""
+"""What the converters share: which clips, running many jobs at once, and progress."""
 
 import argparse
 import multiprocessing
@@ -9,12 +9,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from datetime import timedelta
 from itertools import islice
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import Any, Protocol
 
 
 def add_job_arguments(parser: argparse.ArgumentParser, timeout: float | None = None) -> None:
@@ -188,19 +187,6 @@ class Progress:
             line = f'{self.done}/{self.total}, {self.failed} failed, {rate:.1f}/s, {left} left'
             ends = self.done == self.total or not self.live
             print(f'\r{line}\033[K' if self.live else line, end='\n' if ends else '', file=sys.stderr, flush=True)
-
-
-@contextmanager
-def atomic_write(path: Path) -> Iterator[IO[str]]:
-    """Opens a text file that appears under its name only when it has been written completely."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f'.{path.name}.{os.getpid()}.part')
-    try:
-        with open(part, 'w', encoding='utf-8', errors='surrogateescape') as file:
-            yield file
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def say(text: str) -> None:

@@ -9,13 +9,11 @@ tool skips clips that are there already. Exit code: 1 if some clips failed.
 """
 
 import argparse
-import os
-import shutil
 import threading
 from itertools import islice
 from pathlib import Path
 
-from common import add_job_arguments, convert_all, run_tool
+from common import ClipFailed, add_job_arguments, convert_all, run_tool
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -35,8 +33,9 @@ if __name__ == '__main__':
 
 import cv2  # noqa: E402
 
-from mmvidmae.datasets import VideoFileReader, VideoReadError  # noqa: E402
+from mmvidmae.datasets import VideoFileReader  # noqa: E402
 from mmvidmae.datasets.sources import scan  # noqa: E402
+from mmvidmae.utils.files import atomic_write  # noqa: E402
 
 
 class Extractor:
@@ -60,26 +59,15 @@ class Extractor:
         """Where the frames of a clip, a path relative to ``source``, belong."""
         return (self.target / clip).with_suffix('')
 
-    def __call__(self, clip: str) -> str | None:
-        result = self.result_of(clip)
-        part = result.with_name(f'.{result.name}.part')
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
-        try:
+    def __call__(self, clip: str) -> None:
+        with atomic_write(self.result_of(clip)) as part:
+            part.mkdir()
             reader = VideoFileReader(str(self.source / clip))
             last = None if self.most is None else self.most * self.every
             for number, frame in enumerate(islice(reader, 0, last, self.every)):
                 if self.stopped.is_set():
-                    return 'stopped'
+                    raise ClipFailed('stopped')
                 self._write(part / f'{number:05d}.jpg', frame)
-            os.replace(part, result)
-        except VideoReadError as failure:
-            return failure.reason
-        except OSError as error:
-            return str(error)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
-        return None
 
     def stop(self) -> None:
         self.stopped.set()

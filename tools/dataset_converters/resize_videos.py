@@ -10,8 +10,6 @@ ffmpeg from PATH, else the one in the imageio-ffmpeg wheel. Exit code: 1 if some
 """
 
 import argparse
-import glob
-import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -37,6 +35,7 @@ import av  # noqa: E402
 
 from mmvidmae.datasets import VideoFileReader  # noqa: E402
 from mmvidmae.datasets.sources import scan  # noqa: E402
+from mmvidmae.utils.files import atomic_write  # noqa: E402
 
 
 def find_ffmpeg() -> str:
@@ -112,17 +111,9 @@ class Encoder:
         """Where the result of a clip, a path relative to ``source``, belongs."""
         return (self.target / clip).with_suffix('.mp4')
 
-    def __call__(self, clip: str) -> str | None:
-        result = self.result_of(clip)
-        result.parent.mkdir(parents=True, exist_ok=True)
-        # A killed run may leave an ffmpeg behind that still writes its part: take that away, and write to a new one.
-        for stale in result.parent.glob(f'.{glob.escape(result.name)}.*.part'):
-            stale.unlink(missing_ok=True)
-        part = result.with_name(f'.{result.name}.{os.getpid()}.part')
-        try:
-            return self._encode(self.source / clip, part) or os.replace(part, result)
-        finally:
-            part.unlink(missing_ok=True)
+    def __call__(self, clip: str) -> None:
+        with atomic_write(self.result_of(clip)) as part:
+            self._encode(self.source / clip, part)
 
     def stop(self) -> None:
         for process in tuple(self.running):
@@ -132,11 +123,11 @@ class Encoder:
     def _all_options(self) -> str:
         return subprocess.run([self.ffmpeg, '-h', 'long'], capture_output=True, text=True, errors='replace').stdout
 
-    def _encode(self, clip: Path, part: Path) -> str | None:
+    def _encode(self, clip: Path, part: Path) -> None:
         try:
             stream = self.aside(find_video, str(clip))
         except ClipFailed as failure:
-            return f'not a readable video ({failure})'
+            raise ClipFailed(f'not a readable video ({failure})') from failure
         source = ('-i', f'file:{clip}', '-map', f'0:{stream}')
         command = [self.ffmpeg, '-nostdin', '-v', 'error', '-y', *source, *self.options, f'file:{part}']
         process = subprocess.Popen(
@@ -148,16 +139,15 @@ class Encoder:
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()
-            return f'not finished after {self.timeout:g} s'
+            raise ClipFailed(f'not finished after {self.timeout:g} s') from None
         finally:
             self.running.discard(process)
         if process.returncode:
-            return messages.rpartition('\n')[2] or f'ffmpeg ended with code {process.returncode}'
+            raise ClipFailed(messages.rpartition('\n')[2] or f'ffmpeg ended with code {process.returncode}')
         try:
             self.aside(check_result, str(part))
         except ClipFailed as failure:
-            return f'the result is {failure}'
-        return None
+            raise ClipFailed(f'the result is {failure}') from failure
 
 
 def main(arguments: list[str] | None = None) -> int:

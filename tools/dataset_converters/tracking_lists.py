@@ -15,7 +15,7 @@ import argparse
 import re
 from pathlib import Path
 
-from common import atomic_write, run_tool, say
+from common import run_tool, say
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -30,6 +30,7 @@ if __name__ == '__main__':
 
 from mmvidmae.datasets.sources import image_names, natural_key  # noqa: E402
 from mmvidmae.datasets.tracking import read_boxes  # noqa: E402
+from mmvidmae.utils.files import atomic_write  # noqa: E402
 
 OTB_STARTS = {'David': 300, 'Tiger1': 6}
 """First frames, from 1, of videos whose annotation begins later (Tiger1: the benchmark leaves the first 5 out)."""
@@ -112,7 +113,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(str(error))
     for name, lines in lists.items():
         output = args.root / 'annotations' / f'{name}_infos.txt'
-        with atomic_write(output) as file:
+        with atomic_write(output) as part, part.open('w', encoding='utf-8', errors='surrogateescape') as file:
             file.write('\n'.join(['(video_path,annotation_path,start_frame_id,end_frame_id)', *lines]))
         say(f'{len(lines)} sequences: {output}')
     return 0

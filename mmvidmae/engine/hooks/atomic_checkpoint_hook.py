@@ -10,16 +10,7 @@ from mmengine.runner import Runner
 
 from mmvidmae.compat.checkpoint_globals import restore_histories, to_plain
 from mmvidmae.registry import HOOKS
-
-PARTIAL = '.partial'
-"""Suffix of a file that is being written."""
-
-
-def put_in_place(partial: Path, path: str | Path) -> None:
-    """Give a file that is written to the end its name, once it has reached the disk."""
-    with partial.open('rb') as file:
-        os.fsync(file.fileno())
-    partial.replace(path)
+from mmvidmae.utils.files import PARTIAL, atomic_write
 
 
 def latest_checkpoint(work_dir: str | Path) -> str | None:
@@ -49,17 +40,12 @@ def latest_checkpoint(work_dir: str | Path) -> str | None:
 
 @register_backend('mmvidmae.atomic', force=True)
 class AtomicLocalBackend(LocalBackend):
-    """MMEngine's local file backend, except that a file appears under its name only when it is whole.
-
-    Data go to ``<name>.partial`` in the same folder and reach the disk before the file is renamed.
-    """
+    """MMEngine's local file backend with :func:`atomic_write`."""
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
         """Write bytes to a file."""
-        partial = Path(f'{filepath}{PARTIAL}')
-        partial.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(obj)
-        put_in_place(partial, filepath)
+        with atomic_write(filepath, sync=True) as part:
+            part.write_bytes(obj)
 
     def put_text(self, obj: str, filepath: str | Path, encoding: str = 'utf-8') -> None:
         """Write text to a file."""
@@ -122,8 +108,8 @@ class AtomicCheckpointHook(CheckpointHook):
             self.backend_args = dict(backend='mmvidmae.atomic')
         super().before_train(runner)
         if atomic and is_main_process():
-            for partial in Path(self.out_dir).glob(f'*{PARTIAL}'):
-                partial.unlink()
+            for part in Path(self.out_dir).glob(f'.*{PARTIAL}'):  # also of other machines
+                part.unlink()
         # The best checkpoints that a resumed run removes are those of its own work dir.
         if getattr(self, 'best_ckpt_path', None):
             self.best_ckpt_path = self._own(self.best_ckpt_path)

@@ -17,7 +17,7 @@ Until: MMEngine makes the groups before sharding and follows torch's signature.
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
+from contextlib import nullcontext
 
 import torch
 from mmengine._strategy.fsdp import FSDPStrategy as _FSDPStrategy
@@ -29,9 +29,9 @@ from torch import nn
 from torch.distributed.fsdp import FullyShardedDataParallel as FSDP
 from torch.distributed.fsdp.wrap import ModuleWrapPolicy
 
-from mmvidmae.engine.hooks.atomic_checkpoint_hook import PARTIAL, put_in_place
 from mmvidmae.models.layers import CrossBlock
 from mmvidmae.registry import STRATEGIES
+from mmvidmae.utils.files import atomic_write
 
 
 def _wrapper() -> dict:
@@ -71,11 +71,9 @@ class FSDPStrategy(_FSDPStrategy):
             return super().build_optim_wrapper(optim_wrapper, model)
 
     def save_checkpoint(self, filename: str, **kwargs) -> None:
-        """Save as MMEngine does, but the file appears under its name only when it is whole."""
-        partial = Path(f'{filename}{PARTIAL}')
-        super().save_checkpoint(str(partial), **kwargs)
-        if is_main_process():
-            put_in_place(partial, filename)
+        """Save as MMEngine does, with :func:`atomic_write`. Rank 0 writes; all ranks must call this."""
+        with atomic_write(filename, sync=True) if is_main_process() else nullcontext() as part:
+            super().save_checkpoint(str(part), **kwargs)
 
     def optim_state_dict(self) -> dict:
         """The optimizer's state as without sharding; all ranks must call it, and only rank 0 gets something."""
