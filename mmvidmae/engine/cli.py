@@ -153,14 +153,14 @@ def train(parser: argparse.ArgumentParser, runner: Runner) -> None:
 
 
 def require_batches(parser: argparse.ArgumentParser, runner: Runner) -> None:
-    """End the program with a message if the training data do not fill a batch, of which MMEngine says little."""
+    """End the program with a clear message if the training data do not fill a batch."""
     loader = runner.train_dataloader
     if isinstance(loader.sampler, Sized) and not len(loader):
-        at_visit = getattr(loader.sampler, 'pairs_per_visit', 1)
-        part = f', 1/{at_visit:g} of them an epoch (repeated_sampling)' if at_visit > 1 else ''
+        per_sample = getattr(loader.sampler, 'pairs_per_sample', 1)
+        part = f', of which an epoch uses 1/{per_sample:g} (repeated_sampling)' if per_sample > 1 else ''
         parser.error(
-            f'the training data do not fill a batch: {len(loader.dataset)} items{part} are {len(loader.sampler)} for a '
-            f'process, and train_dataloader.batch_size is {loader.batch_sampler.batch_size}. Add data or lower it'
+            f'the training data do not fill a batch: {len(loader.dataset)} items{part} give {len(loader.sampler)} '
+            f'per process, and train_dataloader.batch_size is {loader.batch_sampler.batch_size}. Add data or lower it'
         )
 
 

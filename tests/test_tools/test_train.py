@@ -78,7 +78,7 @@ def test_flags(video_dir, tmp_path, call_tool):
 
     run = tmp_path / 'work_dirs' / 'flags'  # the default, in the current folder
     log = next(run.glob('*/*.log')).read_text()
-    scaled = r'4 samples \(1 processes x batch_size 2 x 2 of a visit x accumulative_counts 1\).* multiplied by 1 in all'
+    scaled = r'is 4 \(1 processes x batch_size 2 x 2 pairs per sample x accumulative_counts 1\).* multiplied by 1\n'
     assert re.search(scaled, log)
     assert 'Epoch(val)' not in log
     weights = CheckpointLoader.load_checkpoint(str(run / 'epoch_1.pth'))['state_dict']

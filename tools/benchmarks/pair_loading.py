@@ -130,7 +130,7 @@ def scaling(root: Path, workers: list[int], repeats: int) -> None:
     turns = {str(number): lambda loader=loader: deque(loader, maxlen=0) for number, loader in loaders.items()}
     seconds = take_turns(turns, repeats, torch.device('cpu'))
     base = min(seconds, key=int)
-    print(f'{len(os.sched_getaffinity(0))} cores, 4 pairs a visit; medians of {repeats} rounds')
+    print(f'{len(os.sched_getaffinity(0))} cores, 4 pairs a sample; medians of {repeats} rounds')
     for number, value in seconds.items():
         pairs = 4 * len(loaders[int(number)].dataset)
         print(f'{number:>3} workers{pairs / value:10.1f} pairs/s   {seconds[base] / value:6.2f} times {base}')
@@ -151,8 +151,8 @@ def main() -> None:
         return
     reference = ReferenceLoader(args.videos)
     sources = {
-        'ours, 1 pair a visit': (dataset(args.videos, 1), 1),
-        'ours, 4 pairs a visit': (dataset(args.videos, 4), 4),
+        'ours, 1 pair a sample': (dataset(args.videos, 1), 1),
+        'ours, 4 pairs a sample': (dataset(args.videos, 4), 4),
     }
     if args.converted:
         sources |= {

@@ -240,9 +240,11 @@ def plan(args: argparse.Namespace, steps_an_epoch: int) -> list[Job]:
             add_early(label, run(method, changes, seed), checkpoint, f'pretrain-{label}')
             add_frozen(label, run(method, changes, seed), checkpoint, curve_side, f'pretrain-{label}')
     for seed in args.seeds:
-        starts = {'random': None} | {method: checkpoint_of(f'{method}-{seed}', args.epochs) for method in args.methods}
-        for start, checkpoint in starts.items():
-            name, needs = f'{start}-{seed}', f'pretrain-{start}-{seed}' if checkpoint else ''
+        initializations = {'random': None} | {
+            method: checkpoint_of(f'{method}-{seed}', args.epochs) for method in args.methods
+        }
+        for init, checkpoint in initializations.items():
+            name, needs = f'{init}-{seed}', f'pretrain-{init}-{seed}' if checkpoint else ''
             more = dict(out=out, checkpoint=checkpoint, seed=seed, iters=args.iters)
             if args.sot_train:
                 sot = dict(train=str(args.sot_train), test=str(args.sot_test))
@@ -371,12 +373,12 @@ def main() -> None:
     report_dir = args.report or args.out / 'report'
     if not (args.out / 'clips.txt').exists():
         prepare(args.videos, args.out, short_side=256 if args.size == 'larger' else 112)
-    visits = len((args.out / 'clips.txt').read_text().splitlines())
+    num_clips = len((args.out / 'clips.txt').read_text().splitlines())
     loader = run_config(str(args.out), args.methods[0], SIZES[args.size]['pretrain'], args.epochs, 0).train_dataloader
-    pairs = loader.dataset.repeated_sampling  # of a visit; an effective epoch visits one in so many clips
-    steps_an_epoch = visits // pairs // loader.batch_size
+    pairs = loader.dataset.repeated_sampling  # per sample; an effective epoch samples one in so many clips
+    steps_an_epoch = num_clips // pairs // loader.batch_size
     if not steps_an_epoch:
-        parser.error(f'{args.out / "clips.txt"} lists {visits} clips: a step needs {pairs * loader.batch_size}')
+        parser.error(f'{args.out / "clips.txt"} lists {num_clips} clips: a step needs {pairs * loader.batch_size}')
     jobs = plan(args, steps_an_epoch)
     left = [job for job in jobs if not is_done(job, args.out)]
     cost = sum(job.cost for job in left) / args.jobs / 60

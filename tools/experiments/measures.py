@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from frozen_scores import propagation_scores
+from initializations import fine_tune
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
@@ -16,7 +17,6 @@ from small_pretraining import configure
 from small_segmentation import make_config as segmentation_config
 from small_tracker import make_config as tracker_config
 from small_tracker import score_pairs
-from starts import fine_tune
 from torch import Tensor
 
 from mmvidmae.apis import attention_accuracy, attention_share, feature_accuracy, get_model, warp_frames

@@ -148,8 +148,8 @@ def write_report(
 
     scores = ['pairs/iou', 'sot/success', 'sot/precision'], ['vos/J&F-Mean', 'vos/J-Mean', 'vos/F-Mean']
     header = [
-        'start',
-        'tracker: IoU of one look',
+        'initialization',
+        'tracker: single-frame localization IoU',
         'success',
         'precision',
         'loss',

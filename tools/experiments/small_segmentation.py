@@ -3,14 +3,14 @@ encoders with the same schedule and seeds on some sequences of DAVIS, and score 
 
 Example:
     python tools/experiments/small_segmentation.py work_dirs/small_dropseg --model dropseg --davis data/DAVIS \\
-        --train blackswan car-shadow dog --test drift-chicane libby --start random --start dropmae=dropmae.pth
+        --train blackswan car-shadow dog --test drift-chicane libby --init random --init dropmae=dropmae.pth
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from starts import compare, make_parser
+from initializations import compare, make_parser
 
 from mmvidmae.utils.interrupt import leave_on_interrupt
 

@@ -3,13 +3,13 @@ seeds, and score it on sequences that it did not train on.
 
 Example:
     python tools/experiments/small_tracker.py work_dirs/small_tracker --train data/sequences/train \\
-        --test data/sequences/test --start random --start dropmae=dropmae.pth --start twinmae=twinmae.pth --seeds 0 1
+        --test data/sequences/test --init random --init dropmae=dropmae.pth --init twinmae=twinmae.pth --seeds 0 1
 """
 
 import argparse
 from pathlib import Path
 
-from starts import compare, make_parser
+from initializations import compare, make_parser
 
 from mmvidmae.utils.interrupt import leave_on_interrupt
 
@@ -51,14 +51,14 @@ def make_config(train: str, test: str, iters: int, names: str = '') -> Config:
 
 @torch.no_grad()
 def score_pairs(runner: Runner, count: int = 512, seed: int = 0) -> dict[str, float]:
-    """One look at a time: mean IoU and loss for pairs of the test sequences, drawn and jittered as in training.
+    """Single-frame localization: mean IoU and loss for pairs of the test sequences, sampled and jittered as in training.
 
-    While a tracker still loses every target, its success says little; this does not depend on where it was before.
+    A tracker that loses every target has an uninformative success score. This score does not depend on earlier frames.
 
     Args:
-        runner: After training.
-        count: Pairs, the same for every model.
-        seed: Of the draw.
+        runner: Runner after training.
+        count: Number of pairs, the same for every model.
+        seed: Seed of the sampling.
     """
     config = runner.cfg
     loader = Config(dict(config.train_dataloader, num_workers=0, persistent_workers=False))
