@@ -153,6 +153,7 @@ class TestVerify:
             shutil.copy(bad_clips / name, tmp_path / 'clips')
         return tmp_path / 'clips'
 
+    @pytest.mark.slow
     def test_reports_bad_clips_and_resumes(self, run, clips, tmp_path, video_dir):
         report = tmp_path / 'out/report.jsonl'
         code, out, err = run_process('verify_videos', clips, '--report', report)
@@ -382,6 +383,7 @@ class TestResize:
         assert self.files(tmp_path / 'small') == []
 
     @pytest.mark.parametrize('how', [signal.SIGINT, signal.SIGKILL])
+    @pytest.mark.slow
     def test_ended_in_the_middle(self, run, originals, tmp_path, stuck_ffmpeg, how):
         target = tmp_path / 'small'
         process = start('resize_videos', originals, target, '--workers', '3', PATH=stuck_ffmpeg)

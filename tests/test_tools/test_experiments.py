@@ -113,6 +113,8 @@ def test_larger_models_fit_each_other(measures, tmp_path):
         assert all(backbone[name].shape == weights[name].shape for name in [*blocks, 'patch_embed.projection.weight'])
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_whole_comparison(video_dir, davis, sequences, tmp_path, start_tool):
     """One step of two methods; then again, when only what is missing is done, and with other settings."""
     out = tmp_path / 'out'

@@ -7,6 +7,7 @@ import torch
 from mmengine.runner import CheckpointLoader
 from tiny_runs import read_trace, tiny_config
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 ROOT = Path(__file__).resolve().parents[2]
 SHARD = 'strategy.type=mmvidmae.FSDPStrategy'
 RECOMPUTE = ('model.backbone.with_cp=True', 'model.neck.with_cp=True')

@@ -22,6 +22,8 @@ def dump(cfg: Config, path: Path, **changes) -> Path:
     return path
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_killed_run_continues_as_if_nothing_had_happened(video_dir, tmp_path, start_tool):
     """DropMAE with its attention dropout, killed with SIGKILL in the second epoch and again in the save after it."""
     cfg = tiny_config(video_dir, tmp_path / 'whole', custom_imports=dict(imports=['tiny_runs']))
@@ -156,6 +158,7 @@ def test_what_cannot_be_resumed_gives_one_message(video_dir, tmp_path, call_tool
     assert 'error: --resume: The checkpoint was saved at iteration 3, which is not the end of an epoch' in message
 
 
+@pytest.mark.slow
 def test_interrupted_run_says_how_to_go_on(video_dir, tmp_path, start_tool, call_tool, capfd):
     """Ctrl-C reaches the loader's worker, too."""
     cfg = tiny_config(video_dir, tmp_path / 'run', custom_imports=dict(imports=['tiny_runs']))
@@ -177,6 +180,7 @@ def test_interrupted_run_says_how_to_go_on(video_dir, tmp_path, start_tool, call
     assert told in capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_eight_clips_and_the_demos_config_learn(video_dir, tmp_path, call_tool):
     """One step an epoch: the first is at the full rate, and the log says how few there are."""
     for copy in range(8):

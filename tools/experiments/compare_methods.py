@@ -240,10 +240,8 @@ def plan(args: argparse.Namespace, steps_an_epoch: int) -> list[Job]:
             add_early(label, run(method, changes, seed), checkpoint, f'pretrain-{label}')
             add_frozen(label, run(method, changes, seed), checkpoint, curve_side, f'pretrain-{label}')
     for seed in args.seeds:
-        initializations = {'random': None} | {
-            method: checkpoint_of(f'{method}-{seed}', args.epochs) for method in args.methods
-        }
-        for init, checkpoint in initializations.items():
+        pretrained = {method: checkpoint_of(f'{method}-{seed}', args.epochs) for method in args.methods}
+        for init, checkpoint in {'random': None, **pretrained}.items():
             name, needs = f'{init}-{seed}', f'pretrain-{init}-{seed}' if checkpoint else ''
             more = dict(out=out, checkpoint=checkpoint, seed=seed, iters=args.iters)
             if args.sot_train:

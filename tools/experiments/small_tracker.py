@@ -51,7 +51,7 @@ def make_config(train: str, test: str, iters: int, names: str = '') -> Config:
 
 @torch.no_grad()
 def score_pairs(runner: Runner, count: int = 512, seed: int = 0) -> dict[str, float]:
-    """Single-frame localization: mean IoU and loss for pairs of the test sequences, sampled and jittered as in training.
+    """Single-frame localization: mean IoU and loss on pairs of the test sequences, sampled as in training.
 
     A tracker that loses every target has an uninformative success score. This score does not depend on earlier frames.
 

@@ -71,7 +71,7 @@ class ScheduleHook(ParamSchedulerHook):
             runner.logger.info(
                 f'auto_scale_lr: the total batch size is {total:g} ({runner.world_size} processes x batch_size {batch} '
                 f'x {per_sample:g} pairs per sample x accumulative_counts {accumulated}). The learning rate of the '
-                f'config is for {scaling["base_batch_size"]} and is multiplied by {total / scaling["base_batch_size"]:g}'
+                f'config is for {scaling["base_batch_size"]}: multiplied by {total / scaling["base_batch_size"]:g}'
             )
         for scheduler in _schedulers(runner):
             if scheduler.param_name == 'lr':
@@ -191,7 +191,7 @@ def _misfits(runner: Runner) -> Iterator[str]:
     if steps < FEW_STEPS:
         counted = f'{steps} steps ({epochs} epochs of {len(runner.train_dataloader)})' if by_epoch else f'{steps} steps'
         yield (
-            f'This run has {counted} in all, which is too short to learn much and for a learning-rate schedule. Use '
+            f'This run has {counted} in all: too few to learn much or to follow a learning-rate schedule. Use '
             'more clips or repeat them (RepeatDataset, or repeated lines of the list), a smaller '
             'train_dataloader.batch_size, or a longer run (train_cfg, with the ends in param_scheduler)'
         )
