@@ -138,7 +138,7 @@ def test_resume_without_a_checkpoint_starts_over_and_says_so(video_dir, tmp_path
     config = dump(cfg, tmp_path / 'config.py')
     none = [f'{name}_dataloader.num_workers=0' for name in ('train', 'val', 'test')]
     call_tool('train.py', config, '--resume', '--cfg-options', *none)
-    assert f'there is no checkpoint in {tmp_path}/run to go on from, so training starts' in ''.join(capfd.readouterr())
+    assert f'there is no checkpoint in {tmp_path}/run, so training starts' in ''.join(capfd.readouterr())
     assert (tmp_path / 'run/epoch_1.pth').exists()
     (tmp_path / 'run/epoch_1.pth').unlink()
     with pytest.raises(SystemExit):
@@ -170,7 +170,7 @@ def test_interrupted_run_says_how_to_go_on(video_dir, tmp_path, start_tool, call
     assert 'Traceback' not in output
     assert output.splitlines()[-1] == (
         f'Stopped in epoch 2, after 5 iterations; the latest checkpoint is {tmp_path}/run/epoch_1.pth. '
-        'To go on from it, run the same command with --resume.'
+        'To continue, run the same command with --resume.'
     )
     early = f'custom_hooks.{len(cfg.custom_hooks) - 1}.before_iter=1'
     with pytest.raises(SystemExit) as stopped:
