@@ -1,7 +1,7 @@
 """Write the features of a video's frames, of a folder of pictures or of pictures to a .npy file.
 
-Frames are read and encoded in batches, and the file is written as they come: neither has to fit into memory. It holds
-an array (frames, channels, rows, columns), which numpy.load(FILE, mmap_mode='r') opens without reading it.
+Frames are read, encoded and written in batches, so neither video nor features have to fit into memory. The file has an
+array (frames, channels, rows, columns), which numpy.load(FILE, mmap_mode='r') opens without reading it.
 
 Example:
     python tools/extract_features.py CONFIG CHECKPOINT video.mp4 -o features.npy
@@ -17,16 +17,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config of the model, or its name in the model index')
     parser.add_argument('checkpoint', help="its checkpoint, or 'none' for random weights")
-    parser.add_argument('frames', nargs='+', help='videos, folders of pictures, pictures; one after the other')
+    parser.add_argument('frames', nargs='+', help='videos, folders of pictures, pictures, in this order')
     parser.add_argument('-o', '--out', required=True, help='file to write, .npy')
     parser.add_argument(
-        '--short-side', type=int, default=224, help='of the input, in pixels; 0: not resized (default: %(default)s)'
+        '--short-side', type=int, default=224, help='in pixels, 0 keeps the size (default: %(default)s)'
     )
     parser.add_argument('--layer', type=int, default=-1, help='from 0, or negative from the last (default: the last)')
-    parser.add_argument('--tokens', action='store_true', help='(frames, tokens, channels), with the class token')
-    parser.add_argument('--half', action='store_true', help='float16: half the size')
+    parser.add_argument('--tokens', action='store_true', help='write (frames, tokens, channels), with the class token')
+    parser.add_argument('--half', action='store_true', help='write float16, half the size')
     parser.add_argument('--batch-size', type=int, default=16, help='frames at a time (default: %(default)s)')
-    parser.add_argument('--device', help='such as cpu or cuda:1 (default: a GPU if there is one)')
+    parser.add_argument('--device', help='device, such as cpu or cuda:1 (default: a GPU if there is one)')
     args = parser.parse_args()
     if not args.out.endswith('.npy'):
         parser.error(f'-o {args.out}: expected a name in .npy')

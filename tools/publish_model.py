@@ -1,7 +1,8 @@
 """Turn a checkpoint of a training into files to publish: the whole model and its encoder alone, weights only.
 
-Each is written as NAME-<hash>.pth and NAME-<hash>.safetensors, the encoder as NAME_encoder-..., where <hash> is the
-beginning of the file's SHA-256. What a training needs to go on, and the config, which names your folders, stay behind.
+The model is written as NAME-<hash>.pth and NAME-<hash>.safetensors, the encoder as NAME_encoder-..., where <hash> is
+the beginning of the file's SHA-256. The files have neither the state that a training needs to resume nor the config,
+which names your folders.
 """
 
 import argparse

@@ -31,7 +31,7 @@ def main() -> None:
 
 
 def test(parser: argparse.ArgumentParser, args: argparse.Namespace, metrics: list) -> None:
-    """Run the test; ``metrics`` is filled with those that compute its scores."""
+    """Run the test, and fill ``metrics`` with the metrics that compute its scores."""
     import mmengine
     from mmengine.dist import is_main_process
     from mmengine.evaluator import DumpResults
@@ -62,7 +62,7 @@ def test(parser: argparse.ArgumentParser, args: argparse.Namespace, metrics: lis
 
 
 def what_is_there(metrics: list) -> str:
-    """What an interrupted test has left, and how to go on."""
+    """Message about the results of an interrupted test and how to continue."""
     again = 'There are no scores yet: run the same command again, which begins with the first item.'
     for metric in metrics:
         folder = getattr(metric, 'out_dir', None)

@@ -134,7 +134,7 @@ def test_whole_comparison(video_dir, davis, sequences, tmp_path, start_tool):
     assert 'jobs are left' not in output
 
     results = json.loads((out / 'report/results.json').read_text())
-    assert results['made']['seeds'] == [0]
+    assert results['settings']['seeds'] == [0]
     results = {name: entry['result'] for name, entry in results['results'].items()}
     assert results['pretrain-mae-0']['steps'] == 2
     early = results['early-mae-0']['loss']
@@ -162,4 +162,4 @@ def test_whole_comparison(video_dir, davis, sequences, tmp_path, start_tool):
 
     code, output = start_tool(*command, '--iters', 3)()
     assert code == 1
-    assert 'was made with other iters' in output
+    assert 'has other iters' in output

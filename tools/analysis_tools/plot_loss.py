@@ -32,7 +32,7 @@ def plot(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
 
 
 def describe(losses: 'Losses') -> str:
-    """What the curves of a run show, in a line."""
+    """Describe the curves of a run in a line."""
     (first, start), (last, end) = losses.train[[0, -1]]
     text = f'training loss {start:.3f} at iteration {first:.0f}, {end:.3f} at {last:.0f}'
     if not len(losses.val):

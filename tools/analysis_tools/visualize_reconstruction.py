@@ -1,4 +1,4 @@
-"""Draw what a model reconstructs of a video: original, masked picture and reconstruction for both frames of pairs."""
+"""Draw original, masked picture and reconstruction of both frames of pairs of a video."""
 
 import argparse
 from pathlib import Path
@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument(
         '--gap', nargs=2, type=int, metavar=('MIN', 'MAX'), default=(4, 48), help='frames between them (default: 4 48)'
     )
-    parser.add_argument('--seed', type=int, default=0, help='of the random pairs and of the masks')
+    parser.add_argument('--seed', type=int, default=0, help='seed of the random pairs and the masks')
     args = parser.parse_args()
     with leave_on_interrupt('Nothing was written: run the same command again.'):
         draw(parser, args)

@@ -32,9 +32,11 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument('videos', type=Path, help='folder of original videos')
     parser.add_argument('--converted', type=Path, help='the same, re-encoded')
     parser.add_argument('--repeats', type=int, default=5)
-    parser.add_argument('--soak', type=int, metavar='READS', help='memory over so many reads, and nothing else')
-    parser.add_argument('--list', type=int, metavar='LINES', help='start-up with so many lines, and nothing else')
-    parser.add_argument('--workers', type=int, nargs='+', help='through loaders with so many, and nothing else')
+    parser.add_argument('--soak', type=int, metavar='READS', help='only measure the memory over this many reads')
+    parser.add_argument('--list', type=int, metavar='LINES', help='only measure the start-up with this many lines')
+    parser.add_argument(
+        '--workers', type=int, nargs='+', help='only measure data loaders with these numbers of workers'
+    )
     return parser
 
 

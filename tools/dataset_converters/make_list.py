@@ -1,8 +1,8 @@
-"""Writes the list of the clips below a folder, `path [label]` a line, for VideoPairDataset, FramePairDataset and
+"""Write a list of the clips in a folder, a line `path [label]` each, for VideoPairDataset, FramePairDataset and
 MMAction2.
 
-The label is the number of the clip's class folder, the first folder below the root, in natural order. Clips that lie
-in the root itself get none. Pre-training needs no labels.
+The label is the number of the clip's class folder, which is the first folder below the root, in natural order. Clips
+in the root itself have no label. Pre-training needs no labels.
 
     python tools/dataset_converters/make_list.py data/kinetics400/train data/kinetics400/train.txt --relative
 """
@@ -50,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
             path = clip if args.relative else os.path.join(os.path.abspath(args.root), clip)
             line = f'{path} {labels[Path(clip).parts[0]]}' if len(Path(clip).parts) > 1 else path
             if len(path.splitlines()) > 1 or path.startswith('#') or parse_line(line, kind) != path:
-                parser.error(f'{path!r} would not be understood in a list; rename it')
+                parser.error(f'{path!r} cannot be written to a list; rename it')
             file.write(line + '\n')
     say(f'{len(clips)} clips in {len(classes)} classes: {args.output}')
     return 0

@@ -1,9 +1,9 @@
 """Write mmtrack's list files of LaSOT, OTB100 and UAV123 from the data sets as downloaded.
 
 mmtrack has such tools for GOT-10k, TrackingNet and VOT (``python -m mmvidmae.compat.mmtrack
-dataset_converters/got10k/gen_got10k_infos -i data/GOT10k -o data/GOT10k/annotations``). Lists of OTB100 and UAV123 it
-has people download, and its wheel lacks a file that its tool for LaSOT reads. A line is ``frames,annotation,first
-frame,last frame``.
+dataset_converters/got10k/gen_got10k_infos -i data/GOT10k -o data/GOT10k/annotations``). For OTB100 and UAV123 it offers
+downloads of the lists. Its tool for LaSOT needs a file that its wheel lacks. A line of a list is
+``frames,annotation,first frame,last frame``.
 
 Example:
     python tools/dataset_converters/tracking_lists.py lasot data/LaSOT_full  # LaSOTBenchmark/<class>, testing_set.txt
@@ -37,10 +37,10 @@ OTB_STARTS = {'David': 300, 'Tiger1': 6}
 
 
 def frame_numbers(folder: Path) -> list[int]:
-    """Numbers that the images of a folder have as names, in order.
+    """Numbers of the images of a folder, from their names, in order.
 
     Raises:
-        ValueError: If there are none, or a name is no number.
+        ValueError: If there are no images, or a name is not a number.
     """
     names = image_names(str(folder))
     for name in names:

@@ -1,5 +1,5 @@
-"""Does pre-training help segmentation? Fine-tune the small DropSeg, or the small FCN on single frames, from several
-encoders with the same schedule and seeds on some sequences of DAVIS, and score it on others.
+"""Fine-tune the small DropSeg, or the small FCN on single frames, from several encoders, to see whether pre-training
+helps. All runs have the same schedule and seeds. They train on some sequences of DAVIS and are scored on others.
 
 Example:
     python tools/experiments/small_segmentation.py work_dirs/small_dropseg --model dropseg --davis data/DAVIS \\

@@ -1,5 +1,6 @@
-"""Does pre-training help a tracker? Fine-tune the small tracker from several encoders, with the same schedule and
-seeds, and score it on sequences that it did not train on.
+"""Fine-tune the small tracker from several encoders, to see whether pre-training helps.
+
+All runs have the same schedule and seeds, and are scored on sequences that are not in the training data.
 
 Example:
     python tools/experiments/small_tracker.py work_dirs/small_tracker --train data/sequences/train \\
@@ -82,5 +83,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    with leave_on_interrupt('The scores so far are in table.json; the same command begins anew.'):
+    with leave_on_interrupt('The scores so far are in table.json. The same command starts over.'):
         main()
