@@ -1,4 +1,4 @@
-"""Position embeddings for another input size, and frame identities for code that has none."""
+"""Position embeddings for another input size, and folding of frame identity embeddings."""
 
 import torch
 from mmpretrain.models.utils import resize_pos_embed
@@ -17,12 +17,12 @@ def interpolate_pos_embed(
     """Interpolate a position embedding to another patch grid (bicubic).
 
     Args:
-        pos_embed: ``(1, extra + rows * columns, D)``.
-        grid: Its patches (rows, columns).
-        new_grid: Patches wanted.
-        num_extra_tokens: Class tokens in front, which stay as they are.
-        mode: ``'size'`` as mmpretrain and MAE do, or ``'dino'`` as DINO, CropMAE and CatMAE do: by the factors
-            ``(rows + 0.1) / old rows`` and the like, which shifts the sampling points a little.
+        pos_embed: Embedding ``(1, extra + rows * columns, D)``.
+        grid: Its patch grid (rows, columns).
+        new_grid: Target grid.
+        num_extra_tokens: Number of class tokens in front, which do not change.
+        mode: ``'size'`` as in mmpretrain and MAE, or ``'dino'`` as in DINO, CropMAE and CatMAE, see
+            :func:`interpolate_pos_embed_dino`.
 
     Returns:
         ``(1, extra + new rows * new columns, D)``.
@@ -40,15 +40,15 @@ def interpolate_pos_embed(
 
 
 def fold_identity(state: StateDict, frame: int) -> StateDict:
-    """Add the identity embedding of a frame to the position embedding of an encoder, which then needs no identities.
+    """Add the identity embedding of a frame to the position embedding of an encoder.
 
     Args:
-        state: An encoder with our names.
+        state: State dict of an encoder with our names.
         frame: 0 (the earlier frame in pre-training, the search region in DropTrack) or 1 (the later frame, the
             template).
 
     Returns:
-        The parameters without ``backbone.frame_embed``. The class token, where there is one, has no identity.
+        Parameters without ``backbone.frame_embed``. A class token does not change.
 
     Raises:
         KeyError: If the encoder has no identity embeddings.

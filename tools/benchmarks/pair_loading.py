@@ -34,9 +34,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument('--repeats', type=int, default=5)
     parser.add_argument('--soak', type=int, metavar='READS', help='only measure the memory over this many reads')
     parser.add_argument('--list', type=int, metavar='LINES', help='only measure the start-up with this many lines')
-    parser.add_argument(
-        '--workers', type=int, nargs='+', help='only measure data loaders with these numbers of workers'
-    )
+    parser.add_argument('--workers', type=int, nargs='+', help='only measure loaders with these numbers of workers')
     return parser
 
 
