@@ -99,7 +99,7 @@ def image_size(path: str) -> tuple[tuple[int, int], str]:
 
 def _check_range(mode: str) -> None:
     if mode in ('I', 'F'):
-        raise UnreadableImage(f'not a picture of 8 or 16 bits, but of Pillow mode {mode}, whose range is unknown')
+        raise UnreadableImage(f'no picture of 8 or 16 bits, but of Pillow mode {mode}, whose range is unknown')
 
 
 def _header(file) -> tuple[tuple[int, int], str]:
