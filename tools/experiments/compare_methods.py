@@ -322,7 +322,7 @@ def work(jobs: list[Job], out: Path, processes: int, minutes: float) -> list[str
             ready = []
         if not ready and not running:
             if waiting:
-                print(f'{len(waiting)} jobs are left: the same command goes on with them', flush=True)
+                print(f'{len(waiting)} jobs are left: the same command continues with them', flush=True)
             break
         for job in ready[: processes - len(running)]:
             waiting.remove(job)

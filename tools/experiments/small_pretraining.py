@@ -87,5 +87,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    with leave_on_interrupt('The same command goes on from the last checkpoints.'):
+    with leave_on_interrupt('The same command continues from the last checkpoints.'):
         main()
