@@ -115,7 +115,7 @@ def test_compile_flag_compiles_one_graph_for_the_whole_run(video_dir, tmp_path, 
         (['good.py', '--cfg-options', 'custom_hooks.9.interval=1'], '--cfg-options: Index 9 exceeds'),
         (
             ['good.py', '--cfg-options', 'train_dataloader.batch_size=1000', 'train_dataloader.drop_last=True'],
-            r'do not fill a batch: \d+ items.* are \d+ for a process, and train_dataloader\.batch_size is 1000',
+            r'do not fill a batch: \d+ items.* give \d+ per process, and train_dataloader\.batch_size is 1000',
         ),
     ],
 )
