@@ -125,7 +125,7 @@ def test_the_shipped_small_model_uses_the_past_frame():
     (path,) = (ROOT / 'configs' / 'small' / 'weights').glob('siammae_small-*.safetensors')
     assert path.stem.rpartition('-')[2] == hashlib.sha256(path.read_bytes()).hexdigest()[:8]
     assert path.stat().st_size < 10e6
-    model = get_model(ROOT / 'configs' / 'small' / 'siammae.py', path, device='cpu')
+    model = get_model(ROOT / 'configs' / 'small' / 'siammae_vit-tiny6-p8_1xb8-coslr-20e_clips.py', path, device='cpu')
     coarse = torch.rand(16, 3, 6, 6, generator=torch.Generator().manual_seed(0))
     scenes = F.interpolate(coarse, size=96, mode='bicubic').sub(0.5).mul(4)
     noise = torch.rand(16, 2 * 144, generator=torch.Generator().manual_seed(1))

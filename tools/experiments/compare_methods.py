@@ -61,8 +61,8 @@ ABLATIONS: dict[str, dict[str, tuple[str, str, dict[str, Any]]]] = {
     },
     'decoder of SiamMAE': {
         'cross-self': ('siammae', 'siammae', {}),
-        'cross': ('siammae-cross', 'siammae', {'model.neck.variant': 'cross'}),
-        'joint': ('siammae-joint', 'siammae', {'model.neck.variant': 'joint'}),
+        'cross': ('siammae-cross', 'siammae', {'model.neck.order': ('cross', 'ffn')}),
+        'joint': ('siammae-joint', 'siammae', {'model.neck.order': ('self', 'ffn')}),
     },
 }
 """What is varied: for each value the name of its run, its method and its changes of the method's config."""
