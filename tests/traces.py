@@ -56,7 +56,7 @@ def train(cfg: Config) -> list[float]:
     return np.asarray(runner.message_hub.get_scalar('train/loss').data[0])[-STEPS:].tolist()
 
 
-def pretrain(folder: Path, config: str, masking: dict | None = None) -> list[float]:
+def pretrain(folder: Path, method: str, masking: dict | None = None) -> list[float]:
     """Losses of a small pre-training on frame folders."""
     clips = folder / 'clips'
     if not clips.exists():
@@ -65,7 +65,7 @@ def pretrain(folder: Path, config: str, masking: dict | None = None) -> list[flo
                 path = clips / f'{clip}/{number:03d}.png'
                 path.parent.mkdir(parents=True, exist_ok=True)
                 Image.fromarray(frame).save(path)
-    cfg = Config.fromfile(ROOT / config)
+    cfg = Config.fromfile(ROOT / f'configs/small/{method}_vit-tiny6-p8_1xb8-coslr-20e_clips.py')
     cfg.model.backbone.update(arch=ARCH, img_size=32, patch_size=4)
     cfg.model.neck.update(decoder_dims=48, depth=2, num_heads=3)
     dataset = cfg.train_dataloader.dataset
@@ -182,19 +182,19 @@ def follow(folder: Path) -> list[list[float]]:
     return boxes.round(3).tolist()
 
 
-def masking(kind: str, config: str = 'configs/small/mae_vit-tiny6-p8_1xb8-coslr-20e_clips.py', **options: Any) -> Callable[[Path], Any]:
+def masking(kind: str, method: str = 'mae', **options: Any) -> Callable[[Path], Any]:
     """A pre-training with another masking."""
-    return lambda folder: pretrain(folder, config, dict(type=f'mmvidmae.{kind}', **options))
+    return lambda folder: pretrain(folder, method, dict(type=f'mmvidmae.{kind}', **options))
 
 
 TRACES: dict[str, Callable[[Path], Any]] = {
-    'dropmae': lambda folder: pretrain(folder, 'configs/small/dropmae_vit-tiny6-p8_1xb8-coslr-20e_clips.py'),
-    'twinmae': lambda folder: pretrain(folder, 'configs/small/twinmae_vit-tiny6-p8_1xb8-coslr-20e_clips.py'),
-    'siammae': lambda folder: pretrain(folder, 'configs/small/siammae_vit-tiny6-p8_1xb8-coslr-20e_clips.py'),
+    'dropmae': lambda folder: pretrain(folder, 'dropmae'),
+    'twinmae': lambda folder: pretrain(folder, 'twinmae'),
+    'siammae': lambda folder: pretrain(folder, 'siammae'),
     'mae, per frame': masking('PerFrameRandomMasking', mask_ratio=0.75),
-    'siammae, grid': masking('GridMasking', 'configs/small/siammae_vit-tiny6-p8_1xb8-coslr-20e_clips.py'),
-    'siammae, asymmetric .5': masking('AsymmetricMasking', 'configs/small/siammae_vit-tiny6-p8_1xb8-coslr-20e_clips.py', mask_ratio=(0.25, 0.75)),
-    'dropmae, joint .5': masking('JointRandomMasking', 'configs/small/dropmae_vit-tiny6-p8_1xb8-coslr-20e_clips.py', mask_ratio=0.5),
+    'siammae, grid': masking('GridMasking', 'siammae'),
+    'siammae, asymmetric .5': masking('AsymmetricMasking', 'siammae', mask_ratio=(0.25, 0.75)),
+    'dropmae, joint .5': masking('JointRandomMasking', 'dropmae', mask_ratio=0.5),
     'droptrack': track,
     'dropseg': segment,
     'linear probe': linear_probe,

@@ -58,9 +58,7 @@ def dropseg(name: str) -> float | None:
 def expected(path: Path) -> Callable[[str], float | None]:
     if path.stem.startswith('fcn_dropmae-vit-tiny6'):
         return layer_decay(0.75, 6)
-    rules = dict(
-        linear=probe, droptrack=droptrack, ostrack=droptrack, dropseg=dropseg, **{'stark-st1': stark}
-    )
+    rules = dict(linear=probe, droptrack=droptrack, ostrack=droptrack, dropseg=dropseg, **{'stark-st1': stark})
     return rules.get(path.stem.split('_')[0], layer_decay(0.65, 12))
 
 

@@ -1,5 +1,5 @@
-# DropTrack (DropMAE, section 4): OSTrack with frame identities, as its authors' code has it (github.com/jimmy-dq/DropTrack
-# at 4364304: file:line below).
+# DropTrack (DropMAE, section 4): OSTrack with frame identities, as its authors' code has it
+# (github.com/jimmy-dq/DropTrack at 4364304: file:line below).
 model = dict(
     type='mmvidmae.DropTrack',
     template_size=192,

@@ -13,7 +13,9 @@ protocol = dict(
     keep_given=False,
     pose_topk=5,
 )
-protocols = dict(vos=protocol, vip=dict(protocol, topk=10), jhmdb=protocol)  # of each kind of data; vos: DAVIS and YouTube-VOS
+protocols = dict(
+    vos=protocol, vip=dict(protocol, topk=10), jhmdb=protocol
+)  # of each kind of data; vos: DAVIS and YouTube-VOS
 test_pipelines = dict(
     vos=[dict(type='mmvidmae.LoadVideoFrames', size=(480, 880)), dict(type='mmvidmae.PackVideoSequence')],
     vip=[dict(type='mmvidmae.LoadVideoFrames', long_side=880), dict(type='mmvidmae.PackVideoSequence')],

@@ -13,7 +13,8 @@ protocol = dict(
     keep_given=False,
     pose_topk=3,
 )
-protocols = dict(vos=protocol, vip=protocol, jhmdb=protocol)  # of each kind of data; vos: DAVIS and YouTube-VOS
+# of each kind of data; vos: DAVIS and YouTube-VOS
+protocols = dict(vos=protocol, vip=protocol, jhmdb=protocol)
 test_pipelines = dict(  # vos: native size, in whole cells of 8 pixels
     vos=[dict(type='mmvidmae.LoadVideoFrames', divisor=8), dict(type='mmvidmae.PackVideoSequence')],
     vip=[dict(type='mmvidmae.LoadVideoFrames', size=(560, 560)), dict(type='mmvidmae.PackVideoSequence')],

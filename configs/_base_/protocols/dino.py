@@ -13,7 +13,8 @@ protocol = dict(
     keep_given=True,
     pose_topk=5,  # as in UVC and CropMAE; DINO was not evaluated on poses
 )
-protocols = dict(vos=protocol)  # of each kind of data; vos: DAVIS and YouTube-VOS
+# of each kind of data; vos: DAVIS and YouTube-VOS
+protocols = dict(vos=protocol)
 test_pipelines = dict(
     vos=[dict(type='mmvidmae.LoadVideoFrames', short_side=480), dict(type='mmvidmae.PackVideoSequence')],
 )
@@ -22,6 +23,6 @@ model = dict(
     data_preprocessor=dict(
         type='mmvidmae.VideoSequencePreprocessor',
         mean=[123.675, 116.28, 103.53],
-        std=[0.228 * 255, 0.224 * 255, 0.225 * 255],  # .228 is a typo for .229 in published numbers
+        std=[0.228 * 255, 0.224 * 255, 0.225 * 255],  # red: DINO's typo for .229, which its scores contain
     ),
 )

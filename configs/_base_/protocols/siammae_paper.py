@@ -14,7 +14,9 @@ protocol = dict(
     keep_given=False,
     pose_topk=5,
 )
-protocols = dict(vos=protocol, vip=dict(protocol, topk=10, radius=8), jhmdb=protocol)  # of each kind of data; vos: DAVIS and YouTube-VOS
+protocols = dict(
+    vos=protocol, vip=dict(protocol, topk=10, radius=8), jhmdb=protocol
+)  # of each kind of data; vos: DAVIS and YouTube-VOS
 test_pipelines = dict(
     vos=[dict(type='mmvidmae.LoadVideoFrames', size=(480, 880)), dict(type='mmvidmae.PackVideoSequence')],
     vip=[dict(type='mmvidmae.LoadVideoFrames', size=(560, 560)), dict(type='mmvidmae.PackVideoSequence')],

@@ -1,4 +1,5 @@
-# Pairs and videos of DropSeg (github.com/jimmy-dq/DropSeg at 7f5e082: dataset/vos_dataset.py, inference_core.py:80-102).
+# Pairs and videos of DropSeg (github.com/jimmy-dq/DropSeg at 7f5e082: dataset/vos_dataset.py,
+# inference_core.py:80-102).
 train_pipeline = [
     dict(type='mmvidmae.VOSPairAugment', size=384),
     dict(type='mmvidmae.PackVOSInputs', max_objects=2),
