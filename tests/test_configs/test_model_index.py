@@ -66,7 +66,7 @@ def test_model_index_lists_every_model_with_its_config():
     index = modelindex.load(str(ROOT / 'model-index.yml'))
     index.build_models_with_collections()
     files = {path.stem: path for path in (ROOT / 'configs').glob('*/*.py')}
-    files = {name: path for name, path in files.items() if not re.search('_test-|_demo$|^fcn_', name)}
+    files = {name: path for name, path in files.items() if not re.search('_test-|_demo$|_runtime$|^fcn_', name)}
     assert {model.name: ROOT / model.config for model in index.models} == files
     collections = {collection.name: collection for collection in index.collections}
     for model in index.models:
