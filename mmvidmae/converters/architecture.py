@@ -155,12 +155,12 @@ def _decoder(state: Mapping[str, Tensor], encoder: PairMAEViT) -> tuple[nn.Modul
         decoder = JointPairDecoder(**shared, mlp_ratio=(hidden + 0.5) / dims, frame_embed=frame_embed)
         return decoder, 'dropmae' if frame_embed else 'mae'
     reads, mixes = (f'{block}{part}.weight' in state for part in ('cross_attn.q', 'self_attn.qkv'))
-    preset = 'paper' if f'{block}ln_memory.weight' in state else 'cropmae'
-    variant = {(True, True): 'cross-self', (True, False): 'cross', (False, True): 'joint'}.get((reads, mixes))
-    if variant is None:
+    if not (reads or mixes):
         raise ValueError(f'missing: {block}attn.qkv.weight')
-    decoder = CrossPairDecoder(**shared, preset=preset, variant=variant, feedforward_channels=hidden)
-    return decoder, 'cropmae' if (preset, variant) == ('cropmae', 'cross-self') else 'cross'
+    order = ('cross',) * reads + ('self',) * mixes + ('ffn',)
+    norm_first = f'{block}ln_memory.weight' in state
+    decoder = CrossPairDecoder(**shared, feedforward_channels=hidden, order=order, norm_first=norm_first)
+    return decoder, 'cropmae' if reads and mixes and not norm_first else 'cross'
 
 
 def _shape(state: Mapping[str, Tensor], name: str, ndim: int) -> tuple[int, ...]:

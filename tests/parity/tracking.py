@@ -144,7 +144,7 @@ def check_droptrack_track(arrays: Arrays) -> Report:
         dict(type='mmvidmae.OneStreamViT', **_encoder(arrays)),
         dict(type='mmvidmae.CenterHead', channels=int(arrays['cfg/head_channels'])),
         **config,
-        cells=str(arrays['cfg/ce_template_range']),
+        ce_template_range=str(arrays['cfg/ce_template_range']),
         data_preprocessor=dict(type='mmvidmae.CropPreprocessor', bgr_to_rgb=False),
     ).eval()
     tracker.load_state_dict(_state(arrays))

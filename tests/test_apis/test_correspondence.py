@@ -136,9 +136,9 @@ HALF_PAST = dict(type='mmvidmae.AsymmetricMasking', mask_ratio=(0.5, 0.75))
     ('method', 'parts'),
     [
         ('SiamMAE', {}),
-        ('SiamMAE', dict(neck=dict(variant='joint'))),
+        ('SiamMAE', dict(neck=dict(order=('self', 'ffn')))),
         ('SiamMAE', dict(masking=HALF_PAST)),
-        ('SiamMAE', dict(masking=HALF_PAST, neck=dict(variant='joint'))),
+        ('SiamMAE', dict(masking=HALF_PAST, neck=dict(order=('self', 'ffn')))),
         ('DropMAE', dict(masking=WHOLE_PAST)),
     ],
 )

@@ -15,7 +15,7 @@ BACKBONE = dict(arch=ARCH, img_size=32, patch_size=8)
 NECK = dict(decoder_dims=16, depth=2, num_heads=2)
 MODELS = {
     'dropmae': lambda: DropMAE(backbone=BACKBONE, neck=NECK),
-    'cropmae': lambda: SiamMAE(backbone=BACKBONE, neck=dict(preset='cropmae', **NECK)),
+    'cropmae': lambda: SiamMAE(backbone=BACKBONE, neck=dict(norm_first=False, **NECK)),
     'siammae': lambda: SiamMAE(backbone=BACKBONE, neck=NECK),
     'mae': lambda: PairMAE(backbone=BACKBONE, neck=dict(frame_embed=False, **NECK)),
 }

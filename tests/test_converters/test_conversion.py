@@ -383,9 +383,9 @@ class TestSizesAreRead:
             ('DropMAE', dict(mlp_ratio=2.35), ('mmvidmae', 'dropmae')),
             ('PairMAE', dict(mlp_ratio=0.8, frame_embed=False), ('mmvidmae', 'mae', 'mmpretrain')),
             ('SiamMAE', dict(feedforward_channels=33), ('mmvidmae',)),
-            ('SiamMAE', dict(preset='cropmae', feedforward_channels=33), ('mmvidmae', 'cropmae')),
-            ('SiamMAE', dict(variant='joint', feedforward_channels=33), ('mmvidmae',)),
-            ('SiamMAE', dict(variant='cross', preset='cropmae', feedforward_channels=33), ('mmvidmae',)),
+            ('SiamMAE', dict(norm_first=False, feedforward_channels=33), ('mmvidmae', 'cropmae')),
+            ('SiamMAE', dict(order=('self', 'ffn'), feedforward_channels=33), ('mmvidmae',)),
+            ('SiamMAE', dict(order=('cross', 'ffn'), norm_first=False, feedforward_channels=33), ('mmvidmae',)),
         ],
     )
     def test_of_decoders(self, kind, neck, targets):

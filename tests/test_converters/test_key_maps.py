@@ -20,7 +20,7 @@ def state_of(method: str) -> dict[str, torch.Tensor]:
     if method == 'rsp_block':
         return CrossBlock(16, 2, 32).state_dict()
     if method == 'cropmae':
-        return SiamMAE(backbone=BACKBONE, neck=dict(preset='cropmae', **NECK)).state_dict()
+        return SiamMAE(backbone=BACKBONE, neck=dict(norm_first=False, **NECK)).state_dict()
     return DropMAE(backbone=BACKBONE, neck=NECK).state_dict()
 
 

@@ -30,7 +30,7 @@ def noise(num: int = 3, seed: int = 0) -> torch.Tensor:
 def test_masks_are_consistent(masking):
     """Visible indices, ranks and the mask tell the same story, and restoring undoes picking."""
     masks = masking(noise(), GRID)
-    assert len(masks) == masking.num_groups
+    assert len(masks) == (1 if masking.joint else 2)
     size = 2 * TOKENS // len(masks)
     for mask in masks:
         num_keep = mask.ids_keep.shape[1]
@@ -101,8 +101,11 @@ def test_errors_say_what_to_change():
         JointRandomMasking(0.99)(noise(), GRID)
     with pytest.raises(ValueError, match='-9 of 48'):
         mask_by_noise(noise(), -9)
-    with pytest.raises(ValueError, match='each of the two frames'):
-        AsymmetricMasking((0.5,))
+    with pytest.raises(ValueError, match='one share for each frame'):
+        AsymmetricMasking(())
+    for masking in (AsymmetricMasking((0.0, 0.5, 0.5)), GridMasking((1, 2, 2))):
+        with pytest.raises(ValueError, match='is for clips of 3 frames, got 2'):
+            masking(noise(), GRID)
     with pytest.raises(ValueError, match='positive'):
         GridMasking(0)
     with pytest.raises(ValueError, match='no cell of stride 5'):

@@ -13,6 +13,7 @@ from mmvidmae.registry import MODELS
 
 ARCH = dict(embed_dims=24, num_layers=2, num_heads=2, feedforward_channels=48)
 SMALL_DECODER = dict(decoder_dims=32, depth=2, num_heads=4)
+CROPMAE = dict(decoder_dims=256, depth=4, num_heads=8, feedforward_channels=2048, norm_first=False, packed_init=True)
 METHODS = ('DropMAE', 'TwinMAE', 'SiamMAE')
 
 
@@ -67,9 +68,9 @@ COMBINATIONS = list(
         ),
         (
             dict(type='mmvidmae.JointPairDecoder', spatial_drop=0.2),
-            dict(type='mmvidmae.CrossPairDecoder', variant='cross-self'),
-            dict(type='mmvidmae.CrossPairDecoder', preset='cropmae', variant='cross'),
-            dict(type='mmvidmae.CrossPairDecoder', variant='joint'),
+            dict(type='mmvidmae.CrossPairDecoder'),
+            dict(type='mmvidmae.CrossPairDecoder', order=('cross', 'ffn'), norm_first=False),
+            dict(type='mmvidmae.CrossPairDecoder', order=('self', 'ffn')),
         ),
     )
 )
@@ -316,7 +317,7 @@ def test_models_accept_another_size_than_they_were_made_for():
     [
         # millions of trainable parameters; the first three from reference implementations, computed by hand
         ('DropMAE', 'base', 16, {}, 85.65, 111.66),
-        ('SiamMAE', 'small', 16, dict(preset='cropmae'), 21.59, 28.4),
+        ('SiamMAE', 'small', 16, CROPMAE, 21.59, 28.4),
         ('SiamMAE', 'small', 16, {}, 21.59, 56.0),
         ('DropMAE', 'large', 16, {}, 303.1, 329.2),
         ('DropMAE', 'huge', 14, {}, 630.4, 656.8),
@@ -349,12 +350,12 @@ def test_initialization_is_that_of_mae():
     assert not model.backbone.pos_embed.requires_grad
 
 
-@pytest.mark.parametrize(('preset', 'query', 'key_value'), [('paper', 2, 3), ('cropmae', 4, 4)])
-def test_initial_attention_is_drawn_as_in_the_references(preset, query, key_value):
+@pytest.mark.parametrize(('packed_init', 'query', 'key_value'), [(False, 2, 3), (True, 4, 4)])
+def test_initial_attention_is_drawn_as_in_the_references(packed_init, query, key_value):
     """Xavier-uniform over the matrices that the references have: RSP's and ToBo's (d, d) and (2 d, d), CropMAE's one
     (3 d, d); self-attention (3 d, d) everywhere."""
     dims = 32
-    attention = build('SiamMAE', neck=dict(preset=preset)).neck.decoder_blocks
+    attention = build('SiamMAE', neck=dict(packed_init=packed_init)).neck.decoder_blocks
     for block in attention:
         for weight, rows in (
             (block.cross_attn.q.weight, query),
@@ -391,10 +392,10 @@ PER_FRAME, GRID = 'mmvidmae.PerFrameRandomMasking', 'mmvidmae.GridMasking'
 @pytest.mark.parametrize(
     ('method', 'masking', 'message'),
     [
-        ('DropMAE', dict(mask_ratio=0), 'JointRandomMasking hides nothing of either frame'),
-        ('DropMAE', dict(type=PER_FRAME, mask_ratio=0.0), 'hides nothing of either frame'),
-        ('SiamMAE', dict(mask_ratio=(0.5, 0.0)), 'AsymmetricMasking hides nothing of the future frame'),
-        ('SiamMAE', dict(type=GRID, stride=(2, 1)), 'GridMasking hides nothing of the future frame'),
+        ('DropMAE', dict(mask_ratio=0), 'JointRandomMasking hides nothing of frame 0 and 1'),
+        ('DropMAE', dict(type=PER_FRAME, mask_ratio=0.0), 'hides nothing of frame 0 and 1'),
+        ('SiamMAE', dict(mask_ratio=(0.5, 0.0)), 'AsymmetricMasking hides nothing of frame 1'),
+        ('SiamMAE', dict(type=GRID, stride=(2, 1)), 'GridMasking hides nothing of frame 1'),
         ('DropMAE', dict(type=GRID, stride=1), 'above 0, or a stride above 1'),
     ],
 )
@@ -415,7 +416,7 @@ BAD_VALUES = [
     ('DropMAE', 'masking', 'mask_ratio', -0.1, 'a share in'),
     ('DropMAE', 'masking', 'mask_ratio', '75 %', 'a share in'),
     ('SiamMAE', 'masking', 'mask_ratio', (0, 95), 'a share in'),
-    ('SiamMAE', 'masking', 'mask_ratio', 0.95, 'one share for each of the two frames'),
+    ('SiamMAE', 'masking', 'mask_ratio', 0.95, 'one share for each frame'),
     ('DropMAE', 'backbone', 'img_size', (16, 23), 'positive multiples of patch_size=4'),
     ('DropMAE', 'backbone', 'img_size', 0, 'positive multiples'),
     ('DropMAE', 'backbone', 'img_size', 16.0, 'positive multiples'),
@@ -455,15 +456,125 @@ def test_values_out_of_range_are_found_when_the_model_is_built(method, part, nam
 @pytest.mark.parametrize(
     ('parts', 'error', 'message'),
     [
-        (dict(neck=dict(preset='papr')), ValueError, 'preset must be one of paper, cropmae'),
-        (dict(neck=dict(variant='self')), ValueError, 'variant must be one of'),
-        (dict(neck=dict(num_layers=2)), TypeError, 'no option num_layers'),
+        (dict(neck=dict(order=('crss',))), ValueError, "order must be some of 'cross', 'self' and 'ffn'"),
+        (dict(neck=dict(num_layers=2)), TypeError, 'num_layers'),
         (dict(backbone=dict(encoding='both')), ValueError, "'joint' or 'siamese'"),
     ],
 )
 def test_bad_configs_name_the_option(parts, error, message):
     with pytest.raises(error, match=message):
         build('SiamMAE', **parts)
+
+
+THREE_RATIOS = dict(type='mmvidmae.AsymmetricMasking', mask_ratio=(0.0, 0.75, 0.75))
+TWO_FUTURES = (dict(targets=(1,), name='near'), dict(targets=(2,), memory=(0, 1), weight=0.5, name='far'))
+
+
+class TestClips:
+    """Clips of more than two frames."""
+
+    def make(self, method='SiamMAE', **parts):
+        torch.manual_seed(0)
+        if method == 'SiamMAE':
+            parts = dict(masking=THREE_RATIOS, neck=dict(branches=TWO_FUTURES)) | parts
+        return build(method, num_frames=3, **parts)
+
+    def test_branches_of_siammae(self):
+        model = self.make().eval()
+        frames, noise = torch.randn(2, 3, 3, 16, 24), torch.rand(2, 72)
+        out = model.forward_pretrain(frames, noise)
+        assert [pred.shape for pred in out.preds] == [(2, 24, 48)] * 2
+        assert out.mask.unflatten(1, (3, -1)).sum(2).tolist() == [[0, 18, 18]] * 2
+        pair = build('SiamMAE', masking=dict(mask_ratio=(0.0, 0.75))).eval()
+        pair.load_state_dict(model.state_dict())
+        near = pair.forward_pretrain(frames[:, :2], noise[:, :48])
+        assert torch.equal(near.pred, out.preds[0])
+        assert near.losses['loss'] == out.losses['loss_near']
+        raw = model.head.loss(out.preds[1], frames[:, 2:], out.mask[:, 48:])
+        assert out.losses['loss_far'] == raw * 0.5
+        assert out.loss == out.losses['loss_near'] + out.losses['loss_far']
+
+    def test_the_second_branch_reads_what_is_visible_of_the_first_target(self):
+        model = self.make().eval()
+        frames, noise = torch.randn(1, 3, 3, 16, 24), torch.rand(1, 72)
+        before = model.forward_pretrain(frames, noise)
+        patches = model.head.patchify(frames)
+        middle = torch.arange(72).floor_divide(24)[None, :, None] == 1
+        for hidden in (True, False):
+            changed = patches + (middle & (before.mask[..., None] == hidden)) * torch.randn_like(patches)
+            after = model.forward_pretrain(model.head.unpatchify(changed, (4, 6)), noise)
+            assert torch.allclose(before.preds[1], after.preds[1], atol=1e-5) == hidden
+
+    def test_all_losses_are_optimized_and_logged(self):
+        model = self.make()
+        inputs = torch.randint(256, (2, 3, 3, 16, 24), dtype=torch.uint8)
+        data = model.data_preprocessor(dict(inputs=inputs, data_samples=samples(2)))
+        total, logged = model.parse_losses(model(**data, mode='loss'))
+        assert {*logged} == {'loss', 'loss_near', 'loss_far'}
+        assert total == logged['loss_near'] + logged['loss_far']
+        total.backward()
+        assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
+
+    @pytest.mark.parametrize('method', ['SiamMAE', 'TwinMAE'])
+    def test_predictions(self, method):
+        model = self.make(method).eval()
+        inputs = torch.randint(256, (2, 3, 3, 16, 24), dtype=torch.uint8)
+        data = model.data_preprocessor(dict(inputs=inputs, data_samples=samples(2)))
+        for sample, clip in zip(model(**data, mode='predict'), inputs):
+            assert torch.equal(sample.frames, clip)
+            assert sample.mask.shape == (3, 16, 24)
+            hidden = sample.mask[:, None].expand_as(clip)
+            assert torch.equal(sample.reconstruction[~hidden], clip[~hidden])
+            assert (sample.reconstruction != clip).flatten(1).any(1).tolist() == [method == 'TwinMAE', True, True]
+        assert [len(features[0]) for features in model(data['inputs'])] == [24 + model.backbone.with_cls_token] * 3
+
+    def test_mask_tokens_as_queries_and_a_loss_over_all_patches(self):
+        branches = (dict(targets=(1,), queries='mask', over='all'),)
+        model = build('SiamMAE', masking=dict(mask_ratio=(0.0, 0.0)), neck=dict(branches=branches)).eval()
+        frames = torch.randn(2, 2, 3, 16, 24)
+        out, other = (
+            model.forward_pretrain(frames),
+            model.forward_pretrain(torch.cat((frames[:, :1], -frames[:, 1:]), 1)),
+        )
+        assert torch.equal(out.pred, other.pred), 'the queries know nothing of the target'
+        error = (out.pred - model.head.normalize(model.head.patchify(frames[:, 1:]))).square().mean()
+        assert out.loss.item() == pytest.approx(error.item(), rel=1e-5)
+
+    def test_the_class_token_of_another_frame_without_memory(self):
+        branches = (dict(targets=(1,), memory=(), cls_token=0),)
+        model = build('SiamMAE', masking=dict(mask_ratio=(0.0, 0.75)), neck=dict(branches=branches))
+        out = model.forward_pretrain(torch.randn(2, 2, 3, 16, 24))
+        (gradient,) = torch.autograd.grad(out.loss, out.latent[:1])
+        assert gradient[:, 0].abs().min() > 0
+        assert not gradient[:, 1:].any(), 'all that is known of the past is its class token'
+
+
+@pytest.mark.parametrize(
+    ('parts', 'message'),
+    [
+        (dict(neck=dict(branches=[dict(targets=(2,))])), r'over frames 0 to 1 \(num_frames=2\)'),
+        (dict(neck=dict(branches=[dict(memory=(0, 3))])), 'over frames 0 to 1'),
+        (dict(neck=dict(branches=[dict(targets=(0,))])), 'hides nothing of frame 0'),
+        (dict(neck=dict(branches=[dict(), dict(name='b')])), 'with different names'),
+        (dict(neck=dict(branches=[])), 'branches must be one or more'),
+        (dict(neck=dict(branches=[dict(queries='all')])), "queries must be 'restored' or 'mask'"),
+        (dict(neck=dict(branches=[dict(over='visible')])), "over must be 'hidden' or 'all'"),
+        (dict(neck=dict(branches=[dict(queries='mask', memory=())])), 'memory must be one frame or more'),
+        (dict(neck=dict(branches=[dict(cls_token=0)]), backbone=dict(with_cls_token=False)), 'set with_cls_token=True'),
+        (dict(num_frames=3), 'is for clips of 2 frames, but num_frames=3'),
+        (dict(masking=dict(mask_ratio=(0.0, 0.5, 0.5))), 'is for clips of 3 frames, but num_frames=2'),
+        (dict(masking=dict(type='mmvidmae.JointRandomMasking')), 'fixed number of visible tokens'),
+    ],
+)
+def test_parts_that_do_not_fit_are_refused_when_the_model_is_built(parts, message):
+    with pytest.raises(ValueError, match=message) as error:
+        build('SiamMAE', **parts)
+    assert '\n' not in str(error.value)
+
+
+def test_attention_dropout_is_for_pairs():
+    with pytest.raises(ValueError, match='spatial_drop must be 0 for more than two frames'):
+        build('DropMAE', num_frames=3)
 
 
 @pytest.mark.parametrize('method', METHODS)

@@ -130,7 +130,7 @@ def early(out: str, method: str, changes: dict, checkpoint: str | None, seed: in
         past, future = inputs.unbind(1)
         others = dict(true=past, foreign=past.roll(1, 0), identical=future, missing=past)
         for condition, other in others.items():
-            if condition == 'missing' and model.masking.num_groups == 2:
+            if condition == 'missing' and not model.masking.joint:
                 continue
             shown = torch.stack((other, future), dim=1)
             errors[condition].append(future_error(model, shown, 1000 * number, condition == 'missing'))

@@ -30,6 +30,7 @@ model = dict(
         memory_pos_embed=True,  # as RSP and ToBo implement the paper
         dropout=0.0,  # MAE
         packed_init=False,
+        branches=[dict(targets=(1,), memory=(0,))],  # the future frame from the past frame
     ),
     # hidden patches of the future frame, pixels normalized in each patch
     head=dict(type='mmvidmae.PairReconstructionHead', norm_pix=True),

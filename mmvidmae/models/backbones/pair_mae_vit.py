@@ -1,4 +1,4 @@
-"""Vision transformer for single frames and frame pairs."""
+"""Vision transformer for single frames and clips of several frames."""
 
 from collections.abc import Sequence
 
@@ -31,14 +31,15 @@ def _arch(embed_dims: int, num_layers: int, num_heads: int) -> dict:
 
 @MODELS.register_module()
 class PairMAEViT(VisionTransformer):
-    """Vision transformer for frame pairs, with the parameter names of mmpretrain's ``VisionTransformer``.
+    """Vision transformer for clips of T frames, with the parameter names of mmpretrain's ``VisionTransformer``. A frame
+    pair is T = 2.
 
     With single frames ``(N, 3, H, W)`` it is an ordinary backbone (``out_type``, ``out_indices``) for any OpenMMLab
-    toolbox and any input size divisible by the patch size. With pairs ``(N, 2, 3, H, W)`` it encodes the visible tokens
-    of both frames, either in one sequence (``encoding='joint'``, DropMAE) or each frame separately with shared weights
+    toolbox and any input size divisible by the patch size. With clips ``(N, T, 3, H, W)`` it encodes the visible tokens
+    of all frames, either in one sequence (``encoding='joint'``, DropMAE) or each frame separately with shared weights
     (``encoding='siamese'``, SiamMAE).
 
-    Both frames share MAE's fixed sine-cosine position embedding. Frame identity embeddings, if used, are learned and
+    All frames share MAE's fixed sine-cosine position embedding. Frame identity embeddings, if used, are learned and
     initialized from N(0, 1) (DropMAE's ``temporal_pos_embed_x`` and ``_z``). A single frame gets that of frame 0.
 
     Args:
@@ -49,6 +50,7 @@ class PairMAEViT(VisionTransformer):
         patch_size: Patch side in pixels.
         encoding: ``'joint'`` or ``'siamese'``.
         frame_embed: Whether to add frame identity embeddings.
+        num_frames: Number of frame identity embeddings, at least the number T of frames in a clip.
         with_cls_token: Whether each group of tokens begins with a class token.
         out_type: Output type for single frames, as in mmpretrain: ``'raw'``, ``'cls_token'``, ``'featmap'`` or
             ``'avg_featmap'``.
@@ -83,6 +85,7 @@ class PairMAEViT(VisionTransformer):
         patch_size: int = 16,
         encoding: str = 'joint',
         frame_embed: bool = False,
+        num_frames: int = 2,
         with_cls_token: bool = True,
         out_type: str = 'featmap',
         pos_interp: str = 'size',
@@ -93,7 +96,7 @@ class PairMAEViT(VisionTransformer):
     ) -> None:
         require(pos_interp in ('size', 'dino'), self, 'pos_interp', pos_interp, "'size' or 'dino'")
         require(encoding in ('joint', 'siamese'), self, 'encoding', encoding, "'joint' or 'siamese'")
-        require_whole(self, patch_size=patch_size, in_channels=kwargs.get('in_channels', 3))
+        require_whole(self, patch_size=patch_size, num_frames=num_frames, in_channels=kwargs.get('in_channels', 3))
         require_size(self, patch_size, img_size=img_size)
         require_share(self, **{name: kwargs[name] for name in ('drop_rate', 'drop_path_rate') if name in kwargs})
         arch = self._check_arch(arch)
@@ -121,7 +124,7 @@ class PairMAEViT(VisionTransformer):
                 module.drop_prob = float(module.drop_prob)
         pos_embed = build_2d_sincos_pos_embed(self.patch_resolution, self.embed_dims, with_cls_token)
         self.pos_embed = nn.Parameter(pos_embed, requires_grad=False)
-        self.frame_embed = nn.Parameter(torch.randn(1, 2, 1, self.embed_dims)) if frame_embed else None
+        self.frame_embed = nn.Parameter(torch.randn(1, num_frames, 1, self.embed_dims)) if frame_embed else None
         self.frozen_stages = frozen_stages
         self._freeze_stages()
         know_frame_identities()
@@ -160,16 +163,16 @@ class PairMAEViT(VisionTransformer):
             nn.init.normal_(self.cls_token, std=0.02)
 
     def forward(self, x: Tensor, masks: Sequence[TokenMask] | None = None) -> tuple[Tensor, ...]:
-        """Encode single frames or pairs.
+        """Encode single frames or clips.
 
         Args:
-            x: Normalized frames ``(N, 3, H, W)`` or pairs ``(N, 2, 3, H, W)``.
-            masks: Masks of pairs: one over the tokens of both frames, or one for each frame. None hides nothing.
+            x: Normalized frames ``(N, 3, H, W)`` or clips ``(N, T, 3, H, W)``.
+            masks: Masks of clips: one over the tokens of all frames, or one for each frame. None hides nothing.
 
         Returns:
-            For single frames, the features of each layer in ``out_indices``, as given by ``out_type``. For pairs with
+            For single frames, the features of each layer in ``out_indices``, as given by ``out_type``. For clips with
             masks, the latents ``(N, K, D)`` of the visible tokens of each mask, after the class token if there is one.
-            For pairs without masks, the latents ``(N, L, D)`` of each frame. A siamese encoder puts a class token
+            For clips without masks, the latents ``(N, L, D)`` of each frame. A siamese encoder puts a class token
             before the tokens of each frame, a joint encoder puts one before those of the first frame.
 
         Raises:
@@ -181,9 +184,11 @@ class PairMAEViT(VisionTransformer):
             return tuple(self._format_output(output, grid) for output in outputs)
 
         tokens, _ = self.embed(x)
+        num_frames, num_tokens = tokens.shape[1:3]
         if masks is None and self.encoding == 'joint':
             sequence = self.with_cls(tokens.flatten(1, 2))
-            groups = sequence.split([sequence.shape[1] - tokens.shape[2], tokens.shape[2]], dim=1)
+            others = [num_tokens] * (num_frames - 1)
+            groups = sequence.split([sequence.shape[1] - sum(others), *others], dim=1)
         elif masks is None:
             groups = [self.with_cls(frame) for frame in tokens.unbind(1)]
         else:
@@ -191,7 +196,7 @@ class PairMAEViT(VisionTransformer):
             groups = [self.with_cls(mask.visible(group)) for mask, group in zip(masks, grouped.unbind(1))]
         last = [self.num_layers - 1]
         if self.encoding == 'siamese':
-            if len(groups) != 2:
+            if len(groups) != num_frames:
                 raise ValueError(
                     'a siamese encoder needs one mask for each frame: use a masking with a fixed number of visible '
                     'tokens in each frame (PerFrameRandomMasking, AsymmetricMasking, GridMasking)'
@@ -201,7 +206,7 @@ class PairMAEViT(VisionTransformer):
         return latent.split([group.shape[1] for group in groups], dim=1)
 
     def embed(self, frames: Tensor, first: int = 0) -> tuple[Tensor, tuple[int, int]]:
-        """Embed frames ``(N, T, 3, H, W)``, T = 1 or 2. Returns tokens ``(N, T, L, D)`` with position and frame
+        """Embed frames ``(N, T, 3, H, W)``. Returns tokens ``(N, T, L, D)`` with position and frame
         identity embeddings, and the patch grid. The first frame gets the identity of frame ``first``."""
         height, width = frames.shape[-2:]
         if height % self.patch_size or width % self.patch_size:

@@ -1,4 +1,4 @@
-"""Pixel reconstruction of frame pairs."""
+"""Pixel reconstruction of frames."""
 
 from mmengine.model import BaseModule
 from torch import Tensor
@@ -14,8 +14,7 @@ EPS = 1e-6
 class PairReconstructionHead(BaseModule):
     """Head that compares predicted and true pixels on the hidden patches.
 
-    A prediction covers the patches of both frames (``P = 2 L``) or of the future frame only (``P = L``). Targets and
-    masks are restricted to the predicted frames.
+    A prediction covers the L patches of each of T frames.
 
     Args:
         patch_size: Patch side p in pixels.
@@ -38,16 +37,16 @@ class PairReconstructionHead(BaseModule):
         self.loss_module = MODELS.build(loss)
 
     def patchify(self, frames: Tensor) -> Tensor:
-        """Cut frames ``(N, 2, 3, H, W)`` into patches ``(N, 2 L, p * p * 3)``, frame 0 first. The values of a patch are
+        """Cut frames ``(N, T, 3, H, W)`` into patches ``(N, T L, p * p * 3)``, frame 0 first. The values of a patch are
         pixel-major with the channel last."""
         p = self.patch_size
-        patches = frames.unflatten(4, (-1, p)).unflatten(3, (-1, p))  # (N, 2, 3, rows, p, columns, p)
+        patches = frames.unflatten(4, (-1, p)).unflatten(3, (-1, p))  # (N, T, 3, rows, p, columns, p)
         return patches.permute(0, 1, 3, 5, 4, 6, 2).flatten(4).flatten(1, 3)
 
     def unpatchify(self, patches: Tensor, grid: tuple[int, int]) -> Tensor:
         """Inverse of :meth:`patchify` for a patch grid (rows, columns)."""
         p = self.patch_size
-        patches = patches.unflatten(1, (2, *grid)).unflatten(4, (p, p, 3))
+        patches = patches.unflatten(1, (-1, *grid)).unflatten(4, (p, p, 3))
         return patches.permute(0, 1, 6, 2, 4, 3, 5).flatten(5).flatten(3, 4)
 
     def normalize(self, patches: Tensor) -> Tensor:
@@ -71,16 +70,14 @@ class PairReconstructionHead(BaseModule):
         return mean, (var + EPS).sqrt()
 
     def loss(self, pred: Tensor, frames: Tensor, mask: Tensor) -> Tensor:
-        """Compute the reconstruction loss.
+        """Compute the reconstruction loss of T predicted frames.
 
         Args:
-            pred: Prediction ``(N, P, p * p * 3)``.
-            frames: Normalized frames ``(N, 2, 3, H, W)``.
-            mask: Mask ``(N, 2 L)``, 1 where a patch is hidden.
+            pred: Prediction ``(N, T L, p * p * 3)``.
+            frames: Normalized frames ``(N, T, 3, H, W)``.
+            mask: Mask ``(N, T L)``, 1 where the prediction counts.
 
         Returns:
             A scalar.
         """
-        covered = pred.shape[1]
-        target = self.normalize(self.patchify(frames)[:, -covered:])
-        return self.loss_module(pred, target, mask[:, -covered:])
+        return self.loss_module(pred, self.normalize(self.patchify(frames)), mask)

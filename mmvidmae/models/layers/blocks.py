@@ -109,6 +109,7 @@ class CrossBlock(BaseModule):
             memory. Otherwise post-norm: each residual sum is normalized.
         dropout: Dropout rate of attention weights, step outputs and the hidden feed-forward layer.
         packed_init: See :class:`CrossAttention`.
+        eps: Epsilon of the layer norms.
 
     Raises:
         ValueError: If a value is out of range.
@@ -123,35 +124,39 @@ class CrossBlock(BaseModule):
         norm_first: bool = True,
         dropout: float = 0.0,
         packed_init: bool = False,
+        eps: float = 1e-6,
     ) -> None:
         super().__init__()
+        norm = dict(type='LN', eps=eps)
         require_whole(self, feedforward_channels=feedforward_channels)
         require_share(self, dropout=dropout)
         check_order(self, order)
         self.order = tuple(order)
         self.norm_first = norm_first
         if 'cross' in self.order:
-            self.ln_cross = build_norm_layer(LN, embed_dims)
-            self.ln_memory = build_norm_layer(LN, embed_dims) if norm_first else nn.Identity()
+            self.ln_cross = build_norm_layer(norm, embed_dims)
+            self.ln_memory = build_norm_layer(norm, embed_dims) if norm_first else nn.Identity()
             self.cross_attn = CrossAttention(embed_dims, num_heads, dropout, dropout, packed_init)
         if 'self' in self.order:
-            self.ln_self = build_norm_layer(LN, embed_dims)
+            self.ln_self = build_norm_layer(norm, embed_dims)
             self.self_attn = MultiheadAttention(embed_dims, num_heads, attn_drop=dropout, proj_drop=dropout)
         if 'ffn' in self.order:
-            self.ln_ffn = build_norm_layer(LN, embed_dims)
+            self.ln_ffn = build_norm_layer(norm, embed_dims)
             self.ffn = FFN(
                 embed_dims, feedforward_channels, act_cfg=dict(type='GELU'), ffn_drop=dropout, add_identity=False
             )
 
     def forward(self, x: Tensor, memory: Tensor | None = None) -> Tensor:
-        """Map tokens ``(N, Q, D)`` to tokens of the same shape. A cross-attention step attends to
-        ``memory (N, M, D)``."""
+        """Map tokens ``(N, Q, D)`` to tokens of the same shape. The cross-attention step attends to
+        ``memory (N, M, D)``. Without a memory it is skipped."""
         steps = {
             'cross': lambda tokens: self.cross_attn(tokens, self.ln_memory(memory)),
             'self': lambda tokens: self.self_attn(tokens),
             'ffn': lambda tokens: self.ffn(tokens),
         }
         for name in self.order:
+            if name == 'cross' and memory is None:
+                continue
             norm = getattr(self, f'ln_{name}')
             x = x + steps[name](norm(x)) if self.norm_first else norm(x + steps[name](x))
         return x

@@ -1,20 +1,20 @@
-from .noise import seeded_uniform
-from .pair_masking import (
+from .frame_masking import (
     AsymmetricMasking,
+    FrameMasking,
     GridMasking,
     JointRandomMasking,
-    PairMasking,
     PerFrameRandomMasking,
     TokenMask,
     count_visible,
     mask_by_noise,
 )
+from .noise import seeded_uniform
 
 __all__ = [
     'AsymmetricMasking',
+    'FrameMasking',
     'GridMasking',
     'JointRandomMasking',
-    'PairMasking',
     'PerFrameRandomMasking',
     'TokenMask',
     'count_visible',

@@ -1,4 +1,4 @@
 from .frame_decoder import FrameDecoder
-from .pair_decoders import CrossPairDecoder, JointPairDecoder, PairDecoder
+from .pair_decoders import CrossPairDecoder, DecoderBranch, JointPairDecoder, PairDecoder
 
-__all__ = ['CrossPairDecoder', 'FrameDecoder', 'JointPairDecoder', 'PairDecoder']
+__all__ = ['CrossPairDecoder', 'DecoderBranch', 'FrameDecoder', 'JointPairDecoder', 'PairDecoder']

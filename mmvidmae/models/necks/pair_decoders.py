@@ -1,6 +1,7 @@
-"""Decoders that reconstruct the patches of a frame pair from the latents of visible patches."""
+"""Decoders that reconstruct the patches of frames from the latents of visible patches."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from mmengine.model import BaseModule
@@ -20,8 +21,53 @@ from ..layers import (
     require_divisible,
     require_whole,
 )
-from ..layers.blocks import LN, check_order
+from ..layers.blocks import LN
 from ..masking import TokenMask
+
+
+@dataclass(frozen=True)
+class DecoderBranch:
+    """One prediction of a decoder: which frames it predicts, what it reads, and how its loss counts.
+
+    Only :class:`CrossPairDecoder` reads the fields from ``memory`` to ``cls_token``.
+
+    Attributes:
+        targets: Predicted frames. 0 is the first frame of the clip.
+        memory: Frames whose visible tokens the cross-attention reads. Without any, the cross-attention is skipped.
+        queries: ``'restored'``: the visible tokens of the target among mask tokens. ``'mask'``: mask tokens only.
+        cls_token: Frame whose class token is at the class position of the queries; by default that of the target.
+        weight: Weight of the loss.
+        over: Patches that the loss covers, ``'hidden'`` or ``'all'``.
+        name: Name of the loss in the log, ``loss_<name>``. The loss of a single branch is ``loss``.
+
+    Raises:
+        ValueError: If a value is out of range.
+    """
+
+    targets: Sequence[int] = (1,)
+    memory: Sequence[int] = (0,)
+    queries: str = 'restored'
+    cls_token: int | None = None
+    weight: float = 1.0
+    over: str = 'hidden'
+    name: str = ''
+
+    def __post_init__(self) -> None:
+        for field in ('targets', 'memory'):
+            object.__setattr__(self, field, tuple(getattr(self, field)))
+        require(len(self.targets) > 0, self, 'targets', self.targets, 'one frame or more')
+        require(self.queries in ('restored', 'mask'), self, 'queries', self.queries, "'restored' or 'mask'")
+        require(self.over in ('hidden', 'all'), self, 'over', self.over, "'hidden' or 'all'")
+
+    @property
+    def reads(self) -> tuple[int, ...]:
+        """All frames of the clip that the branch needs."""
+        return (*self.targets, *self.memory, *(() if self.cls_token is None else (self.cls_token,)))
+
+    @property
+    def loss_name(self) -> str:
+        """Name of the loss in the log."""
+        return f'loss_{self.name}' if self.name else 'loss'
 
 
 class PairDecoder(BaseModule):
@@ -38,12 +84,12 @@ class PairDecoder(BaseModule):
             block.
 
     Attributes:
-        num_groups: Supported numbers of masks per pair.
-        predicts: Frames that the decoder predicts.
+        accepts_joint_mask: Whether the decoder accepts one mask over the tokens of all frames.
+        branches: One entry for each prediction that :meth:`forward` returns.
     """
 
-    num_groups = (2,)
-    predicts = (0, 1)
+    accepts_joint_mask = False
+    branches: tuple[DecoderBranch, ...]
 
     def __init__(
         self,
@@ -101,8 +147,8 @@ def check_decoder(part: PairDecoder, decoder_dims: int, depth: int, num_heads: i
 
 @MODELS.register_module()
 class JointPairDecoder(PairDecoder):
-    """Decoder with self-attention over all tokens of both frames and adaptive spatial-attention dropout (DropMAE).
-    TwinMAE uses it without the dropout.
+    """Decoder with self-attention over all tokens of all frames and adaptive spatial-attention dropout (DropMAE).
+    TwinMAE uses it without the dropout. The dropout is defined for two frames.
 
     Learned identity embeddings, initialized from N(0, 1), distinguish the frames. A class token of the encoder is not
     used. The defaults are the paper's decoder of width 512 and depth 8.
@@ -119,11 +165,12 @@ class JointPairDecoder(PairDecoder):
         spatial_drop: Drop ratio P of ASAD, applied in every block in training; see :class:`SpatialDropAttention`.
         share_heads: Whether all heads share one ASAD mask, instead of one mask per head.
         frame_embed: Whether to add frame identity embeddings.
+        num_frames: Number T of frames in a clip.
         with_cp: Whether to use gradient checkpointing: only block inputs are kept, and the backward pass reruns each
             block.
     """
 
-    num_groups = (1, 2)
+    accepts_joint_mask = True
 
     def __init__(
         self,
@@ -138,13 +185,17 @@ class JointPairDecoder(PairDecoder):
         spatial_drop: float = 0.1,
         share_heads: bool = False,
         frame_embed: bool = True,
+        num_frames: int = 2,
         with_cp: bool = False,
     ) -> None:
         check_decoder(self, decoder_dims, depth, num_heads, mlp_ratio)
+        require(num_frames == 2 or not spatial_drop, self, 'spatial_drop', spatial_drop, '0 for more than two frames')
         hidden = int(mlp_ratio * decoder_dims)
         blocks = [SpatialDropBlock(decoder_dims, num_heads, hidden, spatial_drop, share_heads) for _ in range(depth)]
         super().__init__(embed_dims, grid, patch_size, with_cls_token, decoder_dims, blocks, with_cp)
-        self.frame_embed = nn.Parameter(torch.randn(1, 2, 1, decoder_dims)) if frame_embed else None
+        self.num_frames = num_frames
+        self.branches = (DecoderBranch(targets=range(num_frames), memory=()),)
+        self.frame_embed = nn.Parameter(torch.randn(1, num_frames, 1, decoder_dims)) if frame_embed else None
 
     def forward(
         self,
@@ -152,94 +203,66 @@ class JointPairDecoder(PairDecoder):
         masks: Sequence[TokenMask],
         grid: tuple[int, int],
         drop_masks: Sequence[Tensor] | None = None,
-    ) -> Tensor:
-        """Predict the pixels of both frames.
+    ) -> tuple[Tensor]:
+        """Predict the pixels of all frames.
 
         Args:
             latents: Latents ``(N, K, D)`` of the visible tokens of each mask.
-            masks: One or two masks, as given to the encoder.
+            masks: One mask of all frames or T masks, as given to the encoder.
             grid: Patch grid of a frame (rows, columns).
-            drop_masks: For each block, a boolean mask ``(N, heads or 1, 2 L, 2 L)`` of attention to drop, to repeat
+            drop_masks: For each block, a boolean mask ``(N, heads or 1, T L, T L)`` of attention to drop, to repeat
                 given draws.
 
         Returns:
-            Prediction ``(N, 2 L, p * p * 3)``, frame 0 first, pixel-major with the channel last.
+            One prediction ``(N, T L, p * p * 3)``, frame 0 first, pixel-major with the channel last.
         """
         groups = [self.decoder_embed(latent[:, self.num_extra_tokens :]) for latent in latents]
         groups = [mask.restore(group, self.mask_token) for mask, group in zip(masks, groups)]
-        x = torch.cat(groups, dim=1).unflatten(1, (2, -1)) + self.pos_embed(grid)[1]
+        x = torch.cat(groups, dim=1).unflatten(1, (self.num_frames, -1)) + self.pos_embed(grid)[1]
         if self.frame_embed is not None:
             x = x + self.frame_embed
         x = x.flatten(1, 2)
         for block, drop_mask in zip(self.decoder_blocks, drop_masks or [None] * len(self.decoder_blocks)):
             x = maybe_checkpoint(block, x, drop_mask, with_cp=self.with_cp)
-        return self.decoder_pred(self.ln1(x))
+        return (self.decoder_pred(self.ln1(x)),)
 
 
 @MODELS.register_module()
 class CrossPairDecoder(PairDecoder):
-    """Decoder that reconstructs the future frame from both frames (SiamMAE, arXiv 2305.14344, section 3.2).
+    """Decoder that reconstructs a target frame from a memory of other frames (SiamMAE, arXiv 2305.14344, section 3.2).
 
-    Tokens of the future frame are the queries. Visible tokens of the past frame are the memory, the same in every
-    block. The paper does not give the size of its decoder. Two presets are available:
+    All tokens of the target frame are the queries. The visible tokens of the memory frames are read by
+    cross-attention, the same in every block. ``branches`` lists what is decoded from what, with the same weights. For
+    SiamMAE it is one branch: the future frame from the past frame.
 
-    - ``'paper'``: MAE's decoder, on which the paper builds: 8 blocks, 512 wide, 16 heads, pre-norm, cross-attention,
-      self-attention, feed-forward (4 x), position embedding on both frames (as RSP and ToBo implement it).
-    - ``'cropmae'``: CropMAE's SiamMAE: 4 blocks, 256 wide, 8 heads, post-norm, cross-attention, feed-forward (2048
-      wide), self-attention, dropout 0.1, no position embedding on the memory.
+    The paper does not give the size of its decoder. The defaults are MAE's decoder, on which the paper builds, with
+    position embeddings on both frames, as RSP and ToBo implement it.
 
     Args:
         embed_dims: Width of the latents.
         grid: Patch grid of a frame (rows, columns).
         patch_size: Patch side p in pixels.
-        with_cls_token: Whether latents begin with a class token, which the decoder keeps for both frames.
-        preset: ``'paper'`` or ``'cropmae'``: defaults of the arguments from ``decoder_dims`` on.
-        variant: ``'cross-self'`` (default), ``'cross'`` (no self-attention) or ``'joint'`` (self-attention over both
-            frames together).
-        with_cp: Whether to use gradient checkpointing: only block inputs are kept, and the backward pass reruns each
-            block.
+        with_cls_token: Whether latents begin with a class token, which the decoder keeps for all frames.
         decoder_dims: Decoder width.
         depth: Number of blocks.
         num_heads: Attention heads.
-        feedforward_channels: Hidden width of the feed-forward layers.
+        feedforward_channels: Hidden width of the feed-forward layers; by default four times the width.
+        order: Order of the steps in a block. Without ``'self'`` the queries do not see each other. Without ``'cross'``
+            the memory joins the sequence of the queries (the "joint" decoder of the paper).
         norm_first: Whether to use pre-norm instead of post-norm.
-        order: Order of the steps in a block.
+        eps: Epsilon of the layer norms in the blocks.
         memory_pos_embed: Whether to add position embeddings to the memory.
         dropout: Dropout rate in the blocks.
         packed_init: Whether to initialize the query, key and value projections of cross-attention as one matrix; see
             :class:`CrossAttention`. CropMAE's decoder does; the decoders that the paper builds on do not.
+        branches: Each a :class:`DecoderBranch`, as a dict. Several branches need names.
+        num_frames: Number T of frames in a clip.
+        with_cp: Whether to use gradient checkpointing: only block inputs are kept, and the backward pass reruns each
+            block.
 
     Raises:
-        TypeError: If an option is unknown.
         ValueError: If a value is out of range.
     """
-
-    predicts = (1,)
-    presets = {
-        'paper': dict(
-            decoder_dims=512,
-            depth=8,
-            num_heads=16,
-            norm_first=True,
-            order=('cross', 'self', 'ffn'),
-            memory_pos_embed=True,
-            dropout=0.0,
-            packed_init=False,
-        ),
-        'cropmae': dict(
-            decoder_dims=256,
-            depth=4,
-            num_heads=8,
-            feedforward_channels=2048,
-            norm_first=False,
-            order=('cross', 'ffn', 'self'),
-            memory_pos_embed=False,
-            dropout=0.1,
-            packed_init=True,
-        ),
-    }
-    options = frozenset(presets['cropmae'])  # arguments with a default in each preset
-    variants = {'cross-self': {'cross', 'self', 'ffn'}, 'cross': {'cross', 'ffn'}, 'joint': {'self', 'ffn'}}
 
     def __init__(
         self,
@@ -247,50 +270,105 @@ class CrossPairDecoder(PairDecoder):
         grid: tuple[int, int] = (14, 14),
         patch_size: int = 16,
         with_cls_token: bool = True,
-        preset: str = 'paper',
-        variant: str = 'cross-self',
+        decoder_dims: int = 512,
+        depth: int = 8,
+        num_heads: int = 16,
+        feedforward_channels: int | None = None,
+        order: Sequence[str] = ('cross', 'self', 'ffn'),
+        norm_first: bool = True,
+        eps: float = 1e-6,
+        memory_pos_embed: bool = True,
+        dropout: float = 0.0,
+        packed_init: bool = False,
+        branches: Sequence[dict] = (dict(targets=(1,), memory=(0,)),),
+        num_frames: int = 2,
         with_cp: bool = False,
-        **overrides,
     ) -> None:
-        require(preset in self.presets, self, 'preset', preset, f'one of {", ".join(self.presets)}')
-        require(variant in self.variants, self, 'variant', variant, f'one of {", ".join(self.variants)}')
-        options = {'feedforward_channels': None, **self.presets[preset]}
-        if unknown := overrides.keys() - options.keys():
-            raise TypeError(f'CrossPairDecoder has no option {", ".join(sorted(unknown))}; it has {", ".join(options)}')
-        options.update(overrides)
-        dims, depth = options.pop('decoder_dims'), options.pop('depth')
-        memory_pos_embed = options.pop('memory_pos_embed')
-        check_decoder(self, dims, depth, options['num_heads'])
-        check_order(self, options['order'])
-        if options['feedforward_channels'] is None:
-            options['feedforward_channels'] = 4 * dims
-        options['order'] = [step for step in options['order'] if step in self.variants[variant]]
-        blocks = [CrossBlock(dims, **options) for _ in range(depth)]
-        super().__init__(embed_dims, grid, patch_size, with_cls_token, dims, blocks, with_cp)
+        check_decoder(self, decoder_dims, depth, num_heads)
+        hidden = 4 * decoder_dims if feedforward_channels is None else feedforward_channels
+        blocks = [
+            CrossBlock(decoder_dims, num_heads, hidden, order, norm_first, dropout, packed_init, eps)
+            for _ in range(depth)
+        ]
+        super().__init__(embed_dims, grid, patch_size, with_cls_token, decoder_dims, blocks, with_cp)
         self.memory_pos_embed = memory_pos_embed
-        self.variant = variant
+        self.branches = tuple(DecoderBranch(**branch) for branch in branches)
+        self._check_branches(num_frames)
 
-    def forward(self, latents: Sequence[Tensor], masks: Sequence[TokenMask], grid: tuple[int, int]) -> Tensor:
-        """Predict the pixels of the future frame.
+    def _check_branches(self, num_frames: int) -> None:
+        names = [branch.name for branch in self.branches]
+        named = len({*names}) == len(names) and (len(names) == 1 or '' not in names)
+        require(len(names) > 0 and named, self, 'branches', names, 'one or more, with different names')
+        for branch in self.branches:
+            there = {*branch.reads} <= {*range(num_frames)}
+            require(there, self, 'branches', branch, f'over frames 0 to {num_frames - 1} (num_frames={num_frames})')
+            require(len(branch.targets) == 1, self, 'targets', branch.targets, 'one frame for each branch')
+            require(
+                branch.cls_token is None or self.num_extra_tokens > 0,
+                self,
+                'cls_token',
+                branch.cls_token,
+                'None for an encoder without class token (or set with_cls_token=True)',
+            )
+            require(
+                branch.queries == 'restored' or len(branch.memory) > 0,
+                self,
+                'memory',
+                branch.memory,
+                'one frame or more for queries that are mask tokens only',
+            )
+
+    def forward(
+        self, latents: Sequence[Tensor], masks: Sequence[TokenMask], grid: tuple[int, int]
+    ) -> tuple[Tensor, ...]:
+        """Predict the pixels of the target frame of each branch.
 
         Args:
-            latents: Latents of the visible tokens of the past and the future frame, ``(N, K, D)`` each.
-            masks: Masks of both frames.
+            latents: Latents ``(N, K, D)`` of the visible tokens of each frame.
+            masks: Masks of all frames.
             grid: Patch grid of a frame (rows, columns).
 
         Returns:
-            Prediction ``(N, L, p * p * 3)``, pixel-major with the channel last.
+            For each branch, a prediction ``(N, L, p * p * 3)``, pixel-major with the channel last.
         """
-        extra = self.num_extra_tokens
-        cls_pos, patch_pos = self.pos_embed(grid)
-        memory, x = (self.decoder_embed(latent) for latent in latents)
-        x = self.all_tokens(x, masks[1], (cls_pos, patch_pos))
-        if self.memory_pos_embed:
-            visible_pos = masks[0].visible(patch_pos.expand(memory.shape[0], -1, -1))
-            memory = memory + torch.cat((cls_pos.expand(memory.shape[0], -1, -1), visible_pos), dim=1)
-        num_queries = x.shape[1]
-        if self.variant == 'joint':
+        pos_embed = self.pos_embed(grid)
+        tokens = [self.decoder_embed(latent) for latent in latents]
+        return tuple(
+            self.decode(self._queries(branch, tokens, masks, pos_embed), self._memory(branch, tokens, masks, pos_embed))
+            for branch in self.branches
+        )
+
+    def _queries(
+        self, branch: DecoderBranch, tokens: list[Tensor], masks: Sequence[TokenMask], pos_embed: tuple[Tensor, Tensor]
+    ) -> Tensor:
+        """Queries ``(N, 0 or 1 + L, D)`` of a branch, class token first."""
+        (target,) = branch.targets
+        if branch.queries == 'mask':
+            position = torch.cat(pos_embed, dim=1)
+            return (self.mask_token + position).expand(len(tokens[target]), -1, -1)
+        visible = tokens[target]
+        if branch.cls_token is not None:
+            visible = torch.cat((tokens[branch.cls_token][:, :1], visible[:, 1:]), dim=1)
+        return self.all_tokens(visible, masks[target], pos_embed)
+
+    def _memory(
+        self, branch: DecoderBranch, tokens: list[Tensor], masks: Sequence[TokenMask], pos_embed: tuple[Tensor, Tensor]
+    ) -> Tensor | None:
+        """Memory ``(N, M, D)`` of a branch: class token and visible tokens of each memory frame."""
+        frames = []
+        for frame in branch.memory:
+            visible = tokens[frame]
+            if self.memory_pos_embed:
+                cls_pos, patch_pos = (pos.expand(len(visible), -1, -1) for pos in pos_embed)
+                visible = visible + torch.cat((cls_pos, masks[frame].visible(patch_pos)), dim=1)
+            frames.append(visible)
+        return torch.cat(frames, dim=1) if frames else None
+
+    def decode(self, queries: Tensor, memory: Tensor | None) -> Tensor:
+        """Predict pixels ``(N, L, p * p * 3)`` from queries ``(N, 0 or 1 + L, D)`` and a memory ``(N, M, D)``."""
+        x, num_queries = queries, queries.shape[1]
+        if memory is not None and 'cross' not in self.decoder_blocks[0].order:
             x, memory = torch.cat((memory, x), dim=1), None
         for block in self.decoder_blocks:
             x = maybe_checkpoint(block, x, memory, with_cp=self.with_cp)
-        return self.decoder_pred(self.ln1(x[:, -num_queries:]))[:, extra:]
+        return self.decoder_pred(self.ln1(x[:, -num_queries:]))[:, self.num_extra_tokens :]

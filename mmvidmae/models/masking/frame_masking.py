@@ -1,8 +1,8 @@
-"""Masking strategies for frame pairs.
+"""Masking strategies for the T frames of a clip. A pair is T = 2.
 
 A masking maps uniform noise to a tuple of :class:`TokenMask`, one for each group of tokens that is shuffled together.
-Joint masking of both frames has a single group of ``2 L`` tokens. Maskings with a fixed number of visible tokens per
-frame have two groups of ``L`` tokens, frame 0 and frame 1.
+Joint masking has a single group of ``T L`` tokens. Maskings with a fixed number of visible tokens per frame have T
+groups of ``L`` tokens.
 """
 
 from abc import abstractmethod
@@ -72,122 +72,143 @@ def count_visible(num_tokens: int, mask_ratio: float) -> int:
     return int(num_tokens * (1 - mask_ratio))
 
 
-class PairMasking(BaseModule):
+class FrameMasking(BaseModule):
     """Base class of masking strategies. A subclass implements :meth:`forward`.
 
     Attributes:
-        num_groups: 1 if both frames are shuffled together. 2 if each frame has a fixed number of visible tokens, which
-            a siamese encoder and a cross decoder need.
+        joint: Whether the tokens of all frames are shuffled together. Otherwise each frame has a fixed number of
+            visible tokens, which a siamese encoder and a cross decoder need.
+        num_frames: Number T of frames that the masking is made for. None accepts any number.
     """
 
-    num_groups = 2
+    joint = False
+    num_frames: int | None = None
 
-    @property
-    def hides(self) -> tuple[bool, bool]:
-        """Whether tokens of frame 0 and tokens of frame 1 are hidden."""
-        return True, True
+    @abstractmethod
+    def hides(self, frame: int) -> bool:
+        """Whether tokens of a frame (0 is the first) are hidden."""
 
     @abstractmethod
     def forward(self, noise: Tensor, grid: tuple[int, int]) -> tuple[TokenMask, ...]:
         """Choose the hidden tokens.
 
         Args:
-            noise: Uniform noise ``(N, 2 L)`` in [0, 1), frame 0 first. Equal noise gives equal masks.
+            noise: Uniform noise ``(N, T L)`` in [0, 1), frame 0 first. Equal noise gives equal masks.
             grid: Patch grid of a frame (rows, columns), ``L = rows * columns``.
 
         Returns:
-            ``num_groups`` masks.
+            One mask of all frames for joint masking, otherwise T masks.
         """
+
+    def split(self, noise: Tensor, grid: tuple[int, int]) -> tuple[Tensor, ...]:
+        """Split the noise of a clip ``(N, T L)`` into that of its frames, ``(N, L)`` each.
+
+        Raises:
+            ValueError: If the masking is made for another number of frames.
+        """
+        frames = noise.split(grid[0] * grid[1], dim=1)
+        if self.num_frames not in (None, len(frames)):
+            raise ValueError(f'{type(self).__name__} is for clips of {self.num_frames} frames, got {len(frames)}')
+        return frames
 
 
 @MODELS.register_module()
-class JointRandomMasking(PairMasking):
-    """Random masking of the tokens of both frames together (DropMAE and TwinMAE).
+class JointRandomMasking(FrameMasking):
+    """Random masking of the tokens of all frames together (DropMAE and TwinMAE).
 
-    The number of visible tokens is fixed for the pair, but not for each frame.
+    The number of visible tokens is fixed for the clip, but not for each frame.
 
     Args:
         mask_ratio: Share of hidden tokens, in [0, 1).
     """
 
-    num_groups = 1
+    joint = True
 
     def __init__(self, mask_ratio: float = 0.75) -> None:
         super().__init__()
         require_share(self, mask_ratio=mask_ratio)
         self.mask_ratio = mask_ratio
 
-    @property
-    def hides(self) -> tuple[bool, bool]:
-        return (self.mask_ratio > 0,) * 2
+    def hides(self, frame: int) -> bool:
+        return self.mask_ratio > 0
 
     def forward(self, noise: Tensor, grid: tuple[int, int]) -> tuple[TokenMask, ...]:
         return (mask_by_noise(noise, count_visible(noise.shape[1], self.mask_ratio)),)
 
 
 @MODELS.register_module()
-class AsymmetricMasking(PairMasking):
+class AsymmetricMasking(FrameMasking):
     """Random masking with a separate ratio for each frame. SiamMAE hides nothing of the past frame and 95 % of the
     future frame.
 
     Args:
-        mask_ratio: Share of hidden tokens of frame 0 and of frame 1, in [0, 1).
+        mask_ratio: Share of hidden tokens of each frame, in [0, 1).
     """
 
     def __init__(self, mask_ratio: Sequence[float] = (0.0, 0.95)) -> None:
         super().__init__()
-        right = isinstance(mask_ratio, Sequence) and len(mask_ratio) == 2
-        require(right, self, 'mask_ratio', mask_ratio, 'one share for each of the two frames')
+        right = isinstance(mask_ratio, Sequence) and not isinstance(mask_ratio, str) and len(mask_ratio) > 0
+        require(right, self, 'mask_ratio', mask_ratio, 'one share for each frame')
         for ratio in mask_ratio:
             require_share(self, mask_ratio=ratio)
         self.mask_ratio = tuple(mask_ratio)
+        self.num_frames = len(mask_ratio)
 
-    @property
-    def hides(self) -> tuple[bool, bool]:
-        past, future = self.mask_ratio
-        return past > 0, future > 0
+    def hides(self, frame: int) -> bool:
+        return self.mask_ratio[frame] > 0
 
     def forward(self, noise: Tensor, grid: tuple[int, int]) -> tuple[TokenMask, ...]:
-        frames = zip(noise.chunk(2, dim=1), self.mask_ratio)
-        return tuple(mask_by_noise(part, count_visible(part.shape[1], ratio)) for part, ratio in frames)
+        frames = zip(self.split(noise, grid), self.mask_ratio)
+        return tuple(mask_by_noise(frame, count_visible(frame.shape[1], ratio)) for frame, ratio in frames)
 
 
 @MODELS.register_module()
-class PerFrameRandomMasking(AsymmetricMasking):
-    """Random masking with the same ratio in each frame. Both frames have the same number of visible tokens.
+class PerFrameRandomMasking(FrameMasking):
+    """Random masking with the same ratio in each frame. All frames have the same number of visible tokens.
 
     Args:
         mask_ratio: Share of hidden tokens of each frame, in [0, 1).
     """
 
     def __init__(self, mask_ratio: float = 0.75) -> None:
-        super().__init__((mask_ratio, mask_ratio))
+        super().__init__()
+        require_share(self, mask_ratio=mask_ratio)
+        self.mask_ratio = mask_ratio
+
+    def hides(self, frame: int) -> bool:
+        return self.mask_ratio > 0
+
+    def forward(self, noise: Tensor, grid: tuple[int, int]) -> tuple[TokenMask, ...]:
+        frames = self.split(noise, grid)
+        return tuple(mask_by_noise(frame, count_visible(frame.shape[1], self.mask_ratio)) for frame in frames)
 
 
 @MODELS.register_module()
-class GridMasking(PairMasking):
+class GridMasking(FrameMasking):
     """Grid masking: one visible patch in each cell of ``stride x stride`` patches, at a random offset per sample.
 
     MAE's grid sampling (arXiv 2111.06377, figure 6) has stride 2, which hides 75 %. SiamMAE compares random and grid
     masking of the future frame. Patches beyond the last complete cell are hidden.
 
     Args:
-        stride: Patches per cell side, one number for both frames or one for each. 1 hides nothing.
+        stride: Patches per cell side, one number for all frames or one for each. 1 hides nothing.
     """
 
     def __init__(self, stride: int | Sequence[int] = (1, 2)) -> None:
         super().__init__()
-        self.stride = (stride, stride) if isinstance(stride, int) else tuple(stride)
-        right = len(self.stride) == 2 and all(isinstance(number, int) and number > 0 for number in self.stride)
-        require(right, self, 'stride', stride, 'a positive whole number, or one for each of the two frames')
+        strides = (stride,) if isinstance(stride, int) else tuple(stride)
+        right = len(strides) > 0 and all(isinstance(number, int) and number > 0 for number in strides)
+        require(right, self, 'stride', stride, 'a positive whole number, or one for each frame')
+        self.stride = stride if isinstance(stride, int) else strides
+        self.num_frames = None if isinstance(stride, int) else len(strides)
 
-    @property
-    def hides(self) -> tuple[bool, bool]:
-        past, future = self.stride
-        return past > 1, future > 1
+    def hides(self, frame: int) -> bool:
+        return (self.stride if isinstance(self.stride, int) else self.stride[frame]) > 1
 
     def forward(self, noise: Tensor, grid: tuple[int, int]) -> tuple[TokenMask, ...]:
-        return tuple(self._mask_frame(part, grid, stride) for part, stride in zip(noise.chunk(2, dim=1), self.stride))
+        frames = self.split(noise, grid)
+        strides = (self.stride,) * len(frames) if isinstance(self.stride, int) else self.stride
+        return tuple(self._mask_frame(frame, grid, stride) for frame, stride in zip(frames, strides))
 
     @staticmethod
     def _mask_frame(noise: Tensor, grid: tuple[int, int], stride: int) -> TokenMask:
