@@ -73,6 +73,8 @@ def test_model_index_lists_every_model_with_its_config():
         assert (ROOT / collections[model.in_collection].readme).parent == files[model.name].parent or (
             files[model.name].parent.name == 'small'
         )
+        folder = files[model.name].parent
+        assert folder.name == 'propagation' or f'(./{model.name}.py)' in (folder / 'README.md').read_text()
 
 
 @pytest.mark.parametrize('method', METHODS)
