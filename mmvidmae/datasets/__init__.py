@@ -6,6 +6,7 @@ from .readers import ClipReader, FrameFolderReader, VideoFileReader, VideoReadEr
 from .samplers import InfinitePairSampler, PairSampler, SampleIndex
 from .tracking import CausalPairSampling, OSTrackCrop
 from .transforms import (
+    FrameCutOut,
     LoadFramePairs,
     LoadPicture,
     LoadVideoFrames,
@@ -16,6 +17,7 @@ from .transforms import (
     PairRandomResizedCrop,
     PairResize,
     SampleFramePairs,
+    SampleFrames,
 )
 from .video_sequences import DAVISDataset, JHMDBDataset, VideoSequenceDataset, VIPDataset, YouTubeVOSDataset
 from .vos_pairs import PackVOSInputs, VOSPairAugment, VOSPairDataset
@@ -24,6 +26,7 @@ __all__ = [
     'CausalPairSampling',
     'ClipReader',
     'DAVISDataset',
+    'FrameCutOut',
     'FrameFolderReader',
     'FramePairDataset',
     'InfinitePairSampler',
@@ -42,6 +45,7 @@ __all__ = [
     'PairResize',
     'PairSampler',
     'SampleFramePairs',
+    'SampleFrames',
     'SampleIndex',
     'VIPDataset',
     'VOSPairAugment',

@@ -47,7 +47,8 @@ class PairDataset(BaseDataset):
             - num_pairs (int): number of pairs to draw, equal to ``repeated_sampling``,
             - rng (np.random.Generator): the only source of randomness they may use,
             - skipped (list[tuple[str, str]]): paths of the clips that this one replaces, with reasons,
-            - sample_idx (int): index of the clip.
+            - sample_idx (int): index of the clip,
+            - epoch (int): epoch of the sample, 0 without ``PairSampler``.
         repeated_sampling: Number of pairs per sample. The clip is opened once for all of them.
         patience: Total seconds that a sample waits for an unavailable file system; 0 raises at once. The default is
             well below the half hour after which the other ranks of a distributed run time out.
@@ -183,7 +184,7 @@ class PairDataset(BaseDataset):
             try:
                 reader = self._open(info['video_path'])
                 item = dict(info, reader=reader, num_pairs=self.repeated_sampling, rng=rng, skipped=skipped)
-                return self.pipeline(item), False
+                return self.pipeline({**item, 'epoch': sample_index.epoch}), False
             except VideoReadError as failure:
                 skipped.append((failure.path, failure.reason))
                 if isinstance(failure.__cause__, FileNotFoundError):

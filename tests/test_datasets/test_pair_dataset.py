@@ -311,6 +311,14 @@ class TestLoader:
         pairs = pairs_of(load(mixed, 0, shares=[1, 2], samples_per_epoch=12))
         assert len(pairs) == 2 * 12
 
+    def test_a_schedule_follows_the_epoch_of_the_sample(self, video_dir):
+        schedule = dict(PIPELINE[0], gap_schedule=[(0, 1), (1, 9)])
+        dataset = dict(type='mmvidmae.VideoPairDataset', data_root=str(video_dir), pipeline=[schedule, *PIPELINE[1:]])
+        largest = [
+            max(ids[1] - ids[0] for (_, ids, _), _ in pairs_of(load(dataset, 0, epochs=[epoch]))) for epoch in (0, 1)
+        ]
+        assert largest[0] == 1 < largest[1]
+
     def test_effective_epochs(self, video_dir):
         dataset = dict(type='mmvidmae.VideoPairDataset', data_root=str(video_dir), pipeline=PIPELINE)
         for k in (1, 2, 3):
