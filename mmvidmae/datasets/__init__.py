@@ -1,8 +1,8 @@
 """Frame pairs from videos and folders of frames: datasets, readers, samplers and transforms."""
 
 from .collate import pair_collate
-from .pair_dataset import FramePairDataset, PairDataset, VideoPairDataset
-from .readers import ClipReader, FrameFolderReader, VideoFileReader, VideoReadError
+from .pair_dataset import FramePairDataset, ImageViewDataset, PairDataset, VideoPairDataset
+from .readers import ClipReader, FrameFolderReader, ImageFileReader, VideoFileReader, VideoReadError
 from .samplers import InfinitePairSampler, PairSampler, SampleIndex
 from .tracking import CausalPairSampling, OSTrackCrop
 from .transforms import (
@@ -16,6 +16,7 @@ from .transforms import (
     PairRandomFlip,
     PairRandomResizedCrop,
     PairResize,
+    PictureViews,
     SampleFramePairs,
     SampleFrames,
 )
@@ -29,6 +30,8 @@ __all__ = [
     'FrameCutOut',
     'FrameFolderReader',
     'FramePairDataset',
+    'ImageFileReader',
+    'ImageViewDataset',
     'InfinitePairSampler',
     'JHMDBDataset',
     'LoadFramePairs',
@@ -44,6 +47,7 @@ __all__ = [
     'PairRandomResizedCrop',
     'PairResize',
     'PairSampler',
+    'PictureViews',
     'SampleFramePairs',
     'SampleFrames',
     'SampleIndex',

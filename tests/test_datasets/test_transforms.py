@@ -14,6 +14,7 @@ from mmvidmae.datasets import (
     PairRandomFlip,
     PairRandomResizedCrop,
     PairResize,
+    PictureViews,
     SampleFramePairs,
     SampleFrames,
     VideoFileReader,
@@ -237,6 +238,68 @@ class TestSampleFrames:
     def test_bad_arguments(self, wrong):
         with pytest.raises(ValueError, match='SampleFrames: '):
             SampleFrames(**{**dict(gap=(4, 48), draw_first='gap'), **wrong})
+
+    def test_one_frame_is_uniform(self):
+        assert_law(sample_clips(5, 3000, num_frames=1), {(frame,): 1 / 5 for frame in range(5)})
+        with pytest.raises(ValueError, match=r'gap must be .* for two frames or more'):
+            SampleFrames()
+
+
+class TestPictureViews:
+    def views(self, num_pictures=1, seed=0, **kwargs):
+        pictures = loaded(num_pairs=num_pictures, same=False)['frames'][:, :1]
+        results = dict(frames=pictures, rng=np.random.default_rng(seed))
+        return pictures, PictureViews(**{**dict(size=32, scale=[(0.1, 0.5), (0.3, 0.6)]), **kwargs})(results)['frames']
+
+    def test_the_second_view_lies_within_the_first_after_its_resize(self):
+        transform = PictureViews((24, 32), [(0.1, 0.5), (0.3, 0.6)], prob=0)
+        picture, results = loaded()['frames'][0, 0], dict(frames=loaded()['frames'][:1, :1])
+        (outer, inner), _ = transform.draw(picture, np.random.default_rng(3))
+        assert inner[0] + inner[2] <= 24
+        assert inner[1] + inner[3] <= 32
+        first, second = transform(dict(results, rng=np.random.default_rng(3)))['frames'][0]
+        again = [
+            F.resized_crop(source, *box, [24, 32], InterpolationMode.BILINEAR, antialias=True)
+            for source, box in ((picture, outer), (first, inner))
+        ]
+        assert torch.equal(first, again[0])
+        assert torch.equal(second, again[1])
+
+    def test_flips(self):
+        never, always = (self.views(prob=prob)[1] for prob in (0, 1))
+        assert torch.equal(never.flip(-1), always), 'the second view is cut before the flip of the first'
+        flips = [
+            (self.views(seed=seed)[1] != self.views(seed=seed, prob=0)[1]).flatten(2).any(-1) for seed in range(40)
+        ]
+        assert 0.3 < (torch.cat(flips)[:, 0] != torch.cat(flips)[:, 1]).float().mean() < 0.7, 'own coins'
+        flips = [
+            (self.views(seed=seed, shared_flip=True)[1] != self.views(seed=seed, prob=0, shared_flip=True)[1])
+            .flatten(2)
+            .any(-1)
+            for seed in range(40)
+        ]
+        assert (torch.cat(flips)[:, 0] == torch.cat(flips)[:, 1]).all()
+
+    def test_kinds_of_crops(self):
+        pictures, nested = self.views(num_pictures=3)
+        assert nested.shape == (3, 2, 3, 32, 32)
+        assert torch.equal(self.views(num_pictures=3, reverse=True)[1], nested.flip(1))
+        _, independent = self.views(crops='independent', scale=[(1, 1)] * 3, ratio=(4 / 3, 4 / 3), prob=0)
+        whole = F.resize(pictures[0], [32, 32], InterpolationMode.BILINEAR, antialias=True)
+        assert torch.equal(independent[0], whole.expand(3, -1, -1, -1))
+        _, same = self.views(crops='same', scale=[(0.1, 0.5)] * 2)
+        assert torch.equal(same[:, 0], same[:, 1])
+
+    @pytest.mark.parametrize(
+        'wrong', [dict(scale=[]), dict(scale=[(0.5, 0.4)]), dict(crops='both'), dict(prob=2), dict(crops='same')]
+    )
+    def test_bad_arguments(self, wrong):
+        with pytest.raises(ValueError, match='PictureViews: '):
+            self.views(**wrong)
+
+    def test_a_clip_of_two_frames_is_refused(self):
+        with pytest.raises(ValueError, match='one picture, got clips of 2 frames; put'):
+            PictureViews(32, [(0.1, 1)])(loaded())
 
 
 class TestFrameCutOut:

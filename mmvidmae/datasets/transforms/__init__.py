@@ -3,6 +3,7 @@
 from .formatting import PackPairs
 from .geometry import FrameCutOut, PairCenterCrop, PairRandomFlip, PairRandomResizedCrop, PairResize
 from .loading import LoadFramePairs, LoadPicture, SampleFramePairs, SampleFrames
+from .picture_views import PictureViews
 from .video_sequence import LoadVideoFrames, PackVideoSequence
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     'PairRandomFlip',
     'PairRandomResizedCrop',
     'PairResize',
+    'PictureViews',
     'SampleFramePairs',
     'SampleFrames',
 ]

@@ -13,6 +13,7 @@ from torchvision.transforms.v2 import functional as F
 from mmvidmae.registry import TRANSFORMS
 
 Interpolation = Literal['bicubic', 'bilinear']
+Size = int | tuple[int, int]
 
 
 def draw_box(
@@ -81,13 +82,13 @@ class PairRandomResizedCrop(BaseTransform):
 
     def __init__(
         self,
-        size: int | tuple[int, int],
+        size: Size,
         scale: tuple[float, float],
         shared: bool,
         ratio: tuple[float, float] = (3 / 4, 4 / 3),
         interpolation: Interpolation = 'bicubic',
     ) -> None:
-        self.size = _pair(size)
+        self.size = size_pair(size)
         self.scale = check_range(self, 'scale', scale, most=1)
         self.ratio = check_range(self, 'ratio', ratio)
         self.shared = shared
@@ -236,8 +237,8 @@ class PairResize(BaseTransform):
         interpolation: ``'bicubic'`` or ``'bilinear'``; always anti-aliased.
     """
 
-    def __init__(self, size: int | tuple[int, int], interpolation: Interpolation = 'bicubic') -> None:
-        self.size = _pair(size)
+    def __init__(self, size: Size, interpolation: Interpolation = 'bicubic') -> None:
+        self.size = size_pair(size)
         self.interpolation = InterpolationMode(interpolation)
 
     def transform(self, results: dict) -> dict:
@@ -271,8 +272,8 @@ class PairCenterCrop(BaseTransform):
         ValueError: On a frame smaller than ``size``.
     """
 
-    def __init__(self, size: int | tuple[int, int]) -> None:
-        self.size = _pair(size)
+    def __init__(self, size: Size) -> None:
+        self.size = size_pair(size)
 
     def transform(self, results: dict) -> dict:
         height, width = results['frames'].shape[-2:]
@@ -288,7 +289,7 @@ class PairCenterCrop(BaseTransform):
         return f'{type(self).__name__}(size={self.size})'
 
 
-def _pair(size: int | tuple[int, int]) -> tuple[int, int]:
+def size_pair(size: Size) -> tuple[int, int]:
     """(height, width) of a size given as one number or two."""
     height, width = (size, size) if isinstance(size, int) else size
     if height < 1 or width < 1:

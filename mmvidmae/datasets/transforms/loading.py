@@ -51,6 +51,9 @@ class SampleFrames(BaseTransform):
 
     A video that is too short for ``'gap'`` or ``'different'`` follows ``'ends'``.
 
+    **One frame** (``num_frames=1``) is uniform over the video, for views of a picture (:class:`PictureViews`). It needs
+    neither ``gap`` nor ``draw_first``.
+
     Sources: DropMAE ``util/kinetics.py``; RSP ``huiwon-jang/RSP@5ea2b91:util/kinetics.py:94``; CatMAE
     ``minhoooo1/CatMAE@0fb1f60:kinetics_dataset.py:66``; ToBo ``naver-ai/tobo@fa41194:util/kinetics_mfmae.py:238``;
     T-CoRe ``yafeng19/T-CORE@0ffcabe:base_model/data/datasets/kinetics.py:183``; Co-Settle
@@ -90,8 +93,8 @@ class SampleFrames(BaseTransform):
 
     def __init__(
         self,
-        gap: tuple[int, int] | tuple[float, float],
-        draw_first: Literal['gap', 'start', 'room', 'middle'],
+        gap: tuple[int, int] | tuple[float, float] | None = None,
+        draw_first: Literal['gap', 'start', 'room', 'middle'] | None = None,
         span: tuple[float, float] = (0.0, 1.0),
         num_frames: int = 2,
         num_sources: int = 1,
@@ -102,6 +105,9 @@ class SampleFrames(BaseTransform):
         reverse: float | Literal['alternate'] = 0.0,
         gap_schedule: Sequence[tuple[float, int]] = (),
     ) -> None:
+        if num_frames == 1 and (gap, draw_first) == (None, None):
+            gap, draw_first = (0, 0), 'start'
+        self._require(gap is not None, 'gap', gap, '(lo, hi) for two frames or more, and left out for one')
         lo, hi = gap
         in_shares = isinstance(lo, float) or isinstance(hi, float)
         orders, spacings = ('gap', 'start', 'room', 'middle'), ('source', 'own', 'equal')
@@ -112,8 +118,10 @@ class SampleFrames(BaseTransform):
         self._require(not (several and in_shares), 'gap', gap, 'whole numbers for several targets')
         self._require(draw_first in orders, 'draw_first', draw_first, f'one of {orders}')
         self._require(0 <= span[0] < span[1] <= 1, 'span', span, '(begin, end) with 0 <= begin < end <= 1')
-        self._require(num_frames > 1, 'num_frames', num_frames, '2 or more')
-        self._require(0 < num_sources < num_frames, 'num_sources', num_sources, 'at least 1 and less than num_frames')
+        self._require(num_frames > 0, 'num_frames', num_frames, '1 or more')
+        self._require(num_frames > 1 or (lo, hi) == (0, 0), 'gap', gap, 'left out for one frame')
+        most = max(num_frames - 1, 1)
+        self._require(0 < num_sources <= most, 'num_sources', num_sources, 'at least 1 and less than num_frames')
         self._require(spacing in spacings, 'spacing', spacing, f'one of {spacings}')
         self._require(num_sources == 1 or spacing == 'source', 'spacing', spacing, "'source' with several sources")
         self._require(short in shorts, 'short', short, f'one of {shorts}')
@@ -169,6 +177,8 @@ class SampleFrames(BaseTransform):
     def _draw(self, num_frames: int, bounds: tuple[int, int], rng: np.random.Generator) -> Sequence[int]:
         """Frames of one clip."""
         last, (lo, _) = num_frames - 1, bounds
+        if self.num_frames == 1:
+            return [rng.integers(0, last, endpoint=True)]
         if self.draw_first == 'middle':
             return self._draw_around(num_frames, bounds, rng)
         least, most = self._extents(bounds)
