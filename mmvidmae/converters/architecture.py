@@ -28,9 +28,9 @@ class Architecture:
         cls_token: Whether there is a class token.
         frame_embed: Whether there are frame identity embeddings.
         decoder: ``'mae'`` (joint self-attention), ``'dropmae'`` (with frame identities), ``'cropmae'`` (cross-self,
-            post-norm), ``'cross'`` (any other that reads a memory), ``'tracking'`` (DropTrack's head and two position
-            embeddings in the place of one), ``'segmentation'`` (DropSeg's mask embedding, pyramid and decoder), or None
-            without a decoder.
+            post-norm), ``'cross-self'`` (pre-norm: SiamMAE, ToBo), ``'cross'`` (any other that reads a memory),
+            ``'tracking'`` (DropTrack's head and two position embeddings in the place of one), ``'segmentation'``
+            (DropSeg's mask embedding, pyramid and decoder), or None without a decoder.
         shapes: Shape of every parameter that such a model has, by name.
     """
 
@@ -160,7 +160,9 @@ def _decoder(state: Mapping[str, Tensor], encoder: PairMAEViT) -> tuple[nn.Modul
     order = ('cross',) * reads + ('self',) * mixes + ('ffn',)
     norm_first = f'{block}ln_memory.weight' in state
     decoder = CrossPairDecoder(**shared, feedforward_channels=hidden, order=order, norm_first=norm_first)
-    return decoder, 'cropmae' if reads and mixes and not norm_first else 'cross'
+    if not (reads and mixes):
+        return decoder, 'cross'
+    return decoder, 'cross-self' if norm_first else 'cropmae'
 
 
 def _shape(state: Mapping[str, Tensor], name: str, ndim: int) -> tuple[int, ...]:

@@ -18,6 +18,8 @@ from .key_maps import (
     mmvidmae_to_dropmae,
     mmvidmae_to_mae,
     mmvidmae_to_mmseg,
+    mmvidmae_to_tobo,
+    tobo_to_mmvidmae,
 )
 
 _MAE_DECODER = r'decoder_.*|mask_token'
@@ -86,11 +88,12 @@ SOURCES: dict[str, Source] = {
         marks=(r'decoder_blocks\.\d+\.multihead_attn\..*',), convert=cropmae_to_mmvidmae, outside=_MAE_DECODER
     ),
     'rsp': Source(
-        marks=(r'decoder_embed_mae\..*',),
+        marks=(r'decoder_embed_mae\..*', r'to_prior\..*'),
         convert=mae_to_mmvidmae,
         outside=rf'{_MAE_DECODER}|to_(posterior|prior)\..*',
-        encoder_only_because="the decoders of RSP and ToBo (RSP's with a stochastic part) have no counterpart here",
+        encoder_only_because="RSP's decoder, with a stochastic part, has no counterpart here",
     ),
+    'tobo': Source(marks=(r'decoder_embed_mae\..*',), convert=tobo_to_mmvidmae, outside=_MAE_DECODER),
     'dino': Source(
         marks=(r'(backbone\.)?blocks\.\d+\.attn\.qkv\.weight', r'head\.(mlp|last_layer)\..*'),
         convert=dino_to_mmvidmae,
@@ -129,6 +132,7 @@ TARGETS: dict[str, Target] = {
     'mae': Target(mmvidmae_to_mae, decoders=('mae',), cls_token=True, container='model'),
     'dropmae': Target(mmvidmae_to_dropmae, decoders=('dropmae',), frame_embed=True, cls_token=False, container='model'),
     'cropmae': Target(mmvidmae_to_cropmae, decoders=('cropmae',), cls_token=True, container='model'),
+    'tobo': Target(mmvidmae_to_tobo, decoders=('cross-self',), cls_token=True, container='model'),
 }
 
 

@@ -113,6 +113,13 @@ _RSP_BLOCK = (
     ('mlp2.fc2', 'ffn.layers.1'),
 )
 
+_TOBO = (
+    *_ENCODER,
+    ('decoder_embed_mae', 'neck.decoder_embed'),
+    *_DECODER[1:],
+    *((f'decoder_blocks.#.{theirs}', f'neck.decoder_blocks.#.{ours}') for theirs, ours in _RSP_BLOCK),
+)
+
 
 def _rename(state: Mapping[str, Tensor], pairs: list[tuple[str, str]]) -> StateDict:
     """Rename by the pair whose first name, with ``#`` any layer number, is the key up to ``.weight`` and the like."""
@@ -330,3 +337,17 @@ def rsp_block_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
 def mmvidmae_to_rsp_block(state: Mapping[str, Tensor]) -> StateDict:
     """Inverse of :func:`rsp_block_to_mmvidmae`."""
     return _to_theirs(state, _RSP_BLOCK)
+
+
+def tobo_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
+    """Convert a ToBo state dict.
+
+    Raises:
+        KeyError: Listing the names that the model does not have.
+    """
+    return _to_ours(state, _TOBO)
+
+
+def mmvidmae_to_tobo(state: Mapping[str, Tensor]) -> StateDict:
+    """Inverse of :func:`tobo_to_mmvidmae`."""
+    return _to_theirs(state, _TOBO)
