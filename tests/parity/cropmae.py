@@ -16,7 +16,7 @@ from .report import Report, tensor
 
 ATOL = 2e-5
 VIEW_ATOL = 0.02  # one gray level
-RATIO = (3 / 4, 4 / 3)  # alexandre-eymael/CropMAE@5d0dab2:scripts/train_cropmae_in.sh:81-84
+RATIO = (3 / 4, 4 / 3)  # alexandre-eymael/CropMAE@5d0dab2:scripts/train_cropmae_in.sh:85-88
 _MEAN, _STD = (torch.tensor(values)[:, None, None] for values in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
 
 

@@ -69,9 +69,10 @@ def test_config_builds(path):
     config = Config.fromfile(path)
     assert config.default_scope == 'mmpretrain'
     model = build_model(config)
-    tokens = 2 * math.prod(model.backbone.patch_resolution)
+    tokens = model.num_frames * math.prod(model.backbone.patch_resolution)
     height, width = (model.backbone.patch_size * n for n in model.backbone.patch_resolution)
-    frames, noise = torch.empty(1, 2, 3, height, width, device='meta'), torch.empty(1, tokens, device='meta')
+    frames = torch.empty(1, model.num_frames, 3, height, width, device='meta')
+    noise = torch.empty(1, tokens, device='meta')
     model.forward_pretrain(frames, noise).loss.backward()
     unused = [key for key, p in model.named_parameters() if p.requires_grad and p.grad is None]
     assert not unused, 'distributed training would have to search for them'

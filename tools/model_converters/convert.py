@@ -21,8 +21,8 @@ if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its 
 
 from mmvidmae.utils.interrupt import leave_on_interrupt  # noqa: E402
 
-SOURCES = ('droptrack', 'dropseg', 'dropmae', 'cropmae', 'rsp', 'dino', 'mae', 'timm', 'mmvidmae', 'mmpretrain')
-TARGETS = ('mmvidmae', 'mmpretrain', 'mmseg', 'timm', 'mae', 'dropmae', 'cropmae')
+SOURCES = ('droptrack', 'dropseg', 'dropmae', 'cropmae', 'rsp', 'tobo', 'dino', 'mae', 'timm', 'mmvidmae', 'mmpretrain')
+TARGETS = ('mmvidmae', 'mmpretrain', 'mmseg', 'timm', 'mae', 'dropmae', 'cropmae', 'tobo')
 POS_INTERP = ('size', 'dino')
 """As in ``mmvidmae.converters``, which takes seconds to import."""
 
