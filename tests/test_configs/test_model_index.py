@@ -12,7 +12,8 @@ from mmpretrain.registry import MODELS
 from torch.utils.flop_counter import FlopCounterMode
 
 ROOT = Path(__file__).resolve().parents[2]
-METHODS = ('dropmae', 'siammae')
+METHODS = ('dropmae', 'siammae', 'cropmae', 'tobo')
+DATA = {'k400': 'Kinetics-400', 'k700': 'Kinetics-700', 'in1k': 'ImageNet-1k'}
 
 
 def entries(method: str) -> dict[str, dict]:
@@ -83,7 +84,7 @@ def test_metafile_agrees_with_the_configs(method, measured):
             'Batch Size': config.auto_scale_lr.base_batch_size,
             'FLOPs': flops,
             'Parameters': parameters,
-            'Training Data': f'Kinetics-{name[-3:]}',
+            'Training Data': DATA[name.rpartition('_')[2]],
         }
 
 
