@@ -12,6 +12,7 @@ from mmengine.registry import DATASETS, DefaultScope
 from mmpretrain.registry import MODELS
 
 from mmvidmae.datasets import SampleIndex, pair_collate
+from mmvidmae.engine.check_config import check_config
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 METHODS = [path for method in ('cropmae', 'tobo') for path in sorted((CONFIGS / method).rglob('*.py'))]
@@ -116,6 +117,7 @@ def shrink(config: Config, video_dir: Path, pictures: Path) -> None:
 @pytest.mark.parametrize('path', METHODS + NEXT_STEPS, ids=name)
 def test_a_tiny_variant_trains_a_step(path, video_dir, pictures):
     config = Config.fromfile(path)
+    check_config(config)
     shrink(config, video_dir, pictures)
     model = MODELS.build(config.model)
     model.init_weights()
