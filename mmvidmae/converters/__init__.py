@@ -3,20 +3,24 @@ from .checkpoint_io import CheckpointError, compact, read_state_dict, strip_wrap
 from .conversion import Conversion, ConversionError, convert_state_dict
 from .formats import SOURCES, TARGETS, recognize
 from .key_maps import (
+    catmae_to_mmvidmae,
     cropmae_to_mmvidmae,
     dino_to_mmvidmae,
     dropmae_to_mmvidmae,
     dropseg_to_mmvidmae,
     droptrack_to_mmvidmae,
     mae_to_mmvidmae,
+    mmvidmae_to_catmae,
     mmvidmae_to_cropmae,
     mmvidmae_to_dropmae,
     mmvidmae_to_dropseg,
     mmvidmae_to_droptrack,
     mmvidmae_to_mae,
     mmvidmae_to_mmseg,
+    mmvidmae_to_rsp,
     mmvidmae_to_rsp_block,
     rsp_block_to_mmvidmae,
+    rsp_to_mmvidmae,
 )
 from .position_embedding import POS_INTERP, fold_identity, interpolate_pos_embed
 
@@ -28,6 +32,7 @@ __all__ = [
     'CheckpointError',
     'Conversion',
     'ConversionError',
+    'catmae_to_mmvidmae',
     'compact',
     'convert_state_dict',
     'cropmae_to_mmvidmae',
@@ -39,16 +44,19 @@ __all__ = [
     'infer_architecture',
     'interpolate_pos_embed',
     'mae_to_mmvidmae',
+    'mmvidmae_to_catmae',
     'mmvidmae_to_cropmae',
     'mmvidmae_to_dropmae',
     'mmvidmae_to_dropseg',
     'mmvidmae_to_droptrack',
     'mmvidmae_to_mae',
     'mmvidmae_to_mmseg',
+    'mmvidmae_to_rsp',
     'mmvidmae_to_rsp_block',
     'read_state_dict',
     'recognize',
     'rsp_block_to_mmvidmae',
+    'rsp_to_mmvidmae',
     'strip_wrappers',
     'write_state_dict',
 ]

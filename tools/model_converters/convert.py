@@ -21,8 +21,13 @@ if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its 
 
 from mmvidmae.utils.interrupt import leave_on_interrupt  # noqa: E402
 
-SOURCES = ('droptrack', 'dropseg', 'dropmae', 'cropmae', 'rsp', 'dino', 'mae', 'timm', 'mmvidmae', 'mmpretrain')
-TARGETS = ('mmvidmae', 'mmpretrain', 'mmseg', 'timm', 'mae', 'dropmae', 'cropmae')
+# fmt: off
+SOURCES = (
+    'droptrack', 'dropseg', 'dropmae', 'catmae', 'cropmae', 'rsp', 'tobo', 'dino', 'mae', 'timm', 'mmvidmae',
+    'mmpretrain',
+)
+# fmt: on
+TARGETS = ('mmvidmae', 'mmpretrain', 'mmseg', 'timm', 'mae', 'dropmae', 'cropmae', 'catmae', 'rsp')
 POS_INTERP = ('size', 'dino')
 """As in ``mmvidmae.converters``, which takes seconds to import."""
 

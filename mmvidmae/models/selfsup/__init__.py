@@ -1,3 +1,5 @@
+from .catmae import CatMAE
 from .pair_mae import DropMAE, PairMAE, PairMAEOutput, SiamMAE, TwinMAE
+from .rsp import RSP
 
-__all__ = ['DropMAE', 'PairMAE', 'PairMAEOutput', 'SiamMAE', 'TwinMAE']
+__all__ = ['RSP', 'CatMAE', 'DropMAE', 'PairMAE', 'PairMAEOutput', 'SiamMAE', 'TwinMAE']
