@@ -351,7 +351,7 @@ def test_commands_of_the_documentation(tmp_path, monkeypatch, convert, our_state
     torch.save(dict(state_dict=our_state('dropmae')), 'work_dirs/my_dropmae/epoch_400.pth')
     blocks = [block for block in read_blocks(DOCS) if (block.language, block.manner) == ('bash', 'run')]
     commands = [shlex.split(command) for block in blocks for _, command in block.commands()]
-    assert len(commands) == 9
+    assert len(commands) == 10
     for _, tool, *args in commands:
         assert TOOL.samefile(TOOL.parents[2] / tool)
         code, _, err = convert(*args)
