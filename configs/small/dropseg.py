@@ -16,7 +16,6 @@ model = dict(
     ),
     neck=dict(channels=(64, 32)),
     decode_head=dict(channels=(64, 32)),
-    loss_decode=dict(top_share=0.5, start=100, end=300),
 )
 
 train_pipeline = _base_.train_pipeline
@@ -39,7 +38,11 @@ param_scheduler = [
     dict(type='CosineAnnealingLR', by_epoch=False, begin=20, end=400),
 ]
 train_cfg = dict(by_epoch=False, max_iters=400)
-default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=200, max_keep_ckpts=1))
+default_hooks = dict(
+    logger=dict(interval=20),
+    checkpoint=dict(interval=200, max_keep_ckpts=1),
+    top_share=dict(begin=100, end=300, end_value=0.5),
+)
 
 test_pipeline = _base_.test_pipeline
 test_pipeline[0].short_side = 192

@@ -305,6 +305,7 @@ def test_frozen_evaluation_builds(path):
         assert HOOKS.build(hook)
 
 
+@pytest.mark.slow
 def test_protocols_are_those_of_their_sources():
     protocols = {
         path.stem: MODELS.build(Config.fromfile(path).model).protocol
@@ -325,6 +326,7 @@ FOLDERS = ('dropmae', 'siammae', 'droptrack', 'dropseg', 'small', 'stark', 'clas
 
 
 @pytest.mark.parametrize('folder', FOLDERS)
+@pytest.mark.slow
 def test_training_is_safe_under_any_runner(folder):
     """Checkpoints survive kills and schedules follow the config because the config says so, not the tool."""
     for path in (CONFIGS / folder).glob('*.py'):

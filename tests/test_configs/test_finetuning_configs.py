@@ -1,5 +1,6 @@
 """Configs of mmseg, mmpretrain and DropSeg on our encoders: they build, train and load weights."""
 
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
@@ -131,7 +132,9 @@ def test_dropseg_builds(path):
     assert (model.backbone.embed_dims, model.backbone.num_layers) == (768, 12)
     assert tuple(model.backbone.patch_resolution) == (24, 24)
     assert [skip.in_channels for skip in model.decode_head.skips] == [512, 256]
-    assert (model.loss_decode.top_share, model.loss_decode.start, model.loss_decode.end) == (0.15, 20000, 70000)
+    schedule = HOOKS.build(config.default_hooks.top_share)
+    assert attrgetter(schedule.attribute)(model) == 1
+    assert [schedule.value_at(step) for step in (0, 20000, 45000, 70000, 210000)] == [1, 1, 0.575, 0.15, 0.15]
     assert (config.train_cfg.max_iters, config.param_scheduler.milestones) == (210000, [125000])
     assert (config.optim_wrapper.optimizer.lr, config.optim_wrapper.optimizer.weight_decay) == (2e-5, 1e-7)
     davis, youtube = config.train_dataloader.dataset.datasets

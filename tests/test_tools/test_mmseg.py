@@ -7,6 +7,7 @@ import pytest
 from mmengine.config import Config
 
 mmseg = pytest.importorskip('mmseg')
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = Path(mmseg.__file__).parent / '.mim/tools'
 

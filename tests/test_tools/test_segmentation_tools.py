@@ -82,6 +82,7 @@ def test_a_stopped_training_goes_on(davis, trained, tmp_path, call_tool, monkeyp
         assert len(read) == 2 * 2 * 2, 'two iterations of two pairs'
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_masks_of_one(davis, trained, tmp_path, call_tool, start_tool):
     one, two = (dropseg_config(davis, tmp_path / name) for name in ('one', 'two'))
     launch = [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2', '--rdzv-backend=c10d']

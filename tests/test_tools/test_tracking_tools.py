@@ -90,6 +90,7 @@ def test_a_stopped_training_goes_on(sequences, checkpoint, tmp_path, call_tool):
     assert states[0]['state_dict'].keys() == states[1]['state_dict'].keys()
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_boxes_of_one(sequences, checkpoint, tmp_path, call_tool, start_tool):
     one, two = (tracking_config(sequences, tmp_path / name) for name in ('one', 'two'))
     launch = [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2', '--rdzv-backend=c10d']

@@ -1,26 +1,24 @@
-"""Does pre-training help segmentation? Fine-tune the small DropSeg, or the small FCN on single frames, from several
-encoders with the same schedule and seeds on some sequences of DAVIS, and score it on others.
+"""Fine-tune the small DropSeg, or the small FCN on single frames, from several encoders, to see whether pre-training
+helps. All runs have the same schedule and seeds. They train on some sequences of DAVIS and are scored on others.
 
 Example:
     python tools/experiments/small_segmentation.py work_dirs/small_dropseg --model dropseg --davis data/DAVIS \\
-        --train blackswan car-shadow dog --test drift-chicane libby --start random --start dropmae=dropmae.pth
+        --train blackswan car-shadow dog --test drift-chicane libby --init random --init dropmae=dropmae.pth
 """
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-ROOT = Path(__file__).resolve().parents[2]
-if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
-    sys.path.insert(0, str(ROOT))
+from initializations import compare, make_parser
 
-from starts import compare, make_parser  # noqa: E402
-
-from mmvidmae.utils.interrupt import leave_on_interrupt  # noqa: E402
+from mmvidmae.utils.interrupt import leave_on_interrupt
 
 if TYPE_CHECKING:
     from mmengine.config import Config
+
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def make_config(model: str, davis: str, train: Sequence[str], test: Sequence[str], iters: int) -> 'Config':

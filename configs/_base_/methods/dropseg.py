@@ -8,7 +8,7 @@ model = dict(
         patch_size=16,
         drop_path_rate=0.1,
     ),
-    loss_decode=dict(top_share=0.15, start=20000, end=70000),
+    loss_decode=dict(type='mmvidmae.BootstrappedCrossEntropy'),
 )
 
 train_pipeline = [

@@ -1,4 +1,4 @@
-"""Base classes of metrics for whole videos: distributed behavior, output files, tables and evaluation settings."""
+"""Base class of metrics for whole videos: distributed behavior, output files, tables and evaluation settings."""
 
 import csv
 import json
@@ -9,14 +9,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 from mmengine.dist import all_gather_object, is_main_process
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
 from mmvidmae.utils.files import atomic_write
-
-from .prediction_writer import SUBMISSION_FOLDERS, PredictionWriter
 
 Table = dict[str, dict[str, float | int | None]]
 """Table with named rows and columns. All rows have the same columns. None is a missing value."""
@@ -34,26 +31,43 @@ class Summary(NamedTuple):
     tables: dict[str, Table]
 
 
-class PropagationMetric(BaseMetric):
-    """Base class of metrics whose samples are whole videos.
+class VideoMetric(BaseMetric):
+    """Base class of metrics that score whole videos.
 
-    Each video is scored when it is processed, and only its scores are kept. Scores of all ranks are merged by video
-    name: a video that a sampler repeats counts once, and the result equals that of a single process.
+    A subclass passes each video to :meth:`add_video`, which scores it at once and keeps only its scores. Scores of all
+    ranks are merged by video name: a video that a sampler repeats counts once, and the result equals that of a single
+    process.
 
     Scores are logged. With ``out_dir`` they are also written to ``<out_dir>/<prefix>_scores.json`` and, for each table,
     to ``<out_dir>/<prefix>_<table>.csv``. The JSON file also records the settings: the weights (see
-    :class:`WeightsRecordHook`), the protocol and the input size of the samples, and the options of the metric. Videos
-    with different settings are an error.
+    :class:`WeightsRecordHook`), those of the videos (protocol and input size of propagation), and the options of the
+    metric. Videos with different settings are an error.
 
     Args:
         out_dir: Folder for the files. In a run, a relative path is below the work dir.
         prefix: Prefix of the results' names.
+        submission: Server for which to pack the predictions into ``<out_dir>/<prefix>_submission.zip``: one of the
+            subclass's ``servers``, or None.
         options: Options of the subclass that change its scores.
+
+    Raises:
+        ValueError: If the server is unknown, or a submission is requested without ``out_dir``.
     """
 
-    def __init__(self, out_dir: str | None, prefix: str | None, **options: Any) -> None:
+    servers: Sequence[str] = ()
+    predictions: str | None = None
+    """What the subclass writes to ``out_dir`` beside the scores."""
+    samples = 'videos'
+    """What a sample of the dataset is."""
+
+    def __init__(self, out_dir: str | None, prefix: str | None, submission: str | None = None, **options: Any) -> None:
         super().__init__(prefix=prefix)
+        if submission is not None and submission not in self.servers:
+            raise ValueError(f'submission={submission!r} is no known server: choose from {", ".join(self.servers)}')
+        if submission and out_dir is None:
+            raise ValueError('submission writes a file: set out_dir')
         self.out_dir = None if out_dir is None else Path(out_dir)
+        self.submission = submission
         self.options = options
         self.weights: str | dict | None = None
 
@@ -70,32 +84,56 @@ class PropagationMetric(BaseMetric):
         self.weights = weights
 
     @abstractmethod
-    def score_video(self, sample: Mapping[str, Any]) -> Any:
+    def score_video(self, video: Mapping[str, Any]) -> Any:
         """Score a video. Returns any picklable value, or None if the video has no ground truth."""
 
     @abstractmethod
     def summarize(self, videos: dict[str, Any]) -> Summary:
         """Compute the scores of a dataset from the scores of its videos by name. There is at least one video."""
 
+    def without_scores(self) -> Summary:
+        """Handle the case that no video has ground truth.
+
+        Raises:
+            ValueError: Unless a subclass overrides this method.
+        """
+        raise ValueError(f'{type(self).__name__}: no video has ground truth to be scored with')
+
+    def write_predictions(self, results: list[dict]) -> None:
+        """Write the predictions that are not written yet to ``out_dir``, on the first rank."""
+
+    def pack(self, path: Path, results: list[dict]) -> None:
+        """Pack the predictions into a submission, on the first rank."""
+        raise NotImplementedError
+
     def process(self, data_batch: Any, data_samples: Sequence[Mapping[str, Any]]) -> None:
-        """Score videos.
+        """Score samples that are videos, as of label propagation.
 
         Raises:
             ValueError: If a prediction does not match its ground truth. The message names the video.
         """
         for sample in data_samples:
-            try:
-                scores = self.score_video(sample)
-            except ValueError as error:
-                raise ValueError(f'video {sample["video_name"]}: {error}') from error
-            self.results.append(
-                dict(
-                    video_name=sample['video_name'],
-                    frame_names=sample['frame_names'],
-                    settings=dict(input_size=sample.get('input_size'), protocol=sample.get('protocol')),
-                    scores=scores,
-                )
+            self.add_video(
+                sample['video_name'],
+                sample,
+                frame_names=sample['frame_names'],
+                settings=dict(input_size=sample.get('input_size'), protocol=sample.get('protocol')),
             )
+
+    def add_video(self, name: str, video: Mapping[str, Any], num_samples: int = 1, **record: Any) -> None:
+        """Score a video and keep the result.
+
+        Args:
+            name: Name of the video for errors and, unless ``record`` has another ``video_name``, for the results.
+            video: What :meth:`score_video` takes.
+            num_samples: Number of dataset samples that the video has.
+            record: What else to keep: ``settings``, and what :meth:`write_predictions` and :meth:`pack` need.
+        """
+        try:
+            scores = self.score_video(video)
+        except ValueError as error:
+            raise ValueError(f'video {name}: {error}') from error
+        self.results.append(dict(video_name=name, settings={}, num_samples=num_samples, scores=scores) | record)
 
     def evaluate(self, size: int) -> dict[str, float]:
         """Merge the scores of all ranks and report them on the first rank.
@@ -103,7 +141,7 @@ class PropagationMetric(BaseMetric):
         Every rank computes the same result, so that all ranks stop in case of an error.
 
         Args:
-            size: Number of videos in the dataset.
+            size: Number of samples in the dataset.
 
         Raises:
             ValueError: If results are missing or have different settings, or there is nothing to score.
@@ -111,7 +149,7 @@ class PropagationMetric(BaseMetric):
         results = [result for part in all_gather_object(self.results) for result in part]
         self.results = []
         by_name = {result['video_name']: result for result in results}
-        found = self.num_samples(list(by_name.values()))
+        found = sum(result['num_samples'] for result in by_name.values())
         if found != size:
             raise ValueError(
                 f'{type(self).__name__} has results of {found} {self.samples}, but the dataset has {size}: every video '
@@ -119,12 +157,6 @@ class PropagationMetric(BaseMetric):
             )
         metrics = self.compute_metrics([by_name[name] for name in sorted(by_name)])
         return {f'{self.prefix}/{name}': value for name, value in metrics.items()}
-
-    samples = 'videos'
-
-    def num_samples(self, results: list[dict]) -> int:
-        """Number of dataset samples that the results of videos represent."""
-        return len(results)
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Summarize and report the results of videos, one result per video."""
@@ -136,14 +168,6 @@ class PropagationMetric(BaseMetric):
         if is_main_process():
             self.report(results, summary)
         return summary.metrics
-
-    def without_scores(self) -> Summary:
-        """Handle the case that no video has ground truth.
-
-        Raises:
-            ValueError: Unless a subclass overrides this method.
-        """
-        raise ValueError(f'{type(self).__name__}: no video has ground truth to be scored with')
 
     def report(self, results: list[dict], summary: Summary) -> None:
         """Write the log and the files, on the first rank."""
@@ -171,6 +195,14 @@ class PropagationMetric(BaseMetric):
         for name, table in summary.tables.items():
             with atomic_write(self.out_dir / f'{self.prefix}_{name}.csv') as part, part.open('w', newline='') as file:
                 csv.writer(file, lineterminator='\n').writerows(_table_lines(name, table))
+        self.write_predictions(results)
+        if self.predictions:
+            print_log(f'{self.predictions} of {len(results)} videos are in {self.out_dir}', 'current')
+        if self.submission:
+            self.pack(self.out_dir / f'{self.prefix}_submission.zip', results)
+            print_log(
+                f'Packed for the {self.submission} server: {self.out_dir / f"{self.prefix}_submission.zip"}', 'current'
+            )
 
     def _warn_of_others(self, path: Path) -> None:
         """Log a warning if scores of other weights will be replaced."""
@@ -200,91 +232,6 @@ class PropagationMetric(BaseMetric):
         return list(names)
 
 
-class MaskPropagationMetric(PropagationMetric):
-    """Base class of metrics that score and write ``pred_masks``.
-
-    Args:
-        out_dir: Folder for tables and masks. A video's masks are written to ``<out_dir>/<video>/<frame>.png`` when it
-            is scored.
-        format_only: Whether to write masks without scoring them, for data without ground truth.
-        submission: Server for which to pack the masks into ``<out_dir>/<prefix>_submission.zip``: ``'davis'``,
-            ``'youtube_vos'`` or None.
-        prefix: Prefix of the results' names.
-        options: Options of the subclass that change its scores.
-
-    Raises:
-        ValueError: If masks must be written but ``out_dir`` is not set, or the server is unknown.
-    """
-
-    def __init__(
-        self, out_dir: str | None, format_only: bool, submission: str | None, prefix: str | None, **options: Any
-    ) -> None:
-        super().__init__(out_dir, prefix, **options)
-        if submission is not None and submission not in SUBMISSION_FOLDERS:
-            raise ValueError(
-                f'submission={submission!r} is no known server: choose from {", ".join(SUBMISSION_FOLDERS)}'
-            )
-        if out_dir is None and (format_only or submission):
-            raise ValueError('format_only and submission write masks: set out_dir')
-        self.format_only = format_only
-        self.submission = submission
-
-    @property
-    def writer(self) -> PredictionWriter | None:
-        """Writer of masks to ``out_dir``, or None without ``out_dir``."""
-        return None if self.out_dir is None else PredictionWriter(self.out_dir)
-
-    @abstractmethod
-    def score_masks(self, sample: Mapping[str, Any], masks: np.ndarray, frames: list[int]) -> Any:
-        """Score the masks ``(T, H, W)`` of a video in ``frames``, which have ground truth. Returns any picklable
-        value."""
-
-    def read_masks(self, sample: Mapping[str, Any]) -> np.ndarray:
-        """Predicted masks ``(T, H, W)``, uint8, as they are written."""
-        masks = np.asarray(sample['pred_masks'])
-        if masks.ndim != 3 or len(masks) != len(sample['frame_names']) or masks.dtype != np.uint8:
-            raise ValueError(
-                f'pred_masks must be uint8 (T, H, W) with one mask for each of {len(sample["frame_names"])} frames, '
-                f'not {masks.dtype} {masks.shape}'
-            )
-        return masks
-
-    def score_video(self, sample: Mapping[str, Any]) -> Any:
-        """Write and score the masks of a video. Returns None if only reference frames have ground truth."""
-        masks = self.read_masks(sample)
-        if self.submission and masks.shape[1:] != tuple(sample['ori_shape']):
-            raise ValueError(
-                f'masks of {_size(masks.shape[1:])} pixels cannot be submitted, the frames have '
-                f'{_size(sample["ori_shape"])}: let out_shape be the size of the frames'
-            )
-        if self.writer is not None:
-            self.writer.write(sample['video_name'], sample['frame_names'], masks)
-        frames = [frame for frame, path in enumerate(sample['gt_paths']) if path is not None]
-        if self.format_only or not set(frames) - set(sample['reference_masks']):
-            return None
-        return self.score_masks(sample, masks, frames)
-
-    def without_scores(self) -> Summary:
-        """Return empty scores with ``format_only``, else raise an error."""
-        if self.format_only:
-            return Summary({}, {})
-        raise ValueError(
-            f'{type(self).__name__}: no video has ground truth beyond what is given; set format_only=True and an '
-            'out_dir to write the predictions of such data'
-        )
-
-    def report(self, results: list[dict], summary: Summary) -> None:
-        """Write the log and the files, and pack the submission."""
-        super().report(results, summary)
-        if self.out_dir is not None:
-            print_log(f'Masks of {len(results)} videos are in {self.out_dir}', 'current')
-        if self.submission:
-            path = self.out_dir / f'{self.prefix}_submission.zip'
-            frames = {result['video_name']: result['frame_names'] for result in results}
-            self.writer.pack(path, frames, self.submission)
-            print_log(f'Packed for the {self.submission} server: {path}', 'current')
-
-
 def percent(value: float) -> float | None:
     """Convert a share to per cent; None for NaN."""
     return None if math.isnan(value) else 100 * float(value)
@@ -309,10 +256,6 @@ def _text(cell: Any) -> str:
     if cell is None:
         return '-'
     return f'{cell:.2f}' if isinstance(cell, float) else str(cell)
-
-
-def _size(shape: Sequence[int]) -> str:
-    return 'x'.join(map(str, shape))
 
 
 def _check_same_settings(results: list[dict]) -> None:
