@@ -17,9 +17,7 @@ train_pipeline = [
     dict(type='mmvidmae.PackPairs'),
 ]
 val_pipeline = [
-    dict(
-        type='mmvidmae.SampleFrames', num_frames=3, gap=(4, 48), draw_first='room', spacing='own', short='different'
-    ),
+    dict(type='mmvidmae.SampleFrames', num_frames=3, gap=(4, 48), draw_first='room', spacing='own', short='different'),
     dict(type='mmvidmae.LoadFramePairs'),
     dict(type='mmvidmae.PairResize', size=256),
     dict(type='mmvidmae.PairCenterCrop', size=224),
