@@ -19,8 +19,9 @@ import mmseg.engine
 import mmseg.models  # noqa: F401
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
-SEGMENTATION = sorted((CONFIGS / 'segmentation').glob('*.py'))
-CLASSIFICATION = sorted((CONFIGS / 'classification').glob('*.py'))
+BENCHMARKS = sorted(CONFIGS.glob('*/benchmarks/*.py'))
+CLASSIFICATION = [path for path in BENCHMARKS if path.stem.startswith(('linear_', 'finetune_'))]
+SEGMENTATION = [path for path in BENCHMARKS if path.stem.startswith(('fcn_', 'setr-pup_', 'upernet_'))]
 DROPSEG = sorted((CONFIGS / 'dropseg').glob('*.py'))
 
 
@@ -29,7 +30,7 @@ def build(config: Config) -> torch.nn.Module:
         return MODELS.build(config.model)
 
 
-@pytest.mark.parametrize('path', [*SEGMENTATION, CONFIGS / 'small/fcn.py'], ids=lambda path: path.stem)
+@pytest.mark.parametrize('path', [*SEGMENTATION, *(CONFIGS / 'small').glob('fcn_*.py')], ids=lambda path: path.stem)
 def test_segmentors_train_and_predict(path):
     """With an encoder of the same form and narrow heads, on a picture that patches do not divide but for the crop."""
     config = Config.fromfile(path)
@@ -92,7 +93,7 @@ def test_classifiers_train_and_predict(path):
         moved = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
         assert any(name.startswith('head.') for name in moved)
         in_layers = any(name.startswith('backbone.layers.') for name in moved)
-        assert in_layers != ('_linear_' in path.stem), 'a probe leaves the encoder alone'
+        assert in_layers != (path.stem.startswith('linear_')), 'a probe leaves the encoder alone'
         assert model.eval()(images, samples, mode='predict')[0].pred_score.shape == (5,)
 
 

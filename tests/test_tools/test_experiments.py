@@ -26,7 +26,7 @@ def measures(monkeypatch):
 def small(method: str):
     init_default_scope('mmpretrain')
     torch.manual_seed(0)
-    config = Config.fromfile(ROOT / f'configs/small/{method}.py').model
+    config = Config.fromfile(ROOT / f'configs/small/{method}_vit-tiny6-p8_1xb8-coslr-20e_clips.py').model
     config.backbone.update(
         arch=dict(embed_dims=24, num_layers=2, num_heads=2, feedforward_channels=48), img_size=32, patch_size=4
     )

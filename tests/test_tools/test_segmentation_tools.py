@@ -25,8 +25,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def dropseg_config(davis: Path, folder: Path, **changes) -> Path:
-    """configs/small/dropseg.py with an encoder of two layers and 4 iterations."""
-    cfg = Config.fromfile(ROOT / 'configs/small/dropseg.py')
+    """The small DropSeg with an encoder of two layers and 4 iterations."""
+    cfg = Config.fromfile(ROOT / 'configs/small/dropseg_vit-tiny6-p8-128_1xb8-400i_davis2017.py')
     cfg.model.backbone.update(arch=dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64), img_size=32)
     cfg.model.neck.channels = cfg.model.decode_head.channels = (16, 8)
     cfg.train_dataloader.update(num_workers=0, persistent_workers=False, batch_size=2)

@@ -21,8 +21,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def tracking_config(sequences: Path, folder: Path, **changes) -> Path:
-    """configs/small/droptrack.py with an encoder of two layers and 6 iterations an epoch."""
-    cfg = Config.fromfile(ROOT / 'configs/small/droptrack.py')
+    """The small DropTrack with an encoder of two layers and 6 iterations an epoch."""
+    cfg = Config.fromfile(ROOT / 'configs/small/droptrack_vit-tiny6-p8-96_1xb16-1e_sequences.py')
     arch = dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64)
     cfg.model.update(template_size=32, search_size=64)
     cfg.model.backbone.update(arch=arch, ce_loc=(1,), ce_keep_ratio=(0.7,))

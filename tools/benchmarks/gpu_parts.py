@@ -580,7 +580,7 @@ def learning(part: Part) -> None:
         davis = part.args.davis or made_up_davis(Path(scratch, 'davis'))
 
         def runner_of(method: str, steps: int) -> Runner:
-            config = Config.fromfile(ROOT / f'configs/small/{method}.py')
+            config = Config.fromfile(ROOT / f'configs/small/{method}_vit-tiny6-p8_1xb8-coslr-20e_clips.py')
             config.model.backbone.arch = arch
             config.model.backbone.update(img_size=side, patch_size=16)
             config.model.neck.update(dict(zip(('decoder_dims', 'depth', 'num_heads'), decoder)))

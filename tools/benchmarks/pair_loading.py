@@ -76,7 +76,7 @@ class ReferenceLoader:
 
 def dataset(root: Path, pairs: int, **options) -> VideoPairDataset:
     """Ours, with DropMAE's recipe."""
-    pipeline = Config.fromfile(ROOT / 'configs/_base_/methods/dropmae.py').train_pipeline
+    pipeline = Config.fromfile(ROOT / 'configs/_base_/datasets/pipelines/dropmae.py').train_pipeline
     return VideoPairDataset(
         data_root=str(root),
         data_prefix=dict(video=options.pop('prefix', '.')),

@@ -52,12 +52,10 @@ def configure(method: str, data: Path, epochs: int, seed: int = 0, saves: int = 
     """
     from mmengine.config import Config
 
-    config = Config.fromfile(ROOT / f'configs/small/{method}.py')
+    config = Config.fromfile(ROOT / f'configs/small/{method}_vit-tiny6-p8_1xb8-coslr-20e_clips.py')
     for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
         loader.dataset.data_root = str(data)
-    warmup, cosine = config.param_scheduler
-    config.train_cfg.max_epochs = cosine.end = epochs
-    cosine.T_max = epochs - warmup.end
+    config.train_cfg.max_epochs = config.param_scheduler[1].end = epochs
     config.train_cfg.val_interval = config.default_hooks.checkpoint.interval = max(epochs // saves, 1)
     config.randomness = dict(seed=seed)
     config.resume = True

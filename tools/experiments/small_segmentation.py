@@ -17,6 +17,12 @@ from mmvidmae.utils.interrupt import leave_on_interrupt
 if TYPE_CHECKING:
     from mmengine.config import Config
 
+CONFIGS = dict(
+    dropseg='dropseg_vit-tiny6-p8-128_1xb8-400i_davis2017.py',
+    fcn='fcn_dropmae-vit-tiny6-p8_1xb8-300i_davis2016-128x128.py',
+)
+"""Of configs/small."""
+
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -25,7 +31,7 @@ def make_config(model: str, davis: str, train: Sequence[str], test: Sequence[str
     """The small ``'dropseg'`` or ``'fcn'``, trained and tested on these sequences of DAVIS."""
     from mmengine.config import Config
 
-    config = Config.fromfile(ROOT / f'configs/small/{model}.py')
+    config = Config.fromfile(ROOT / f'configs/small/{CONFIGS[model]}')
     dataset = config.train_dataloader.dataset
     dataset = dataset.videos if model == 'dropseg' else dataset
     dataset.update(data_root=str(davis), sequences=list(train))
@@ -39,7 +45,7 @@ def make_config(model: str, davis: str, train: Sequence[str], test: Sequence[str
 
 def main() -> None:
     parser = make_parser(__doc__)
-    parser.add_argument('--model', choices=('dropseg', 'fcn'), required=True)
+    parser.add_argument('--model', choices=CONFIGS, required=True)
     parser.add_argument('--davis', required=True, help='folder in the layout of DAVIS')
     parser.add_argument('--train', nargs='+', required=True, help='sequences to train on')
     parser.add_argument('--test', nargs='+', required=True, help='sequences to test on')

@@ -42,7 +42,7 @@ from mmvidmae.compat.mmtrack import enable  # noqa: E402
 def make_config(train: str, test: str, iters: int, names: str = '') -> Config:
     """The small tracker on folders of sequences, trained on those in the list ``names`` if it is given."""
     enable()
-    config = Config.fromfile(ROOT / 'configs/small/droptrack.py')
+    config = Config.fromfile(ROOT / 'configs/small/droptrack_vit-tiny6-p8-96_1xb16-1e_sequences.py')
     loader = config.train_dataloader
     loader.dataset.update(data_root=str(train), ann_file=names)
     loader.sampler.samples_per_epoch = iters * loader.batch_size
