@@ -28,10 +28,11 @@ class Architecture:
         cls_token: Whether there is a class token.
         frame_embed: Whether there are frame identity embeddings.
         decoder: Kind of the decoder, or None without one: ``'mae'`` (joint self-attention), ``'dropmae'`` (with frame
-            identities), ``'cropmae'`` (cross-self, post-norm), ``'catmae'`` (the same with frame embeddings of the
-            memory), ``'rsp'`` (cross-self, pre-norm, a projection for each frame and a stochastic token), ``'cross'``
-            (any other with cross-attention to a memory), ``'tracking'`` (DropTrack's head and two position embeddings
-            instead of one), ``'segmentation'`` (DropSeg's mask embedding, pyramid and decoder).
+            identities), ``'cropmae'`` (cross-self, post-norm), ``'cross-self'`` (pre-norm: SiamMAE, ToBo), ``'catmae'``
+            (``'cropmae'`` with frame embeddings of the memory), ``'rsp'`` (``'cross-self'`` with a projection for each
+            frame and a stochastic token), ``'cross'`` (any other with cross-attention to a memory), ``'tracking'``
+            (DropTrack's head and two position embeddings instead of one), ``'segmentation'`` (DropSeg's mask embedding,
+            pyramid and decoder).
         shapes: Shapes of all parameters of such a model, by name.
     """
 
@@ -173,13 +174,13 @@ def _decoder(state: Mapping[str, Tensor], encoder: PairMAEViT) -> tuple[nn.Modul
             memory_frame_embed=True, num_frames=frames + 1, branches=[dict(targets=(frames,), memory=range(frames))]
         )
     decoder = CrossPairDecoder(**shared, **options)
-    if not (reads and mixes) or (by_frame and marked):
-        return decoder, 'cross'
-    if by_frame:
-        return decoder, 'rsp' if norm_first and 'stochastic.embed.weight' in state else 'cross'
-    if norm_first:
-        return decoder, 'cross'
-    return decoder, 'catmae' if marked else 'cropmae'
+    kinds = {
+        (False, False, False): 'cross-self' if norm_first else 'cropmae',
+        (False, True, False): 'cross' if norm_first else 'catmae',
+        (True, False, True): 'rsp' if norm_first else 'cross',
+    }
+    extras = (by_frame, marked, 'stochastic.embed.weight' in state)
+    return decoder, kinds.get(extras, 'cross') if reads and mixes else 'cross'
 
 
 def _shape(state: Mapping[str, Tensor], name: str, ndim: int) -> tuple[int, ...]:

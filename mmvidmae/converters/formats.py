@@ -21,7 +21,9 @@ from .key_maps import (
     mmvidmae_to_mae,
     mmvidmae_to_mmseg,
     mmvidmae_to_rsp,
+    mmvidmae_to_tobo,
     rsp_to_mmvidmae,
+    tobo_to_mmvidmae,
 )
 
 _MAE_DECODER = r'decoder_.*|mask_token'
@@ -95,12 +97,7 @@ SOURCES: dict[str, Source] = {
         convert=rsp_to_mmvidmae,
         outside=rf'{_MAE_DECODER}|to_(posterior|prior)\..*',
     ),
-    'tobo': Source(
-        marks=(r'decoder_embed_mae\..*',),
-        convert=mae_to_mmvidmae,
-        outside=_MAE_DECODER,
-        encoder_only_because="ToBo's decoder has no counterpart here",
-    ),
+    'tobo': Source(marks=(r'decoder_embed_mae\..*',), convert=tobo_to_mmvidmae, outside=_MAE_DECODER),
     'dino': Source(
         marks=(r'(backbone\.)?blocks\.\d+\.attn\.qkv\.weight', r'head\.(mlp|last_layer)\..*'),
         convert=dino_to_mmvidmae,
@@ -141,6 +138,7 @@ TARGETS: dict[str, Target] = {
     'cropmae': Target(mmvidmae_to_cropmae, decoders=('cropmae',), cls_token=True, container='model'),
     'catmae': Target(mmvidmae_to_catmae, decoders=('catmae',), cls_token=True, container='model'),
     'rsp': Target(mmvidmae_to_rsp, decoders=('rsp',), cls_token=True, container='model'),
+    'tobo': Target(mmvidmae_to_tobo, decoders=('cross-self',), cls_token=True, container='model'),
 }
 
 

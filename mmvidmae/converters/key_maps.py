@@ -122,6 +122,12 @@ _RSP = (
     *((f'to_{name}.{layer}', f'stochastic.{name}.{layer}') for name in ('posterior', 'prior') for layer in (0, 2)),
     *((f'decoder_blocks.#.{theirs}', f'neck.decoder_blocks.#.{ours}') for theirs, ours in _RSP_BLOCK),
 )
+_TOBO = (
+    *_ENCODER,
+    ('decoder_embed_mae', 'neck.decoder_embed'),
+    *_DECODER[1:],
+    *((f'decoder_blocks.#.{theirs}', f'neck.decoder_blocks.#.{ours}') for theirs, ours in _RSP_BLOCK),
+)
 
 
 def _rename(state: Mapping[str, Tensor], pairs: list[tuple[str, str]]) -> StateDict:
@@ -381,3 +387,17 @@ def rsp_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
 def mmvidmae_to_rsp(state: Mapping[str, Tensor]) -> StateDict:
     """Inverse of :func:`rsp_to_mmvidmae`."""
     return _to_theirs(state, _RSP)
+
+
+def tobo_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
+    """Convert a ToBo state dict.
+
+    Raises:
+        KeyError: Listing the names that the model does not have.
+    """
+    return _to_ours(state, _TOBO)
+
+
+def mmvidmae_to_tobo(state: Mapping[str, Tensor]) -> StateDict:
+    """Inverse of :func:`tobo_to_mmvidmae`."""
+    return _to_theirs(state, _TOBO)

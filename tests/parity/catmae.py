@@ -8,6 +8,7 @@ from torch import Tensor
 from mmvidmae import converters
 from mmvidmae.models.selfsup import CatMAE
 
+from .frames import compare_table
 from .pretrain import GRAD_ATOL, LOSS_RTOL, Arrays, _build, _compare_gradients
 from .report import Report, tensor
 
@@ -16,7 +17,7 @@ ATOL = 2e-5
 
 def check_catmae(arrays: Arrays) -> Report:
     """CatMAE's forward pass: the latents of all frames, queries and memory of both branches, predictions, losses in
-    both directions, gradient norms, and the epsilon of the decoder's layer norms."""
+    both directions, gradient norms, the epsilon of the decoder's layer norms, and the frames drawn."""
     report = Report()
     ratios = [int(arrays[f'mask{i}_permille']) / 1000 for i in (2, 3)]
     weights = [int(arrays[f'w{i}_permille']) / 1000 for i in (2, 3)]
@@ -68,6 +69,7 @@ def check_catmae(arrays: Arrays) -> Report:
             param.mul_(scale)
         probe = block(tensor(arrays['query2']) * scale, tensor(arrays['memory2']))
     report.compare('probe/out', probe, arrays['probe/out'], atol=ATOL)
+    compare_table(report, arrays['frames/table'], num_frames=3, spacing='own')
     return report
 
 

@@ -76,16 +76,16 @@ def check_dropmae(arrays: Arrays) -> Report:
 def check_cropmae(arrays: Arrays) -> Report:
     """CropMAE's SiamMAE: both encoder passes, the decoder's streams, prediction, losses and gradient norms."""
     report = Report()
-    model = _build(
-        SiamMAE,
-        arrays,
-        'cropmae',
-        mask_ratio=(0.0, int(arrays['mask_permille']) / 1000),
-        neck=CROPMAE_DECODER,
-    )
+    ratio = int(arrays['mask_permille']) / 1000
+    model = _build(SiamMAE, arrays, 'cropmae', mask_ratio=(0.0, ratio), neck=CROPMAE_DECODER)
     frames = torch.stack((tensor(arrays['frame1']), tensor(arrays['frame2'])), dim=1)
-    noise = tensor(arrays['noise'])
+    compare_cropmae(report, model, frames, arrays, atol=1e-5)
+    return report
 
+
+def compare_cropmae(report: Report, model: PairMAE, frames: Tensor, arrays: Arrays, atol: float) -> None:
+    """Compare a forward and a backward pass of a model with CropMAE's decoder on given pairs."""
+    noise = tensor(arrays['noise'])
     seen = {}
 
     def watch(_, args: tuple[Tensor, ...], output: Tensor) -> None:
@@ -95,13 +95,12 @@ def check_cropmae(arrays: Arrays) -> Report:
         out = model.forward_pretrain(frames, torch.cat((torch.zeros_like(noise), noise), dim=1))
     report.compare('mask', out.mask[:, noise.shape[1] :], arrays['mask'])
     report.compare('ids_restore', out.ids_restore[1], arrays['ids_restore'])
-    report.compare('features_frame1', out.latent[0], arrays['features_frame1'], atol=1e-5)
-    report.compare('latent_frame2', out.latent[1], arrays['latent_frame2'], atol=1e-5)
+    report.compare('features_frame1', out.latent[0], arrays['features_frame1'], atol=atol)
+    report.compare('latent_frame2', out.latent[1], arrays['latent_frame2'], atol=atol)
     for name, value in seen.items():
-        report.compare(name, value, arrays[name], atol=1e-5)
-    _compare_reconstruction(report, model, out, frames, arrays, pred_atol=1e-5)
+        report.compare(name, value, arrays[name], atol=atol)
+    _compare_reconstruction(report, model, out, frames, arrays, pred_atol=atol)
     _compare_gradients(report, 'gradnorm/', model, out.loss, arrays, converters.mmvidmae_to_cropmae)
-    return report
 
 
 def check_rsp_block(arrays: Arrays) -> Report:

@@ -5,6 +5,7 @@ import torch
 from mmvidmae import converters
 from mmvidmae.models.selfsup import RSP
 
+from .frames import compare_table
 from .pretrain import GRAD_ATOL, LOSS_RTOL, Arrays, _build, _compare_gradients
 from .report import Report, tensor
 
@@ -13,7 +14,7 @@ ATOL = 2e-5
 
 def check_rsp(arrays: Arrays) -> Report:
     """RSP's three encoder passes, posterior and prior, queries and memory of both branches, predictions, losses and
-    gradient norms, also with free bits above the KL divergence."""
+    gradient norms, also with free bits above the KL divergence, and the frames drawn."""
     report = Report()
     constants = ('kl_scale', 'kl_balance', 'kl_freebit', 'noise_scale', 'mask')
     constants = {name: int(arrays[f'{name}_permille']) / 1000 for name in constants}
@@ -94,4 +95,5 @@ def check_rsp(arrays: Arrays) -> Report:
         raw = model._losses(out.preds, frames, out.mask)
         for name in ('loss_future', 'loss_mae'):
             report.compare(f'raw/{name}', raw[name], arrays[f'raw/{name}'], rtol=LOSS_RTOL)
+    compare_table(report, arrays['frames/table'], num_frames=2)
     return report

@@ -41,8 +41,8 @@ def encoder_of(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 def foreign(name: str) -> dict[str, torch.Tensor]:
     """Parameters as the file of a format has them, with everything that its models keep besides the encoder."""
     filler = torch.ones(2)
-    if name in ('dropmae', 'cropmae', 'mae', 'catmae', 'rsp'):
-        return getattr(converters, f'mmvidmae_to_{name}')(ours(name))
+    if name in ('dropmae', 'cropmae', 'mae', 'catmae', 'rsp', 'tobo'):
+        return getattr(converters, f'mmvidmae_to_{name}')(ours('siammae' if name == 'tobo' else name))
     if name in ('mmvidmae', 'mmpretrain'):
         return ours('dropmae' if name == 'mmvidmae' else 'mae')
     if name in ('droptrack', 'dropseg'):

@@ -23,7 +23,7 @@ SOURCES = (
     'mmpretrain',
 )
 # fmt: on
-TARGETS = ('mmvidmae', 'mmpretrain', 'mmseg', 'timm', 'mae', 'dropmae', 'cropmae', 'catmae', 'rsp')
+TARGETS = ('mmvidmae', 'mmpretrain', 'mmseg', 'timm', 'mae', 'dropmae', 'cropmae', 'tobo', 'catmae', 'rsp')
 POS_INTERP = ('size', 'dino')
 """As in ``mmvidmae.converters``, which takes seconds to import."""
 
