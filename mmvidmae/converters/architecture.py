@@ -1,4 +1,4 @@
-"""What a state dict says about the model it belongs to."""
+"""Architecture of a model, read from its state dict."""
 
 import re
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mmvidmae.models.backbones import PairMAEViT
-from mmvidmae.models.necks import CrossPairDecoder, JointPairDecoder
+from mmvidmae.models.necks import CrossPairDecoder, JointPairDecoder, StochasticToken
 from mmvidmae.models.segmentors import DeconvPyramid, MaskDecoder, MemoryMAEViT
 from mmvidmae.models.trackers import CenterHead, OneStreamViT
 
@@ -20,18 +20,20 @@ class Architecture:
 
     Attributes:
         embed_dims: Width D of the encoder.
-        num_layers: Its layers.
+        num_layers: Number of its layers.
         feedforward_channels: Hidden width of its feed-forward layers.
         patch_size: Patch side in pixels.
         in_channels: Channels of a frame.
-        num_patches: Patches that the position embedding is made for.
+        num_patches: Number of patches of the position embedding.
         cls_token: Whether there is a class token.
         frame_embed: Whether there are frame identity embeddings.
-        decoder: ``'mae'`` (joint self-attention), ``'dropmae'`` (with frame identities), ``'cropmae'`` (cross-self,
-            post-norm), ``'cross-self'`` (pre-norm: SiamMAE, ToBo), ``'cross'`` (any other that reads a memory),
-            ``'tracking'`` (DropTrack's head and two position embeddings in the place of one), ``'segmentation'``
-            (DropSeg's mask embedding, pyramid and decoder), or None without a decoder.
-        shapes: Shape of every parameter that such a model has, by name.
+        decoder: Kind of the decoder, or None without one: ``'mae'`` (joint self-attention), ``'dropmae'`` (with frame
+            identities), ``'cropmae'`` (cross-self, post-norm), ``'cross-self'`` (pre-norm: SiamMAE, ToBo), ``'catmae'``
+            (``'cropmae'`` with frame embeddings of the memory), ``'rsp'`` (``'cross-self'`` with a projection for each
+            frame and a stochastic token), ``'cross'`` (any other with cross-attention to a memory), ``'tracking'``
+            (DropTrack's head and two position embeddings instead of one), ``'segmentation'`` (DropSeg's mask embedding,
+            pyramid and decoder).
+        shapes: Shapes of all parameters of such a model, by name.
     """
 
     embed_dims: int
@@ -61,10 +63,10 @@ class Architecture:
 def infer_architecture(state: Mapping[str, Tensor]) -> Architecture:
     """Read the architecture of a model with our names (``backbone.*`` and perhaps ``neck.*``) from its parameters.
 
-    The number of attention heads is not recorded in parameters and does not matter for their shapes.
+    The number of attention heads does not change the shapes of parameters, so it is unknown.
 
     Raises:
-        ValueError: If a parameter without which nothing can be said is missing or has no sensible shape.
+        ValueError: If a parameter that determines the architecture is missing or has an invalid shape.
     """
     dims, channels, patch_size, patch_width = _shape(state, 'backbone.patch_embed.projection.weight', 4)
     hidden, _ = _shape(state, 'backbone.layers.0.ffn.layers.0.0.weight', 2)
@@ -95,6 +97,9 @@ def infer_architecture(state: Mapping[str, Tensor]) -> Architecture:
             if decoder and channels != 3:
                 raise ValueError(f'an encoder of frames of {channels} channels, and decoders predict 3')
             modules = {'backbone': encoder, 'neck': decoder} if decoder else {'backbone': encoder}
+            if decoder and 'stochastic.embed.weight' in state:  # the shapes tell only the product of variables, classes
+                token_dims, classes = _shape(state, 'stochastic.embed.weight', 2)
+                modules['stochastic'] = StochasticToken(dims, token_dims, num_variables=1, num_classes=classes)
     shapes = {
         f'{prefix}.{name}': tuple(value.shape)
         for prefix, module in modules.items()
@@ -136,7 +141,8 @@ def _decoder(state: Mapping[str, Tensor], encoder: PairMAEViT) -> tuple[nn.Modul
     if not any(name.startswith('neck.') for name in state):
         return None, None
     block = 'neck.decoder_blocks.0.'
-    dims, _ = _shape(state, 'neck.decoder_embed.weight', 2)
+    by_frame = 'neck.decoder_embed.0.weight' in state
+    dims, _ = _shape(state, f'neck.decoder_embed{".0" if by_frame else ""}.weight', 2)
     hidden, _ = _shape(state, f'{block}ffn.layers.0.0.weight', 2)
     if dims % 4:
         raise ValueError(f'a decoder of width {dims}: it must be divisible by 4')
@@ -159,10 +165,22 @@ def _decoder(state: Mapping[str, Tensor], encoder: PairMAEViT) -> tuple[nn.Modul
         raise ValueError(f'missing: {block}attn.qkv.weight')
     order = ('cross',) * reads + ('self',) * mixes + ('ffn',)
     norm_first = f'{block}ln_memory.weight' in state
-    decoder = CrossPairDecoder(**shared, feedforward_channels=hidden, order=order, norm_first=norm_first)
-    if not (reads and mixes):
-        return decoder, 'cross'
-    return decoder, 'cross-self' if norm_first else 'cropmae'
+    options: dict[str, Any] = dict(feedforward_channels=hidden, order=order, norm_first=norm_first)
+    if by_frame:
+        options.update(frame_projections=True, num_frames=_count(state, 'neck.decoder_embed'))
+    if marked := 'neck.memory_frame_embed' in state:
+        frames = _shape(state, 'neck.memory_frame_embed', 4)[1]
+        options.update(
+            memory_frame_embed=True, num_frames=frames + 1, branches=[dict(targets=(frames,), memory=range(frames))]
+        )
+    decoder = CrossPairDecoder(**shared, **options)
+    kinds = {
+        (False, False, False): 'cross-self' if norm_first else 'cropmae',
+        (False, True, False): 'cross' if norm_first else 'catmae',
+        (True, False, True): 'rsp' if norm_first else 'cross',
+    }
+    extras = (by_frame, marked, 'stochastic.embed.weight' in state)
+    return decoder, kinds.get(extras, 'cross') if reads and mixes else 'cross'
 
 
 def _shape(state: Mapping[str, Tensor], name: str, ndim: int) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""The formats that weights come from and go to. All conversions pass through our own names."""
+"""Formats of weights that can be read and written. All conversions pass through our own names."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -8,17 +8,21 @@ from torch import Tensor
 
 from .key_maps import (
     StateDict,
+    catmae_to_mmvidmae,
     cropmae_to_mmvidmae,
     dino_to_mmvidmae,
     dropmae_to_mmvidmae,
     dropseg_to_mmvidmae,
     droptrack_to_mmvidmae,
     mae_to_mmvidmae,
+    mmvidmae_to_catmae,
     mmvidmae_to_cropmae,
     mmvidmae_to_dropmae,
     mmvidmae_to_mae,
     mmvidmae_to_mmseg,
+    mmvidmae_to_rsp,
     mmvidmae_to_tobo,
+    rsp_to_mmvidmae,
     tobo_to_mmvidmae,
 )
 
@@ -32,11 +36,11 @@ class Source:
     """A format that can be read.
 
     Attributes:
-        marks: Regular expressions by which it is recognized: each must match one of the names.
-        convert: From its names to ours.
+        marks: Regular expressions that detect the format: each must match one of the names.
+        convert: Function that converts its names to ours.
         outside: Regular expression of the names that do not belong to the encoder.
-        unused: Regular expression of names that the model does not use for anything, and why.
-        encoder_only_because: Why what lies outside the encoder has no counterpart here, if so.
+        unused: Regular expression of names that the model does not use, and the reason.
+        encoder_only_because: Reason why parameters outside the encoder have no counterpart here, if they have none.
     """
 
     marks: tuple[str, ...]
@@ -55,11 +59,11 @@ class Target:
     """A format that can be written.
 
     Attributes:
-        convert: From our names to its.
-        decoders: The kinds of decoder that its code has (see :class:`Architecture`); None if all are kept.
-        frame_embed: Whether its encoder has frame identity embeddings; None if it may.
-        cls_token: Whether its encoder has a class token; None if it may.
-        container: Where its code looks for the parameters in a file of ``torch.save``.
+        convert: Function that converts our names to its names.
+        decoders: Decoders that its code has (see :class:`Architecture`); None if all are kept.
+        frame_embed: Whether its encoder has frame identity embeddings; None if both are possible.
+        cls_token: Whether its encoder has a class token; None if both are possible.
+        container: Key of the parameters in a file of ``torch.save``.
     """
 
     convert: Callable[[Mapping[str, Tensor]], StateDict]
@@ -69,7 +73,7 @@ class Target:
     container: str = 'state_dict'
 
 
-# In the order in which they are tried: the special ones first.
+# Formats are tried in this order, specific ones first.
 SOURCES: dict[str, Source] = {
     'droptrack': Source(
         marks=(r'backbone\.pos_embed_x', r'box_head\..*'),
@@ -84,14 +88,14 @@ SOURCES: dict[str, Source] = {
         unused=(rf'cls_token|pos_embed_three_frame|{_HEAD}', 'DropSeg keeps, but never uses them'),
     ),
     'dropmae': Source(marks=(r'temporal_pos_embed_x',), convert=dropmae_to_mmvidmae, outside=_MAE_DECODER),
+    'catmae': Source(marks=(r'decoder_frame_info',), convert=catmae_to_mmvidmae, outside=_MAE_DECODER),
     'cropmae': Source(
         marks=(r'decoder_blocks\.\d+\.multihead_attn\..*',), convert=cropmae_to_mmvidmae, outside=_MAE_DECODER
     ),
     'rsp': Source(
-        marks=(r'decoder_embed_mae\..*', r'to_prior\..*'),
-        convert=mae_to_mmvidmae,
+        marks=(r'decoder_embed_stoch\..*',),
+        convert=rsp_to_mmvidmae,
         outside=rf'{_MAE_DECODER}|to_(posterior|prior)\..*',
-        encoder_only_because="RSP's decoder, with a stochastic part, has no counterpart here",
     ),
     'tobo': Source(marks=(r'decoder_embed_mae\..*',), convert=tobo_to_mmvidmae, outside=_MAE_DECODER),
     'dino': Source(
@@ -113,10 +117,10 @@ SOURCES: dict[str, Source] = {
             r'neck\.decoder_blocks\.\d+\.ln_ffn\.weight',
         ),
         convert=dict,
-        outside=r'(neck|head|decode_head)\..*|backbone\.mask_embed\..*',
+        outside=r'(neck|head|decode_head|stochastic)\..*|backbone\.mask_embed\..*',
         unused=_OPENMMLAB_UNUSED,
     ),
-    # Also our models that have nothing of their own, such as the encoder of SiamMAE: their names are the same.
+    # Also our models without additional parameters, such as the encoder of SiamMAE: their names are the same.
     'mmpretrain': Source(
         marks=(r'backbone\.layers\.\d+\.attn\.qkv\.weight',),
         convert=dict,
@@ -132,11 +136,13 @@ TARGETS: dict[str, Target] = {
     'mae': Target(mmvidmae_to_mae, decoders=('mae',), cls_token=True, container='model'),
     'dropmae': Target(mmvidmae_to_dropmae, decoders=('dropmae',), frame_embed=True, cls_token=False, container='model'),
     'cropmae': Target(mmvidmae_to_cropmae, decoders=('cropmae',), cls_token=True, container='model'),
+    'catmae': Target(mmvidmae_to_catmae, decoders=('catmae',), cls_token=True, container='model'),
+    'rsp': Target(mmvidmae_to_rsp, decoders=('rsp',), cls_token=True, container='model'),
     'tobo': Target(mmvidmae_to_tobo, decoders=('cross-self',), cls_token=True, container='model'),
 }
 
 
 def recognize(names: Iterable[str]) -> str | None:
-    """Name of the first format of :data:`SOURCES` that parameter names fit, or None."""
+    """Name of the first format of :data:`SOURCES` that matches parameter names, or None."""
     names = list(names)
     return next((name for name, source in SOURCES.items() if source.matches(names)), None)

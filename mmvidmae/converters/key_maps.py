@@ -1,7 +1,7 @@
 """Parameter names of the authors' implementations and ours, in both directions.
 
-A state dict of theirs maps to one of :class:`mmvidmae.models.PairMAE` and back without loss. Any dict of tensors with
-the same names and shapes maps likewise, for instance one of gradients.
+State dicts are converted without loss. Other dicts of tensors with the same names and shapes, such as gradients, are
+converted in the same way.
 """
 
 import re
@@ -61,6 +61,7 @@ _CROPMAE = (
     *_DECODER,
     *((f'decoder_blocks.#.{theirs}', f'neck.decoder_blocks.#.{ours}') for theirs, ours in _CROPMAE_BLOCK),
 )
+_CATMAE = (*_CROPMAE, ('decoder_frame_info', 'neck.memory_frame_embed'))
 _DROPTRACK = (
     *_ENCODER[2:],
     ('temporal_pos_embed', 'backbone.frame_embed'),
@@ -112,7 +113,15 @@ _RSP_BLOCK = (
     ('mlp2.fc1', 'ffn.layers.0.0'),
     ('mlp2.fc2', 'ffn.layers.1'),
 )
-
+_RSP = (
+    *_ENCODER,
+    *_DECODER[1:],
+    ('decoder_embed_deter', 'neck.decoder_embed.0'),
+    ('decoder_embed_mae', 'neck.decoder_embed.1'),
+    ('decoder_embed_stoch', 'stochastic.embed'),
+    *((f'to_{name}.{layer}', f'stochastic.{name}.{layer}') for name in ('posterior', 'prior') for layer in (0, 2)),
+    *((f'decoder_blocks.#.{theirs}', f'neck.decoder_blocks.#.{ours}') for theirs, ours in _RSP_BLOCK),
+)
 _TOBO = (
     *_ENCODER,
     ('decoder_embed_mae', 'neck.decoder_embed'),
@@ -122,7 +131,7 @@ _TOBO = (
 
 
 def _rename(state: Mapping[str, Tensor], pairs: list[tuple[str, str]]) -> StateDict:
-    """Rename by the pair whose first name, with ``#`` any layer number, is the key up to ``.weight`` and the like."""
+    """Rename keys by pairs of names, in which ``#`` is a layer number. Suffixes such as ``.weight`` are kept."""
     suffixes = r'((?:\.(?:weight|bias|running_mean|running_var|num_batches_tracked))?)'
     rules = {re.escape(old).replace(r'\#', r'(\d+)') + suffixes: new for old, new in pairs}
     renamed, unknown = {}, []
@@ -135,7 +144,7 @@ def _rename(state: Mapping[str, Tensor], pairs: list[tuple[str, str]]) -> StateD
         else:
             unknown.append(key)
     if unknown:
-        raise KeyError(f'{len(unknown)} parameter names are not known here: {", ".join(sorted(unknown))}')
+        raise KeyError(f'{len(unknown)} parameter names are unknown: {", ".join(sorted(unknown))}')
     return renamed
 
 
@@ -150,7 +159,7 @@ def _to_theirs(state: Mapping[str, Tensor], table: tuple[tuple[str, str], ...]) 
 def _without_prefix(state: Mapping[str, Tensor], prefix: str) -> StateDict:
     stripped = {key.removeprefix(prefix): value for key, value in state.items()}
     if len(stripped) < len(state):
-        raise KeyError(f'some parameters are there twice, with and without {prefix!r} in front')
+        raise KeyError(f'some parameters occur twice, with and without the prefix {prefix!r}')
     return stripped
 
 
@@ -163,6 +172,32 @@ def _stack_identities(state: Mapping[str, Tensor]) -> StateDict:
     return state
 
 
+def _split_packed(state: Mapping[str, Tensor]) -> StateDict:
+    """Split the packed projections of cross-attention (``torch.nn.MultiheadAttention``) into query and key-value."""
+    split = {}
+    for key, value in state.items():
+        key = re.sub(r'\.in_proj_(weight|bias)$', r'.in_proj.\1', key)
+        if '.multihead_attn.in_proj.' in key:
+            dims = len(value) // 3
+            split[key.replace('in_proj', 'q')], split[key.replace('in_proj', 'kv')] = value.split((dims, 2 * dims))
+        else:
+            split[key] = value
+    return split
+
+
+def _pack(state: Mapping[str, Tensor]) -> StateDict:
+    """Inverse of :func:`_split_packed`."""
+    packed = {}
+    for key, value in state.items():
+        if '.multihead_attn.kv.' in key:
+            continue
+        if '.multihead_attn.q.' in key:
+            value = torch.cat((value, state[key.replace('.q.', '.kv.')]))
+            key = key.replace('.q.', '.in_proj.')
+        packed[re.sub(r'\.in_proj\.(weight|bias)$', r'.in_proj_\1', key)] = value
+    return packed
+
+
 def mae_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
     """Convert a state dict with the names of MAE's code: also timm's, DINO's, and the encoders of CropMAE, RSP, ToBo
     and CatMAE.
@@ -170,7 +205,7 @@ def mae_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
     MAE's decoder becomes a :class:`JointPairDecoder` without frame identity embeddings.
 
     Raises:
-        KeyError: Listing the names that MAE's model does not have.
+        KeyError: If there are names that MAE's model does not have. The message lists them.
     """
     return _to_ours(state, _MAE)
 
@@ -187,7 +222,7 @@ def dropmae_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
     class-token row of the position embeddings is dropped.
 
     Raises:
-        KeyError: Listing the names that DropMAE's model does not have.
+        KeyError: If there are names that DropMAE's model does not have. The message lists them.
     """
     state = _stack_identities(state)
     for name in ('pos_embed', 'decoder_pos_embed'):
@@ -209,14 +244,13 @@ def mmvidmae_to_dropmae(state: Mapping[str, Tensor]) -> StateDict:
 
 
 def droptrack_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
-    """Convert a DropTrack or OSTrack state dict, without the ``cls_token`` and ``pos_embed`` that it keeps and never
-    uses.
+    """Convert a DropTrack or OSTrack state dict, without its unused ``cls_token`` and ``pos_embed``.
 
-    Without box head and template position embedding, the rest becomes a plain encoder, whose position embedding is the
-    learned one of the search region.
+    Without box head and template position embedding, the result is a plain encoder with the learned position embedding
+    of the search region.
 
     Raises:
-        KeyError: Listing the names that the tracker does not have.
+        KeyError: If there are names that the tracker does not have. The message lists them.
     """
     state = _stack_identities(_without_prefix(state, 'backbone.'))
     if 'pos_embed_z' in state:
@@ -237,12 +271,11 @@ def mmvidmae_to_droptrack(state: Mapping[str, Tensor]) -> StateDict:
 def dropseg_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
     """Convert a DropSeg state dict.
 
-    Its position embedding is that of a frame at the size of training (``pos_embed_two_frame``), which the authors have
-    interpolated from ``pos_embed``. Without it, and without the segmentor's other parts, the rest becomes a plain
-    encoder.
+    The position embedding is that of a frame at the training size (``pos_embed_two_frame``), which the authors
+    interpolated from ``pos_embed``. Without it and the other parts of the segmentor, the result is a plain encoder.
 
     Raises:
-        KeyError: Listing the names that the segmentor does not have.
+        KeyError: If there are names that the segmentor does not have. The message lists them.
     """
     state = _stack_identities(state)
     if 'pos_embed_two_frame' in state:
@@ -254,7 +287,7 @@ def dropseg_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
 
 
 def mmvidmae_to_dropseg(state: Mapping[str, Tensor]) -> StateDict:
-    """Inverse of :func:`dropseg_to_mmvidmae` for whole segmentors, without what they keep and never use."""
+    """Inverse of :func:`dropseg_to_mmvidmae` for whole segmentors, without their unused parameters."""
     state = _to_theirs(state, _DROPSEG)
     if 'temporal_pos_embed' in state:
         state['temporal_pos_embed_x'], state['temporal_pos_embed_z'] = state.pop('temporal_pos_embed').unbind(1)
@@ -272,29 +305,12 @@ def cropmae_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
     Raises:
         KeyError: Listing the names that the model does not have.
     """
-    split = {}
-    for key, value in state.items():
-        key = re.sub(r'\.in_proj_(weight|bias)$', r'.in_proj.\1', key)
-        if '.multihead_attn.in_proj.' in key:
-            dims = len(value) // 3
-            split[key.replace('in_proj', 'q')], split[key.replace('in_proj', 'kv')] = value.split((dims, 2 * dims))
-        else:
-            split[key] = value
-    return _to_ours(split, _CROPMAE)
+    return _to_ours(_split_packed(state), _CROPMAE)
 
 
 def mmvidmae_to_cropmae(state: Mapping[str, Tensor]) -> StateDict:
     """Inverse of :func:`cropmae_to_mmvidmae`."""
-    packed = {}
-    state = _to_theirs(state, _CROPMAE)
-    for key, value in state.items():
-        if '.multihead_attn.kv.' in key:
-            continue
-        if '.multihead_attn.q.' in key:
-            value = torch.cat((value, state[key.replace('.q.', '.kv.')]))
-            key = key.replace('.q.', '.in_proj.')
-        packed[re.sub(r'\.in_proj\.(weight|bias)$', r'.in_proj_\1', key)] = value
-    return packed
+    return _pack(_to_theirs(state, _CROPMAE))
 
 
 def dino_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
@@ -337,6 +353,40 @@ def rsp_block_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
 def mmvidmae_to_rsp_block(state: Mapping[str, Tensor]) -> StateDict:
     """Inverse of :func:`rsp_block_to_mmvidmae`."""
     return _to_theirs(state, _RSP_BLOCK)
+
+
+def catmae_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
+    """Convert a CatMAE state dict, whose decoder is CropMAE's with frame embeddings ``(2, 1, 1, D)`` for the memory.
+
+    Raises:
+        KeyError: Listing the names that the model does not have.
+    """
+    state = _split_packed(state)
+    if 'decoder_frame_info' in state:
+        state['decoder_frame_info'] = state['decoder_frame_info'].transpose(0, 1)
+    return _to_ours(state, _CATMAE)
+
+
+def mmvidmae_to_catmae(state: Mapping[str, Tensor]) -> StateDict:
+    """Inverse of :func:`catmae_to_mmvidmae`."""
+    state = _pack(_to_theirs(state, _CATMAE))
+    if 'decoder_frame_info' in state:
+        state['decoder_frame_info'] = state['decoder_frame_info'].transpose(0, 1)
+    return state
+
+
+def rsp_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
+    """Convert an RSP state dict, with its stochastic part.
+
+    Raises:
+        KeyError: Listing the names that the model does not have.
+    """
+    return _to_ours(state, _RSP)
+
+
+def mmvidmae_to_rsp(state: Mapping[str, Tensor]) -> StateDict:
+    """Inverse of :func:`rsp_to_mmvidmae`."""
+    return _to_theirs(state, _RSP)
 
 
 def tobo_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:

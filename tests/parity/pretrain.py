@@ -32,7 +32,7 @@ CROPMAE_DECODER = dict(
     feedforward_channels=2048, order=('cross', 'ffn', 'self'), norm_first=False, memory_pos_embed=False, dropout=0.1
 )
 GRAD_RTOL = 1e-4
-GRAD_ATOL = 1e-7  # gradients that are zero in exact arithmetic, such as those of key biases
+GRAD_ATOL = 1e-7
 LOSS_RTOL = 1e-5
 
 
@@ -234,8 +234,12 @@ def _compare_gradients(
     arrays: Arrays,
     convert: Callable[[Mapping[str, Tensor]], dict[str, Tensor]],
     part: bool = False,
+    atol: float = 0.0,
 ) -> None:
-    """Norm of the gradient of ``scalar`` by each of the authors' trainable parameters, or by a ``part`` of them."""
+    """Norm of the gradient of ``scalar`` by each of the authors' trainable parameters, or by a ``part`` of them.
+
+    ``atol`` is for gradients that are zero in exact arithmetic, such as those of key biases.
+    """
     params = {name: param for name, param in module.named_parameters() if param.requires_grad}
     grads = torch.autograd.grad(
         scalar, tuple(params.values()), retain_graph=True, allow_unused=True, materialize_grads=True
@@ -245,7 +249,7 @@ def _compare_gradients(
     if missing := expected - grads.keys() if part else expected.symmetric_difference(grads):
         report.add(f'{prefix}: parameters without a counterpart: {", ".join(sorted(missing))}', np.inf, 0, 'abs')
     for name in sorted(expected & grads.keys()):
-        report.compare(prefix + name, grads[name].norm(), arrays[prefix + name], rtol=GRAD_RTOL, atol=GRAD_ATOL)
+        report.compare(prefix + name, grads[name].norm(), arrays[prefix + name], rtol=GRAD_RTOL, atol=atol)
 
 
 def _two_sample_z(counts1: Tensor, draws1: int, counts2: Tensor, draws2: int) -> Tensor:

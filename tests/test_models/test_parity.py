@@ -21,7 +21,7 @@ def test_matches_the_authors(path: Path):
 def test_all_kinds_are_covered():
     names = {path.stem for path in DATA.glob('*.npz')}
     pretrain = {'asad', 'dropmae_forward', 'len_keep', 'siammae_cropmae', 'siammae_rsp_block', 'sincos'}
-    pretrain |= {'cropmae', 'tobo'}
+    pretrain |= {'cropmae', 'tobo', 'catmae', 'rsp'}
     evaluation = {'jhmdb_pck', 'labelprop_crw', 'labelprop_dino', 'vip_miou'}
     tracking = {'droptrack_forward_p8', 'droptrack_geometry', 'sot_metrics', 'vot_supervised'}
     assert names >= pretrain | evaluation | tracking | {'dropseg_forward'}
@@ -77,6 +77,7 @@ def test_shapes_nan_and_emptiness_fail():
     assert not any(difference.passed for difference in report.differences)
 
 
+@pytest.mark.slow
 def test_tool_exit_codes(tmp_path: Path):
     bad = tmp_path / 'bad.npz'
     np.savez(bad, L=np.array([16]), mask_permille=np.array([500]), n_keep=np.array([[9]]))
