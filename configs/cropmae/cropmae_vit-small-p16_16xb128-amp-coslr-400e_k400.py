@@ -15,7 +15,5 @@ val_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 test_dataloader = val_dataloader
 
 # Warm-up of 5 % of the epochs (scripts/train_cropmae_k400.sh:93).
-param_scheduler = [
-    dict(type='mmvidmae.LinearLR', start_factor=1e-9, by_epoch=True, begin=0, end=20, convert_to_iter_based=True),
-    dict(type='CosineAnnealingLR', T_max=380, by_epoch=True, begin=20, end=400, convert_to_iter_based=True),
-]
+param_scheduler = _base_.param_scheduler
+param_scheduler[0].end = param_scheduler[1].begin = 20

@@ -20,7 +20,7 @@ RECIPES = [path for path in METHODS if path.parent.name != 'ablations']
 NEXT_STEPS = [
     CONFIGS / f'siammae/ablations/siammae_vit-small-p16-{name}_16xb64-amp-coslr-400e_k400.py'
     for name in ('2-futures', '3-futures', 'gap-schedule', 'cut-out')
-]
+] + [CONFIGS / 'dropmae/ablations/dropmae_vit-base-p16-gap-schedule_64xb64-amp-coslr-400e_k400.py']
 
 
 def name(path: Path) -> str:
@@ -100,9 +100,10 @@ def shrink(config: Config, video_dir: Path, pictures: Path) -> None:
     config.model.backbone.update(
         arch=dict(embed_dims=24, num_layers=1, num_heads=2, feedforward_channels=48), img_size=32, patch_size=8
     )
-    config.model.neck.update(decoder_dims=16, num_heads=2, feedforward_channels=32)
-    frames = config.model.get('num_frames', 2)
-    config.model.masking = dict(mask_ratio=(0.0, *[0.75] * (frames - 1)))
+    config.model.neck.update(decoder_dims=16, num_heads=2)
+    if config.model.type != 'mmvidmae.DropMAE':
+        config.model.neck.feedforward_channels = 32
+        config.model.masking = dict(mask_ratio=(0.0, *[0.75] * (config.model.get('num_frames', 2) - 1)))
     for loader in (config.train_dataloader, config.val_dataloader):
         dataset = loader.dataset
         if dataset.type == 'mmvidmae.ImageViewDataset':
