@@ -7,7 +7,7 @@ import torch
 from mmengine.registry import DefaultScope
 
 from mmvidmae import converters
-from mmvidmae.models.selfsup import DropMAE, PairMAE, SiamMAE
+from mmvidmae.models.selfsup import RSP, CatMAE, DropMAE, PairMAE, SiamMAE
 from mmvidmae.models.trackers import CenterHead
 
 ARCH = dict(embed_dims=32, num_layers=3, num_heads=2, feedforward_channels=64)
@@ -17,6 +17,8 @@ MODELS = {
     'dropmae': lambda: DropMAE(backbone=BACKBONE, neck=NECK),
     'cropmae': lambda: SiamMAE(backbone=BACKBONE, neck=dict(norm_first=False, **NECK)),
     'siammae': lambda: SiamMAE(backbone=BACKBONE, neck=NECK),
+    'catmae': lambda: CatMAE(backbone=BACKBONE, neck=NECK),
+    'rsp': lambda: RSP(backbone=BACKBONE, neck=NECK, stochastic=dict(num_variables=3, num_classes=5)),
     'mae': lambda: PairMAE(backbone=BACKBONE, neck=dict(frame_embed=False, **NECK)),
 }
 
@@ -39,8 +41,8 @@ def encoder_of(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 def foreign(name: str) -> dict[str, torch.Tensor]:
     """Parameters as the file of a format has them, with everything that its models keep besides the encoder."""
     filler = torch.ones(2)
-    if name in ('dropmae', 'cropmae', 'mae'):
-        return getattr(converters, f'mmvidmae_to_{name}')(ours(name))
+    if name in ('dropmae', 'cropmae', 'mae', 'catmae', 'rsp', 'tobo'):
+        return getattr(converters, f'mmvidmae_to_{name}')(ours('siammae' if name == 'tobo' else name))
     if name in ('mmvidmae', 'mmpretrain'):
         return ours('dropmae' if name == 'mmvidmae' else 'mae')
     if name in ('droptrack', 'dropseg'):
@@ -55,7 +57,7 @@ def foreign(name: str) -> dict[str, torch.Tensor]:
     if name == 'dino':
         encoder = {f'backbone.{key}': value for key, value in encoder.items()}
     extra = {
-        'rsp': ('mask_token', 'decoder_embed_mae.weight', 'decoder_blocks.0.cattn.q.weight', 'to_prior.0.weight'),
+        'tobo': ('mask_token', 'decoder_embed_mae.weight', 'decoder_blocks.0.cattn.q.weight'),
         'dino': ('head.mlp.0.weight', 'head.last_layer.weight_g'),
         'timm': ('head.weight', 'head.bias'),
     }[name]
@@ -64,7 +66,7 @@ def foreign(name: str) -> dict[str, torch.Tensor]:
 
 @pytest.fixture(scope='session')
 def our_state() -> Callable[[str], dict[str, torch.Tensor]]:
-    """A function ``our_state(kind)``: parameters with our names; kind is dropmae, cropmae, siammae or mae."""
+    """A function ``our_state(kind)``: parameters with our names; kind is one of ``MODELS``."""
     return ours
 
 
