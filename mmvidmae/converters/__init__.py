@@ -16,7 +16,9 @@ from .key_maps import (
     mmvidmae_to_mae,
     mmvidmae_to_mmseg,
     mmvidmae_to_rsp_block,
+    mmvidmae_to_tcore,
     rsp_block_to_mmvidmae,
+    tcore_to_mmvidmae,
 )
 from .position_embedding import POS_INTERP, fold_identity, interpolate_pos_embed
 
@@ -46,9 +48,11 @@ __all__ = [
     'mmvidmae_to_mae',
     'mmvidmae_to_mmseg',
     'mmvidmae_to_rsp_block',
+    'mmvidmae_to_tcore',
     'read_state_dict',
     'recognize',
     'rsp_block_to_mmvidmae',
     'strip_wrappers',
+    'tcore_to_mmvidmae',
     'write_state_dict',
 ]

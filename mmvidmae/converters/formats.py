@@ -13,11 +13,14 @@ from .key_maps import (
     dropmae_to_mmvidmae,
     dropseg_to_mmvidmae,
     droptrack_to_mmvidmae,
+    encoder_of_teacher,
     mae_to_mmvidmae,
     mmvidmae_to_cropmae,
     mmvidmae_to_dropmae,
     mmvidmae_to_mae,
     mmvidmae_to_mmseg,
+    mmvidmae_to_tcore,
+    tcore_to_mmvidmae,
 )
 
 _MAE_DECODER = r'decoder_.*|mask_token'
@@ -58,6 +61,7 @@ class Target:
         frame_embed: Whether its encoder has frame identity embeddings; None if it may.
         cls_token: Whether its encoder has a class token; None if it may.
         container: Where its code looks for the parameters in a file of ``torch.save``.
+        registers: Whether its encoder has registers, LayerScale and a mask token; None if it may.
     """
 
     convert: Callable[[Mapping[str, Tensor]], StateDict]
@@ -65,6 +69,7 @@ class Target:
     frame_embed: bool | None = False
     cls_token: bool | None = None
     container: str = 'state_dict'
+    registers: bool | None = False
 
 
 # In the order in which they are tried: the special ones first.
@@ -97,12 +102,25 @@ SOURCES: dict[str, Source] = {
         outside=_HEAD,
         encoder_only_because="DINO's projection head has no counterpart here",
     ),
+    'tcore': Source(
+        marks=(r'((student|teacher)\.)?backbone\.blocks\.\d+\.ls1\.gamma',),
+        convert=tcore_to_mmvidmae,
+        outside=r'(student|auxiliary)\..*|(dino_loss|ibot_patch_loss)\.center|(teacher\.)?dino_head\..*',
+        unused=(r'ibot_patch_loss_2\.center', 'T-CoRe keeps, but never uses it'),
+    ),
     'mae': Source(marks=(r'decoder_blocks\.\d+\.attn\.qkv\.weight',), convert=mae_to_mmvidmae, outside=_MAE_DECODER),
     'timm': Source(
         marks=(r'blocks\.\d+\.attn\.qkv\.weight',),
         convert=mae_to_mmvidmae,
         outside=_HEAD,
         encoder_only_because='the classification head has no counterpart here',
+    ),
+    # Of T-CoRe, the encoder is the teacher's, which the authors evaluate.
+    'mmvidmae-teacher': Source(
+        marks=(r'teacher\.backbone\.layers\.\d+\.attn\.qkv\.weight',),
+        convert=encoder_of_teacher,
+        outside=r'(backbone|neck|head|teacher\.head)\..*|teacher\.centers',
+        unused=_OPENMMLAB_UNUSED,
     ),
     'mmvidmae': Source(
         marks=(
@@ -122,13 +140,14 @@ SOURCES: dict[str, Source] = {
     ),
 }
 TARGETS: dict[str, Target] = {
-    'mmvidmae': Target(dict, decoders=None, frame_embed=None),
+    'mmvidmae': Target(dict, decoders=None, frame_embed=None, registers=None),
     'mmpretrain': Target(dict, decoders=('mae',)),
     'mmseg': Target(mmvidmae_to_mmseg),
     'timm': Target(mmvidmae_to_mae),
     'mae': Target(mmvidmae_to_mae, decoders=('mae',), cls_token=True, container='model'),
     'dropmae': Target(mmvidmae_to_dropmae, decoders=('dropmae',), frame_embed=True, cls_token=False, container='model'),
     'cropmae': Target(mmvidmae_to_cropmae, decoders=('cropmae',), cls_token=True, container='model'),
+    'tcore': Target(mmvidmae_to_tcore, decoders=('tcore',), cls_token=True, container='model', registers=True),
 }
 
 

@@ -113,6 +113,37 @@ _RSP_BLOCK = (
     ('mlp2.fc2', 'ffn.layers.1'),
 )
 
+_TCORE_ENCODER = (
+    *((f'backbone.{theirs}', ours) for theirs, ours in _ENCODER),
+    ('backbone.register_tokens', 'backbone.register_tokens'),
+    ('backbone.mask_token', 'backbone.mask_token'),
+    ('backbone.blocks.#.ls1.gamma', 'backbone.layers.#.attn.gamma1.weight'),
+    ('backbone.blocks.#.ls2.gamma', 'backbone.layers.#.ffn.gamma2.weight'),
+    ('dino_head.mlp.#', 'head.mlp.#'),
+    ('dino_head.last_layer.weight_g', 'head.last_layer.weight_g'),
+    ('dino_head.last_layer.weight_v', 'head.last_layer.weight_v'),
+)
+_TCORE_BLOCK = (
+    ('auxiliary_cross_attn.q', 'cross_attn.q'),
+    ('auxiliary_cross_attn.kv', 'cross_attn.kv'),
+    ('auxiliary_cross_attn.out_proj', 'cross_attn.proj'),
+    ('auxiliary_layer_norm1', 'ln_cross'),
+    ('auxiliary_self_attn.in_proj', 'self_attn.qkv'),
+    ('auxiliary_self_attn.out_proj', 'self_attn.proj'),
+    ('auxiliary_layer_norm2', 'ln_self'),
+    ('auxiliary_linear', 'ffn.0'),
+    ('auxiliary_layer_norm3', 'ln_ffn'),
+)
+_TCORE = (
+    *((f'student.{theirs}', ours) for theirs, ours in _TCORE_ENCODER),
+    *((f'teacher.{theirs}', f'teacher.{ours}') for theirs, ours in _TCORE_ENCODER),
+    *(
+        (f'auxiliary.auxiliary_decoder.decoder.#.{theirs}', f'neck.decoder_blocks.#.{ours}')
+        for theirs, ours in _TCORE_BLOCK
+    ),
+    ('centers', 'teacher.centers'),
+)
+
 
 def _rename(state: Mapping[str, Tensor], pairs: list[tuple[str, str]]) -> StateDict:
     """Rename by the pair whose first name, with ``#`` any layer number, is the key up to ``.weight`` and the like."""
@@ -265,29 +296,12 @@ def cropmae_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
     Raises:
         KeyError: Listing the names that the model does not have.
     """
-    split = {}
-    for key, value in state.items():
-        key = re.sub(r'\.in_proj_(weight|bias)$', r'.in_proj.\1', key)
-        if '.multihead_attn.in_proj.' in key:
-            dims = len(value) // 3
-            split[key.replace('in_proj', 'q')], split[key.replace('in_proj', 'kv')] = value.split((dims, 2 * dims))
-        else:
-            split[key] = value
-    return _to_ours(split, _CROPMAE)
+    return _to_ours(_split_packed(state, '.multihead_attn.'), _CROPMAE)
 
 
 def mmvidmae_to_cropmae(state: Mapping[str, Tensor]) -> StateDict:
     """Inverse of :func:`cropmae_to_mmvidmae`."""
-    packed = {}
-    state = _to_theirs(state, _CROPMAE)
-    for key, value in state.items():
-        if '.multihead_attn.kv.' in key:
-            continue
-        if '.multihead_attn.q.' in key:
-            value = torch.cat((value, state[key.replace('.q.', '.kv.')]))
-            key = key.replace('.q.', '.in_proj.')
-        packed[re.sub(r'\.in_proj\.(weight|bias)$', r'.in_proj_\1', key)] = value
-    return packed
+    return _join_packed(_to_theirs(state, _CROPMAE), '.multihead_attn.')
 
 
 def dino_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
@@ -330,3 +344,80 @@ def rsp_block_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
 def mmvidmae_to_rsp_block(state: Mapping[str, Tensor]) -> StateDict:
     """Inverse of :func:`rsp_block_to_mmvidmae`."""
     return _to_theirs(state, _RSP_BLOCK)
+
+
+def tcore_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
+    """Convert a state dict of T-CoRe: the whole ``student.*``, ``teacher.*`` and ``auxiliary.*`` with both centers, or
+    one network (``backbone.*`` and perhaps ``dino_head.*``).
+
+    Of ``teacher.*`` alone, as in its evaluation, the encoder becomes the encoder.
+
+    Raises:
+        KeyError: Listing the names that the model does not have.
+    """
+    networks = {key.partition('.')[0] for key in state}
+    if 'student' not in networks:
+        return _to_ours(
+            _with_mask_token({key.removeprefix('teacher.'): value for key, value in state.items()}, 1), _TCORE_ENCODER
+        )
+    state = _with_mask_token(state, 1)
+    centers = [state.pop(key) for key in _TCORE_CENTERS if key in state]
+    if len(centers) == 2:
+        state['centers'] = torch.cat([center.flatten(0, -2) for center in centers])
+    return _to_ours(_split_packed(state, '.auxiliary_cross_attn.'), _TCORE)
+
+
+def mmvidmae_to_tcore(state: Mapping[str, Tensor]) -> StateDict:
+    """Inverse of :func:`tcore_to_mmvidmae`. An encoder alone becomes ``backbone.*``."""
+    if not any(key.startswith('teacher.') or key.startswith('neck.') for key in state):
+        return _with_mask_token(_to_theirs(state, _TCORE_ENCODER), -1)
+    state = _join_packed(_to_theirs(state, _TCORE), '.auxiliary_cross_attn.')
+    if 'centers' in state:
+        cls_center, patch_center = state.pop('centers').split(1)
+        state.update(zip(_TCORE_CENTERS, (cls_center, patch_center[None])))
+    return _with_mask_token(state, -1)
+
+
+def encoder_of_teacher(state: Mapping[str, Tensor]) -> StateDict:
+    """Make the teacher's encoder the encoder if there is no other. A whole model stays as it is."""
+    if any(key.startswith('backbone.') for key in state):
+        return dict(state)
+    return {key.removeprefix('teacher.'): value for key, value in state.items()}
+
+
+_TCORE_CENTERS = ('dino_loss.center', 'ibot_patch_loss.center')
+
+
+def _with_mask_token(state: Mapping[str, Tensor], dims: int) -> StateDict:
+    """Add a dimension to the mask tokens of encoders, which are ``(1, D)`` in DINOv2's code, or take it off."""
+    return {
+        key: (value[None] if dims > 0 else value[0]) if key.endswith('backbone.mask_token') else value
+        for key, value in state.items()
+    }
+
+
+def _split_packed(state: Mapping[str, Tensor], cross: str) -> StateDict:
+    """Split the packed projections of ``torch.nn.MultiheadAttention`` into query and key-value where the name contains
+    ``cross``."""
+    split = {}
+    for key, value in state.items():
+        key = re.sub(r'\.in_proj_(weight|bias)$', r'.in_proj.\1', key)
+        if f'{cross}in_proj.' in key:
+            dims = len(value) // 3
+            split[key.replace('in_proj', 'q')], split[key.replace('in_proj', 'kv')] = value.split((dims, 2 * dims))
+        else:
+            split[key] = value
+    return split
+
+
+def _join_packed(state: Mapping[str, Tensor], cross: str) -> StateDict:
+    """Inverse of :func:`_split_packed`."""
+    packed = {}
+    for key, value in state.items():
+        if f'{cross}kv.' in key:
+            continue
+        if f'{cross}q.' in key:
+            value = torch.cat((value, state[key.replace('.q.', '.kv.')]))
+            key = key.replace('.q.', '.in_proj.')
+        packed[re.sub(r'\.in_proj\.(weight|bias)$', r'.in_proj_\1', key)] = value
+    return packed

@@ -10,6 +10,7 @@ from .pretrain import check_asad, check_cropmae, check_dropmae, check_len_keep, 
 from .propagation import check_crw_propagation, check_dino_propagation
 from .report import Difference, Report
 from .segmentation import check_dropseg
+from .tcore import check_tcore
 from .tracking import check_droptrack, check_droptrack_geometry, check_droptrack_track
 from .tracking_metrics import check_sot_metrics, check_vot_supervised
 
@@ -34,6 +35,7 @@ CHECKERS: dict[tuple[str, ...], Callable[[Mapping[str, np.ndarray]], Report]] = 
     ('first', 'second', 'eao_curve', 'run0/state'): check_vot_supervised,
     ('e2e/label0_grid', 'e2e/pred'): check_crw_propagation,
     ('agg_logits', 'infer/out_labels', 'state/stcn_decoder.*'): check_dropseg,
+    ('current_global', 'teacher_patch_probs', 'auxiliary/auxiliary_decoder.*'): check_tcore,
 }
 
 

@@ -1,3 +1,4 @@
 from .optim_wrapper_constructor import SummarizingOptimWrapperConstructor
+from .partwise_constructor import PartwiseOptimWrapperConstructor
 
-__all__ = ['SummarizingOptimWrapperConstructor']
+__all__ = ['PartwiseOptimWrapperConstructor', 'SummarizingOptimWrapperConstructor']

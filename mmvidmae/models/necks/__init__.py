@@ -1,4 +1,12 @@
 from .frame_decoder import FrameDecoder
+from .latent_decoder import LatentCrossDecoder
 from .pair_decoders import CrossPairDecoder, DecoderBranch, JointPairDecoder, PairDecoder
 
-__all__ = ['CrossPairDecoder', 'DecoderBranch', 'FrameDecoder', 'JointPairDecoder', 'PairDecoder']
+__all__ = [
+    'CrossPairDecoder',
+    'DecoderBranch',
+    'FrameDecoder',
+    'JointPairDecoder',
+    'LatentCrossDecoder',
+    'PairDecoder',
+]
