@@ -221,13 +221,11 @@ def _compare_schedules(report: Report, arrays: Arrays) -> None:
         PARAM_SCHEDULERS.build(dict(config, by_epoch=False, optimizer=optim_wrapper.optimizer))
         for config in (
             dict(type='mmvidmae.LinearLR', start_factor=0.0, begin=0, end=warmup),
-            dict(type='CosineAnnealingLR', eta_min_ratio=ratio['lr'], begin=warmup, end=steps, T_max=steps - warmup),
+            dict(type='CosineAnnealingLR', eta_min_ratio=ratio['lr'], begin=warmup, T_max=steps - warmup),
             dict(
                 type='CosineAnnealingParamScheduler',
                 param_name='weight_decay',
                 eta_min_ratio=ratio['wd'],
-                begin=0,
-                end=steps,
                 T_max=steps,
             ),
         )
@@ -240,6 +238,7 @@ def _compare_schedules(report: Report, arrays: Arrays) -> None:
             found['wd'].append(group['weight_decay'])
             found['momentum'].append(cosine(momentum, END_MOMENTUM, step, steps))
             found['teacher_temp'].append(linear(*TEMPERATURES, step, TEMPERATURE_STEPS))
+        optim_wrapper.step()
         for scheduler in schedulers:
             scheduler.step()
     for name, values in found.items():
