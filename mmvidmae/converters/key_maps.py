@@ -124,9 +124,9 @@ _TCORE_ENCODER = (
     ('dino_head.last_layer.weight_v', 'head.last_layer.weight_v'),
 )
 _TCORE_BLOCK = (
-    ('auxiliary_cross_attn.q', 'cross_attn.q'),
-    ('auxiliary_cross_attn.kv', 'cross_attn.kv'),
-    ('auxiliary_cross_attn.out_proj', 'cross_attn.proj'),
+    ('multihead_attn.q', 'cross_attn.q'),
+    ('multihead_attn.kv', 'cross_attn.kv'),
+    ('multihead_attn.out_proj', 'cross_attn.proj'),
     ('auxiliary_layer_norm1', 'ln_cross'),
     ('auxiliary_self_attn.in_proj', 'self_attn.qkv'),
     ('auxiliary_self_attn.out_proj', 'self_attn.proj'),
@@ -185,6 +185,32 @@ def _stack_identities(state: Mapping[str, Tensor]) -> StateDict:
         if f'{name}_x' in state and f'{name}_z' in state:
             state[name] = torch.stack((state.pop(f'{name}_x'), state.pop(f'{name}_z')), dim=1)
     return state
+
+
+def _split_packed(state: Mapping[str, Tensor]) -> StateDict:
+    """Split the packed projections of cross-attention (``torch.nn.MultiheadAttention``) into query and key-value."""
+    split = {}
+    for key, value in state.items():
+        key = re.sub(r'\.in_proj_(weight|bias)$', r'.in_proj.\1', key)
+        if '.multihead_attn.in_proj.' in key:
+            dims = len(value) // 3
+            split[key.replace('in_proj', 'q')], split[key.replace('in_proj', 'kv')] = value.split((dims, 2 * dims))
+        else:
+            split[key] = value
+    return split
+
+
+def _pack(state: Mapping[str, Tensor]) -> StateDict:
+    """Inverse of :func:`_split_packed`."""
+    packed = {}
+    for key, value in state.items():
+        if '.multihead_attn.kv.' in key:
+            continue
+        if '.multihead_attn.q.' in key:
+            value = torch.cat((value, state[key.replace('.q.', '.kv.')]))
+            key = key.replace('.q.', '.in_proj.')
+        packed[re.sub(r'\.in_proj\.(weight|bias)$', r'.in_proj_\1', key)] = value
+    return packed
 
 
 def mae_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
@@ -296,12 +322,12 @@ def cropmae_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
     Raises:
         KeyError: Listing the names that the model does not have.
     """
-    return _to_ours(_split_packed(state, '.multihead_attn.'), _CROPMAE)
+    return _to_ours(_split_packed(state), _CROPMAE)
 
 
 def mmvidmae_to_cropmae(state: Mapping[str, Tensor]) -> StateDict:
     """Inverse of :func:`cropmae_to_mmvidmae`."""
-    return _join_packed(_to_theirs(state, _CROPMAE), '.multihead_attn.')
+    return _pack(_to_theirs(state, _CROPMAE))
 
 
 def dino_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
@@ -364,14 +390,16 @@ def tcore_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
     centers = [state.pop(key) for key in _TCORE_CENTERS if key in state]
     if len(centers) == 2:
         state['centers'] = torch.cat([center.flatten(0, -2) for center in centers])
-    return _to_ours(_split_packed(state, '.auxiliary_cross_attn.'), _TCORE)
+    state = {key.replace('auxiliary_cross_attn', 'multihead_attn'): value for key, value in state.items()}
+    return _to_ours(_split_packed(state), _TCORE)
 
 
 def mmvidmae_to_tcore(state: Mapping[str, Tensor]) -> StateDict:
     """Inverse of :func:`tcore_to_mmvidmae`. An encoder alone becomes ``backbone.*``."""
     if not any(key.startswith('teacher.') or key.startswith('neck.') for key in state):
         return _with_mask_token(_to_theirs(state, _TCORE_ENCODER), -1)
-    state = _join_packed(_to_theirs(state, _TCORE), '.auxiliary_cross_attn.')
+    state = _pack(_to_theirs(state, _TCORE))
+    state = {key.replace('multihead_attn', 'auxiliary_cross_attn'): value for key, value in state.items()}
     if 'centers' in state:
         cls_center, patch_center = state.pop('centers').split(1)
         state.update(zip(_TCORE_CENTERS, (cls_center, patch_center[None])))
@@ -394,30 +422,3 @@ def _with_mask_token(state: Mapping[str, Tensor], dims: int) -> StateDict:
         key: (value[None] if dims > 0 else value[0]) if key.endswith('backbone.mask_token') else value
         for key, value in state.items()
     }
-
-
-def _split_packed(state: Mapping[str, Tensor], cross: str) -> StateDict:
-    """Split the packed projections of ``torch.nn.MultiheadAttention`` into query and key-value where the name contains
-    ``cross``."""
-    split = {}
-    for key, value in state.items():
-        key = re.sub(r'\.in_proj_(weight|bias)$', r'.in_proj.\1', key)
-        if f'{cross}in_proj.' in key:
-            dims = len(value) // 3
-            split[key.replace('in_proj', 'q')], split[key.replace('in_proj', 'kv')] = value.split((dims, 2 * dims))
-        else:
-            split[key] = value
-    return split
-
-
-def _join_packed(state: Mapping[str, Tensor], cross: str) -> StateDict:
-    """Inverse of :func:`_split_packed`."""
-    packed = {}
-    for key, value in state.items():
-        if f'{cross}kv.' in key:
-            continue
-        if f'{cross}q.' in key:
-            value = torch.cat((value, state[key.replace('.q.', '.kv.')]))
-            key = key.replace('.q.', '.in_proj.')
-        packed[re.sub(r'\.in_proj\.(weight|bias)$', r'.in_proj_\1', key)] = value
-    return packed

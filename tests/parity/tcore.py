@@ -213,9 +213,7 @@ def _compare_schedules(report: Report, arrays: Arrays) -> None:
     every = 5
     steps = every * (stored - 1)
     warmup = round(steps * WARMUP_SHARE)
-    optim_wrapper = build_optim_wrapper(
-        nn.Linear(1, 1), dict(optimizer=dict(type='SGD', lr=lr, weight_decay=wd))
-    )
+    optim_wrapper = build_optim_wrapper(nn.Linear(1, 1), dict(optimizer=dict(type='SGD', lr=lr, weight_decay=wd)))
     ratio = dict(lr=END_LR / lr, wd=END_WD / wd)
     schedulers = [
         PARAM_SCHEDULERS.build(dict(config, by_epoch=False, optimizer=optim_wrapper.optimizer))

@@ -73,7 +73,9 @@ class TeacherHook(Hook):
         teacher.temperature = linear(*self.temperature, runner.iter, self.temperature_epochs * length)
         runner.message_hub.update_scalar('train/teacher_temperature', teacher.temperature)
         if runner.iter < self.freeze_epochs * length:
-            self._rates = [(group, group['lr']) for group in runner.optim_wrapper.param_groups if group.get('last_layer')]
+            self._rates = [
+                (group, group['lr']) for group in runner.optim_wrapper.param_groups if group.get('last_layer')
+            ]
             for group, _ in self._rates:
                 group['lr'] = 0.0
 

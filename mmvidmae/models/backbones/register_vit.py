@@ -104,9 +104,7 @@ class RegisterViT(PairMAEViT):
         outputs = self.encode(self.with_cls(tokens[:, 0]), self.out_indices)
         return tuple(self._format_output(output, grid) for output in outputs)
 
-    def embed(
-        self, frames: Tensor, first: int = 0, hidden: Tensor | None = None
-    ) -> tuple[Tensor, tuple[int, int]]:
+    def embed(self, frames: Tensor, first: int = 0, hidden: Tensor | None = None) -> tuple[Tensor, tuple[int, int]]:
         """Embed frames as :meth:`PairMAEViT.embed` does, with the mask token where ``hidden (N, T, L)`` is True."""
         tokens, grid = super().embed(frames, first)
         if hidden is not None:

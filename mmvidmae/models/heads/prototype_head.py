@@ -29,7 +29,7 @@ class WeightNormLinear(nn.Module):
     def reset_parameters(self) -> None:
         """Draw directions as ``torch.nn.Linear`` draws its weight, and set lengths to 1."""
         nn.init.ones_(self.weight_g)
-        nn.init.uniform_(self.weight_v, -self.weight_v.shape[1] ** -0.5, self.weight_v.shape[1] ** -0.5)
+        nn.init.uniform_(self.weight_v, -(self.weight_v.shape[1] ** -0.5), self.weight_v.shape[1] ** -0.5)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(..., in_channels)`` to ``(..., out_channels)``."""

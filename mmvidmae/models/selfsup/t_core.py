@@ -118,7 +118,9 @@ class TCoRe(BaseSelfSupervisor):
         self.masking = MODELS.build(_part(self.recipe['masking'], masking))
         given = self.recipe['branches'] if branches is None else branches
         self.branches = tuple(DecoderBranch(**branch) for branch in given)
-        self.losses = nn.ModuleList(MODELS.build(loss) for loss in (self.recipe['losses'] if losses is None else losses))
+        self.losses = nn.ModuleList(
+            MODELS.build(loss) for loss in (self.recipe['losses'] if losses is None else losses)
+        )
         self.teacher = None
         if teacher is not False:
             config = _part(self.recipe['teacher'], teacher)
