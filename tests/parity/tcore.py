@@ -10,11 +10,14 @@ from mmengine.registry import PARAM_SCHEDULERS, DefaultScope
 from torch import Tensor, nn
 
 from mmvidmae import converters
+from mmvidmae.datasets import SampleFrames
+from mmvidmae.datasets.transforms.geometry import center_box
 from mmvidmae.engine.hooks.teacher_hook import cosine, linear
 from mmvidmae.models.layers import attention_weights
 from mmvidmae.models.masking import BlockMasking
 from mmvidmae.models.selfsup import TCoRe
 
+from .frames import compare_frames
 from .report import Report, tensor
 
 Arrays = Mapping[str, np.ndarray]
@@ -43,6 +46,7 @@ def check_tcore(arrays: Arrays) -> Report:
     _compare_step(report, model, out, arrays)
     _compare_schedules(report, arrays)
     _compare_blocks(report, arrays)
+    _compare_data(report, arrays)
     return report
 
 
@@ -263,3 +267,13 @@ def _compare_blocks(report: Report, arrays: Arrays) -> None:
         for count, draws in zip(arrays['blockmask/count'], arrays['blockmask/draws'])
     ]
     report.compare('blockmask/mask', np.stack(found), masks)
+
+
+def _compare_data(report: Report, arrays: Arrays) -> None:
+    """Frames of the sampler, given the draws, and boxes of past and future frames."""
+    sampler = SampleFrames(gap=(0.15, 0.25), draw_first='middle', middle=(0.3, 0.7), num_frames=3, short='same')
+    for i, (num_frames, *numbers) in enumerate(arrays['frames/table']):
+        draws, expected = np.reshape(numbers[:9], (3, 3)), np.array(numbers[9:])
+        compare_frames(report, f'frames/table[{i}]', sampler, int(num_frames), draws, expected)
+    boxes = [center_box(int(height), int(width), (3 / 4, 4 / 3)) for height, width, *_ in arrays['crop/center_box']]
+    report.compare('crop/center_box', np.array(boxes), arrays['crop/center_box'][:, 2:])

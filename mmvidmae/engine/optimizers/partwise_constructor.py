@@ -20,7 +20,7 @@ OPTIONS = ('layer_decay_rate', 'lr_mults', 'flat_decay_mult', 'clip_norm')
 class PartwiseOptimWrapperConstructor(SummarizingOptimWrapperConstructor):
     """Constructor with layer-wise decay of the learning rate, factors by name, and one gradient norm for each part.
 
-    A part is what the first word of a parameter's name says, such as ``backbone``, ``neck`` and ``head``. Parameters with
+    The part of a parameter is the first word of its name, such as ``backbone``, ``neck`` or ``head``. Parameters with
     the same options are one group. A group keeps its ``part`` and whether it is the ``last_layer`` of a prototype head.
 
     Options of ``paramwise_cfg``:

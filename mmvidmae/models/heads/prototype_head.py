@@ -1,5 +1,7 @@
 """Projection of tokens to prototypes."""
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModule
@@ -74,7 +76,7 @@ class PrototypeHead(BaseModule):
         )
         widths = [embed_dims, *[hidden_dims] * (num_fcs - 1), bottleneck_dims]
         layers: list[nn.Module] = []
-        for width, next_width in zip(widths[:-1], widths[1:]):
+        for width, next_width in pairwise(widths):
             layers += [nn.Linear(width, next_width), nn.GELU()]
         self.num_prototypes = num_prototypes
         self.mlp = nn.Sequential(*layers[:-1])

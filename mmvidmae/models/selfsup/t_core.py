@@ -55,9 +55,9 @@ class TCoRe(BaseSelfSupervisor):
     With student f, decoder d and head h, teacher f', h' (moving averages), global crops x of the current frame with
     hidden patches m, and crops a of another frame, the loss is
 
-    - ``0.8 CE(h(d(f(x_m), f(a)))[m], h'(f'(x))[m])`` for the past frame and for the future frame, f(a) without gradient;
+    - ``0.8 CE(h(d(f(x_m), f(a)))[m], h'(f'(x))[m])`` for a past and for a future frame, f(a) without gradient;
     - ``20 |h(d(f(x_m), f(past)))[m] - h(d(f(x_m), f(future)))[m]|^2``, a mean over patches and prototypes;
-    - the cross-entropy of class tokens, of global crops with each other and of local crops with the global ones (DINO);
+    - the cross-entropy of class tokens: global crops with each other, local crops with the global ones (DINO);
     - 0.1 times KoLeo on the class tokens.
 
     ``branches`` lists what the decoder reads: ``memory`` is one frame, 0 (past) or 2 (future). ``losses`` is a list.
