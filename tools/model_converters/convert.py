@@ -21,7 +21,10 @@ if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its 
 
 from mmvidmae.utils.interrupt import leave_on_interrupt  # noqa: E402
 
-SOURCES = ('droptrack', 'dropseg', 'dropmae', 'cropmae', 'rsp', 'dino', 'mae', 'timm', 'mmvidmae', 'mmpretrain')
+SOURCES = (
+    *('droptrack', 'dropseg', 'dropmae', 'cropmae', 'rsp', 'dino', 'tcore', 'mae', 'timm', 'mmvidmae-teacher'),
+    *('mmvidmae', 'mmpretrain'),
+)
 TARGETS = ('mmvidmae', 'mmpretrain', 'mmseg', 'timm', 'mae', 'dropmae', 'cropmae')
 POS_INTERP = ('size', 'dino')
 """As in ``mmvidmae.converters``, which takes seconds to import."""

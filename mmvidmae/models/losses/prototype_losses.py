@@ -129,7 +129,11 @@ class PatchPrototypeLoss(_TemperedLoss):
 
 @MODELS.register_module()
 class BranchDifferenceLoss(PrototypeLoss):
-    """Mean squared difference of the logits of two branches, with gradient through both (T-CoRe)."""
+    """Mean squared difference of the logits of two branches, with gradient through both (T-CoRe).
+
+    Args:
+        weight: Weight of the loss.
+    """
 
     min_branches = 2
 
@@ -141,8 +145,12 @@ class BranchDifferenceLoss(PrototypeLoss):
 
 @MODELS.register_module()
 class KoLeoLoss(PrototypeLoss):
-    """Entropy estimate of Kozachenko and Leonenko (DINOv2): for the unit class tokens of each global crop, minus the mean
-    logarithm of the distance to the nearest other clip, summed over crops. It spreads the class tokens."""
+    """Entropy estimate of Kozachenko and Leonenko (DINOv2), which spreads the class tokens: minus the mean logarithm of
+    the distance of a unit class token to the nearest one of another clip, summed over global crops.
+
+    Args:
+        weight: Weight of the loss.
+    """
 
     def forward(self, preds: Predictions) -> dict[str, Tensor]:
         """Compute ``loss_koleo``. A single clip has no neighbor, and its loss is 0."""
