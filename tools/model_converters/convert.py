@@ -25,7 +25,7 @@ SOURCES = (
     *('droptrack', 'dropseg', 'dropmae', 'cropmae', 'rsp', 'dino', 'tcore', 'mae', 'timm', 'mmvidmae-teacher'),
     *('mmvidmae', 'mmpretrain'),
 )
-TARGETS = ('mmvidmae', 'mmpretrain', 'mmseg', 'timm', 'mae', 'dropmae', 'cropmae')
+TARGETS = ('mmvidmae', 'mmpretrain', 'mmseg', 'timm', 'mae', 'dropmae', 'cropmae', 'tcore')
 POS_INTERP = ('size', 'dino')
 """As in ``mmvidmae.converters``, which takes seconds to import."""
 
