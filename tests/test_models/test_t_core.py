@@ -5,23 +5,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmpretrain.structures import DataSample
 from parity import check_file
+from tiny_runs import TCORE as MODEL
 from tiny_runs import build as build_runner
-from tiny_runs import read_trace, tiny_config
+from tiny_runs import read_trace, tcore_config
 
 from mmvidmae.models.masking import BlockMasking
 from mmvidmae.models.selfsup import TCoRe
 
 PARITY = Path(__file__).parents[1] / 'data' / 'parity' / 'tcore.npz'
-ARCH = dict(embed_dims=24, num_layers=2, num_heads=2, feedforward_channels=48)
-MODEL = dict(
-    backbone=dict(arch=ARCH, img_size=32, patch_size=4, num_registers=2, drop_path_rate=0.0),
-    neck=dict(num_heads=3),
-    head=dict(num_prototypes=16, hidden_dims=32, bottleneck_dims=8),
-)
 LOSSES = [dict(loss) for loss in TCoRe.recipe['losses']]
 
 
@@ -198,47 +192,8 @@ def test_other_positions_and_gradients_fail(monkeypatch):
 # --- training
 
 
-def run_config(video_dir: Path, work_dir: Path, **changes) -> Config:
-    config = tiny_config(video_dir, work_dir, 'TCoRe')
-    config.model = dict(type='mmvidmae.TCoRe', **MODEL)
-    loader = config.train_dataloader
-    loader.batch_size = 2
-    loader.dataset.pipeline = [
-        dict(
-            type='mmvidmae.SampleFrames',
-            gap=(0.15, 0.25),
-            draw_first='middle',
-            middle=(0.3, 0.7),
-            num_frames=3,
-            short='same',
-        ),
-        dict(type='mmvidmae.LoadFramePairs'),
-        dict(type='mmvidmae.SandwichViews', size=32, local_size=16, num_local=2),
-        dict(type='mmvidmae.PackPairs'),
-    ]
-    for split in ('val', 'test'):
-        for part in ('dataloader', 'cfg', 'evaluator'):
-            config.pop(f'{split}_{part}')
-    config.optim_wrapper = dict(
-        constructor='mmvidmae.PartwiseOptimWrapperConstructor',
-        optimizer=dict(type='AdamW', lr=2e-3, weight_decay=0.04),
-        paramwise_cfg=dict(layer_decay_rate=0.9, lr_mults={'neck': 0.1}, flat_decay_mult=0, clip_norm=3.0),
-    )
-    config.param_scheduler = [
-        dict(type='mmvidmae.LinearLR', start_factor=0.0, end=1, convert_to_iter_based=True),
-        dict(type='CosineAnnealingParamScheduler', param_name='weight_decay', eta_min_ratio=10.0, by_epoch=False),
-    ]
-    config.custom_hooks = [
-        dict(type='mmvidmae.StepSeedHook'),
-        dict(type='mmvidmae.TeacherHook', temperature_epochs=2),
-        dict(type='TraceHook'),
-    ]
-    config.merge_from_dict({key.replace('__', '.'): value for key, value in changes.items()})
-    return config
-
-
 def test_a_resumed_run_continues_exactly(video_dir, tmp_path):
-    config = run_config(video_dir, tmp_path / 'run', default_hooks__checkpoint__max_keep_ckpts=-1)
+    config = tcore_config(video_dir, tmp_path / 'run', default_hooks__checkpoint__max_keep_ckpts=-1)
     first = build_runner(config)
     first.train()
     uninterrupted = read_trace(Path(config.work_dir))
@@ -274,7 +229,7 @@ class Watch:
 
 
 def test_the_first_update_averages_and_the_last_layer_rests_for_an_epoch(video_dir, tmp_path):
-    runner = build_runner(run_config(video_dir, tmp_path / 'run'))
+    runner = build_runner(tcore_config(video_dir, tmp_path / 'run'))
     model = runner.model
     runner.call_hook('before_run')
     before = model.head.last_layer.weight_v.detach().clone()

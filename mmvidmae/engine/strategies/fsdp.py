@@ -30,13 +30,16 @@ from torch.distributed.fsdp import FullyShardedDataParallel as FSDP
 from torch.distributed.fsdp.wrap import ModuleWrapPolicy
 
 from mmvidmae.engine.hooks.atomic_checkpoint_hook import PARTIAL, put_in_place
+from mmvidmae.models.backbones import RegisterViT
+from mmvidmae.models.heads import PrototypeHead
 from mmvidmae.models.layers import CrossBlock
 from mmvidmae.registry import STRATEGIES
 
 
 def _wrapper() -> dict:
     """How a model is sharded, as arguments of FSDP."""
-    policy = ModuleWrapPolicy({TransformerEncoderLayer, CrossBlock})
+    # Encoder and head of T-CoRe too, so that student and teacher have the same shards.
+    policy = ModuleWrapPolicy({TransformerEncoderLayer, CrossBlock, RegisterViT, PrototypeHead})
     device = torch.device('cpu') if get_device() == 'cpu' else int(os.environ.get('LOCAL_RANK', 0))
     return dict(use_orig_params=True, auto_wrap_policy=policy, device_id=device)  # groups need the original parameters
 
