@@ -1,4 +1,4 @@
-"""What a state dict says about the model it belongs to."""
+"""Architecture of a model, read from its state dict."""
 
 import re
 from collections.abc import Mapping
@@ -22,18 +22,19 @@ class Architecture:
 
     Attributes:
         embed_dims: Width D of the encoder.
-        num_layers: Its layers.
+        num_layers: Number of its layers.
         feedforward_channels: Hidden width of its feed-forward layers.
         patch_size: Patch side in pixels.
         in_channels: Channels of a frame.
-        num_patches: Patches that the position embedding is made for.
+        num_patches: Number of patches of the position embedding.
         cls_token: Whether there is a class token.
         frame_embed: Whether there are frame identity embeddings.
-        decoder: ``'mae'`` (joint self-attention), ``'dropmae'`` (with frame identities), ``'cropmae'`` (cross-self,
-            post-norm), ``'cross'`` (any other that reads a memory), ``'tracking'`` (DropTrack's head and two position
-            embeddings in the place of one), ``'segmentation'`` (DropSeg's mask embedding, pyramid and decoder),
-            ``'tcore'`` (T-CoRe's head, and in whole models its decoder and teacher), or None without a decoder.
-        shapes: Shape of every parameter that such a model has, by name.
+        decoder: Kind of the decoder, or None without one: ``'mae'`` (joint self-attention), ``'dropmae'`` (with frame
+            identities), ``'cropmae'`` (cross-self, post-norm), ``'cross'`` (any other with cross-attention to a
+            memory), ``'tracking'`` (DropTrack's head and two position embeddings instead of one), ``'segmentation'``
+            (DropSeg's mask embedding, pyramid and decoder), ``'tcore'`` (T-CoRe's head, and in whole models its decoder
+            and teacher).
+        shapes: Shapes of all parameters of such a model, by name.
         registers: Number of registers, or None for an encoder without the other parts of :class:`RegisterViT`.
     """
 
@@ -66,10 +67,10 @@ class Architecture:
 def infer_architecture(state: Mapping[str, Tensor]) -> Architecture:
     """Read the architecture of a model with our names (``backbone.*`` and perhaps ``neck.*``) from its parameters.
 
-    The number of attention heads is not recorded in parameters and does not matter for their shapes.
+    The number of attention heads does not change the shapes of parameters, so it is unknown.
 
     Raises:
-        ValueError: If a parameter without which nothing can be said is missing or has no sensible shape.
+        ValueError: If a parameter that determines the architecture is missing or has an invalid shape.
     """
     dims, channels, patch_size, patch_width = _shape(state, 'backbone.patch_embed.projection.weight', 4)
     hidden, _ = _shape(state, 'backbone.layers.0.ffn.layers.0.0.weight', 2)

@@ -46,6 +46,7 @@ def evaluation(davis: Path, folder: Path, init_cfg: dict | None = None, out_dir:
     return folder / 'eval.py'
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_numbers_of_one(davis, trained, tmp_path, call_tool, start_tool):
     checkpoint = trained / 'SiamMAE' / 'epoch_1.pth'
     one, two = (evaluation(davis, tmp_path / name) for name in ('one', 'two'))
@@ -64,13 +65,14 @@ def test_two_processes_give_the_numbers_of_one(davis, trained, tmp_path, call_to
     assert told[0]['protocol']['preset'] == 'cropmae'
     assert told[0]['input_size'] == '64x96'
     for name in 'abc':
-        assert (tmp_path / f'one/work/propagation/{name}.jpg').exists()
+        assert len(list((tmp_path / 'one/work').glob(f'*/vis_data/vis_image/propagation_{name}_0.png'))) == 1
         for path in sorted((tmp_path / f'one/predictions/{name}').iterdir()):
             assert np.array_equal(
                 read_label_map(path), read_label_map(tmp_path / f'two/predictions/{name}' / path.name)
             )
 
 
+@pytest.mark.slow
 def test_everything_goes_to_the_work_dir_with_the_name_of_the_weights(davis, trained, tmp_path, call_tool, capsys):
     """A random baseline beside a trained model: other folders, and each file says whose scores it has."""
     config = evaluation(davis, tmp_path / 'eval', out_dir='predictions')
@@ -85,7 +87,7 @@ def test_everything_goes_to_the_work_dir_with_the_name_of_the_weights(davis, tra
         assert scores['weights'] == weights[name]
         assert json.loads((tmp_path / f'{name}.json').read_text())['weights'] == weights[name]
         assert (tmp_path / name / 'predictions/a/00001.png').is_file()
-        assert (tmp_path / name / 'propagation/a.jpg').is_file()
+        assert len(list((tmp_path / name).glob('*/vis_data/vis_image/propagation_a_0.png'))) == 1
         (log,) = (tmp_path / name).glob('*/*.log')
         assert words[name] in log.read_text()
     written = {path.name for path in tmp_path.iterdir()}
@@ -95,6 +97,7 @@ def test_everything_goes_to_the_work_dir_with_the_name_of_the_weights(davis, tra
     assert 'had the scores of other weights' in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_weights_that_an_init_cfg_loads_are_named(davis, trained, tmp_path, call_tool):
     checkpoint = trained / 'SiamMAE/epoch_1.pth'
     init = dict(type='Pretrained', checkpoint=str(checkpoint), prefix='backbone.')
@@ -222,9 +225,10 @@ def test_poses_from_the_command_line(trained, tmp_path, call_tool):
     call_tool('test.py', tmp_path / 'pose.py', '--out', 'pose.json', '--work-dir', tmp_path / 'work')
     scores = json.loads((tmp_path / 'pose.json').read_text())
     assert max(value for name, value in scores.items() if 'PCK' in name) > 90, scores
-    assert (tmp_path / 'work/propagation/clap/v.jpg').exists()
+    assert len(list((tmp_path / 'work').glob('*/vis_data/vis_image/propagation_clap_v_0.png'))) == 1
 
 
+@pytest.mark.slow
 def test_weights_of_init_cfg_must_be_whole(davis, trained, tmp_path, call_tool):
     """An encoder alone is whole; one that lacks a tensor gives no scores."""
     state = torch.load(trained / 'SiamMAE' / 'epoch_1.pth', weights_only=True)['state_dict']

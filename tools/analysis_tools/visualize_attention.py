@@ -6,14 +6,9 @@ Example:
 """
 
 import argparse
-import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
-    sys.path.insert(0, str(ROOT))
-
-from mmvidmae.utils.interrupt import leave_on_interrupt  # noqa: E402
+from mmvidmae.utils.interrupt import leave_on_interrupt
 
 
 def main() -> None:
@@ -34,7 +29,7 @@ def main() -> None:
 def draw(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     import cv2
 
-    from mmvidmae.apis import extract_features, get_model
+    from mmvidmae.apis import FeatureInferencer, get_model
     from mmvidmae.datasets import VideoReadError
     from mmvidmae.datasets.readers import read_image
     from mmvidmae.models.layers import attention_weights
@@ -56,7 +51,7 @@ def draw(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         with backbone.layers[-1].attn.register_forward_pre_hook(
             lambda attn, x: seen.append(attention_weights(attn, x[0]))
         ):
-            extract_features(model, [resized])
+            FeatureInferencer(model)([resized])
     except (OSError, ValueError, VideoReadError) as error:
         parser.error(str(error))
 
