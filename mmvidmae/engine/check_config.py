@@ -183,7 +183,10 @@ def _check_part(part: Any, path: str, registry: Registry, scope: str, default: A
         if key.endswith('_cfg') or key in ('collate_fn', 'type'):
             continue
         within = registries.TRANSFORMS if key.endswith('pipeline') else _CHILDREN.get(key, registry)
-        yield from _check_part(value, f'{path}.{key}', within, scope, recipe.get(key, {}).get('type'))
+        default = recipe.get(key)
+        yield from _check_part(
+            value, f'{path}.{key}', within, scope, default.get('type') if isinstance(default, dict) else None
+        )
 
 
 def _check_keys(part: Mapping, path: str, owner: str, accepted: set[str], certain: bool) -> Iterator[str]:

@@ -23,12 +23,14 @@ class SandwichViews(BaseTransform):
     - Past and future frame: two global crops each. All have the same box, the largest center box with an allowed aspect
       ratio, and differ in color only.
 
+    A clip of one frame, such as a picture, is past, current and future frame at once (ImageNet).
+
     Each crop gets its own color jitter, grayscale, blur and solarization. The first global crop of a frame has other
     probabilities than the second one.
 
     **Required Keys:**
 
-    - frames: (num_pairs, 3, 3, H, W), uint8 RGB
+    - frames: (num_pairs, 3 or 1, 3, H, W), uint8 RGB
     - rng
 
     **Modified Keys:**
@@ -54,7 +56,7 @@ class SandwichViews(BaseTransform):
         solarize_prob: Probability of solarization for the same crops.
 
     Raises:
-        ValueError: If a value is out of range, or a clip does not have three frames.
+        ValueError: If a value is out of range, or a clip does not have one or three frames.
 
     Source: ``yafeng19/T-CORE@67c8bf9:base_model/data/augmentations.py:88-202``.
     """
@@ -103,6 +105,8 @@ class SandwichViews(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         clips, rng = results['frames'], results['rng']
+        if clips.shape[1] == 1:
+            clips = clips.expand(-1, 3, -1, -1, -1)
         if clips.shape[1] != 3:
             raise ValueError(
                 f'SandwichViews needs clips of a past, a current and a future frame, got {clips.shape[1]} frames; set '
@@ -116,12 +120,11 @@ class SandwichViews(BaseTransform):
     def make(self, clip: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         """Make the global crops ``(3, 2, 3, h, w)`` and the local crops ``(num_local, 3, h, w)`` of a clip
         ``(3, 3, H, W)``."""
-        past, current, future = clip
         height, width = clip.shape[-2:]
-        frames = []
-        for frame in (past, current, future):
+        current, frames = clip[1], []
+        for position, frame in enumerate(clip):
             boxes = [center_box(height, width, self.ratio)] * 2
-            if frame is current:
+            if position == 1:
                 boxes = [draw_box(height, width, self.scale, self.ratio, rng) for _ in range(2)]
             crops = [F.resized_crop(frame, *box, self.size, BICUBIC, antialias=True) for box in boxes]
             frames.append(torch.stack([self._recolor(crop, kind, rng) for kind, crop in enumerate(crops)]))

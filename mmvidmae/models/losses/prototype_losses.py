@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor
@@ -158,8 +159,9 @@ class KoLeoLoss(PrototypeLoss):
         if tokens.shape[1] < 2:
             return {'loss_koleo': 0 * tokens.sum()}
         tokens = F.normalize(tokens, dim=-1, eps=_EPS)
-        similarity = (tokens @ tokens.mT).detach()
-        similarity.diagonal(dim1=1, dim2=2).fill_(-1)
-        nearest = similarity.argmax(-1, keepdim=True).expand_as(tokens)
+        with torch.no_grad(), torch.autocast(tokens.device.type, enabled=False):
+            similarity = tokens @ tokens.mT
+            similarity.diagonal(dim1=1, dim2=2).fill_(-1)
+            nearest = similarity.argmax(-1, keepdim=True).expand_as(tokens)
         distances = F.pairwise_distance(tokens, tokens.gather(1, nearest), eps=_EPS)
         return {'loss_koleo': -self.weight * (distances + _EPS).log().mean(1).sum()}
