@@ -131,7 +131,10 @@ def test_hidden_patches_do_not_matter_and_registers_do_not_come_out():
     changed[0, :, :4] += 1
     assert torch.equal(backbone(crops, hidden)[-1], backbone(changed, hidden)[-1])
     assert not torch.equal(backbone(crops)[-1], backbone(changed)[-1])
-    assert backbone(crops)[-1].shape == (2, 1 + 64, 24)
+    assert backbone(crops, hidden)[-1].shape == (2, 1 + 64, 24)
+    assert backbone(crops)[-1].shape == (2, 24, 8, 8)
+    whole = backbone(crops, torch.zeros_like(hidden))[-1]
+    assert torch.equal(whole[:, 1:].mT.unflatten(2, (8, 8)), backbone(crops)[-1])
 
 
 def test_block_masks_follow_from_the_seeds():
@@ -267,7 +270,7 @@ def test_training_lowers_the_loss_without_collapse():
         optimizer.step()
         model.update_teacher(0.99)
         history.append([losses[f'loss_{name}'].item() for name in ('past', 'future', 'koleo')])
-        similarity.append(spread(model.backbone(frames[:, 1, 0])[-1][:, 0].detach()))
+        similarity.append(spread(model._encode_whole(frames[:, 1, 0])[:, 0].detach()))
     first, last = np.mean(history[:5], axis=0), np.mean(history[-5:], axis=0)
     assert (last < 0.8 * first).all(), (first, last)
     assert similarity[0] > 0.95

@@ -16,7 +16,6 @@ model = dict(
         num_registers=4,  # student.num_register_tokens
         layer_scale_init_value=1e-5,  # student.layerscale
         drop_path_rate=0.1,  # student.drop_path_rate, in all layers (drop_path_uniform)
-        out_type='raw',  # class token and patches
     ),
     # half of the global crops, their ratios in equal slices of 0.1 to 0.5 (ibot.mask_*)
     masking=dict(

@@ -95,14 +95,13 @@ class RegisterViT(PairMAEViT):
                 :meth:`PairMAEViT.forward`, whose hidden patches are dropped.
 
         Returns:
-            As :meth:`PairMAEViT.forward`, without registers. With ``out_type='raw'``, the class token and all patches
-            of a frame ``(N, 1 + L, D)``.
+            For single frames with a mask, class token and all patches ``(N, 1 + L, D)`` of the last layer, in a tuple.
+            Otherwise as :meth:`PairMAEViT.forward`, without registers.
         """
         if x.ndim != 4 or masks is None:
             return super().forward(x, masks)
-        tokens, grid = self.embed(x[:, None], hidden=masks[:, None])
-        outputs = self.encode(self.with_cls(tokens[:, 0]), self.out_indices)
-        return tuple(self._format_output(output, grid) for output in outputs)
+        tokens, _ = self.embed(x[:, None], hidden=masks[:, None])
+        return tuple(self.encode(self.with_cls(tokens[:, 0]), [self.num_layers - 1]))
 
     def embed(self, frames: Tensor, first: int = 0, hidden: Tensor | None = None) -> tuple[Tensor, tuple[int, int]]:
         """Embed frames as :meth:`PairMAEViT.embed` does, with the mask token where ``hidden (N, T, L)`` is True."""

@@ -85,7 +85,7 @@ class EMATeacher(BaseModule):
                 "the teacher has no temperature, and nothing updates it: add dict(type='mmvidmae.TeacherHook') to "
                 'custom_hooks'
             )
-        tokens = self.backbone(crops)[-1]
+        (tokens,) = self.backbone(crops, torch.zeros_like(hidden))
         cls_tokens, patch_tokens = tokens[:, 0], tokens[:, 1:]
         logits = self.head(torch.cat((cls_tokens, patch_tokens[hidden]))).split((len(crops), int(hidden.sum())))
         probs = [((part - center) / self.temperature).softmax(-1) for part, center in zip(logits, self.centers)]

@@ -79,7 +79,7 @@ class TCoRe(BaseSelfSupervisor):
     """
 
     recipe: dict[str, Any] = dict(
-        backbone=dict(type='mmvidmae.RegisterViT', arch='small', drop_path_rate=0.1, out_type='raw'),
+        backbone=dict(type='mmvidmae.RegisterViT', arch='small', drop_path_rate=0.1),
         masking=dict(type='mmvidmae.BlockMasking', share=0.5, ratio=(0.1, 0.5)),
         neck=dict(type='mmvidmae.LatentCrossDecoder', cross_weight=4.0),
         head=dict(type='mmvidmae.PrototypeHead', num_prototypes=65536),
@@ -184,12 +184,12 @@ class TCoRe(BaseSelfSupervisor):
         crops = frames.permute(1, 2, 0, 3, 4, 5).flatten(1, 2)  # (3, V N, 3, H, W)
         targets = None if self.teacher is None else self.teacher(crops[CURRENT], hidden)
         memory = self._memories(crops)
-        tokens = self.backbone(crops[CURRENT], hidden)[-1]
+        (tokens,) = self.backbone(crops[CURRENT], hidden)
         cls_global, patches = tokens[:, 0], tokens[:, 1:]
         num_local = local_crops.shape[1]
         cls_local = cls_global[:0]
         if num_local:
-            cls_local = self.backbone(local_crops.transpose(0, 1).flatten(0, 1))[-1][:, 0]
+            cls_local = self._encode_whole(local_crops.transpose(0, 1).flatten(0, 1))[:, 0]
         decoded = {}
         if memory:
             queries = patches.repeat(len(memory), 1, 1)
@@ -220,8 +220,17 @@ class TCoRe(BaseSelfSupervisor):
         if not self.branches:
             return {}
         frames = torch.cat([crops[branch.memory[0]] for branch in self.branches])
-        tokens = self.backbone(frames)[-1][:, 1:]
+        tokens = self._encode_whole(frames)[:, 1:]
         return dict(zip((branch.name for branch in self.branches), tokens.chunk(len(self.branches))))
+
+    def _encode_whole(self, crops: Tensor) -> Tensor:
+        """Class token and patches ``(C, 1 + L, D)`` of crops ``(C, 3, H, W)`` with nothing hidden."""
+        rows, columns = self._grid(crops)
+        (tokens,) = self.backbone(crops, torch.zeros(len(crops), rows * columns, dtype=torch.bool, device=crops.device))
+        return tokens
+
+    def _grid(self, crops: Tensor) -> tuple[int, int]:
+        return tuple(size // self.backbone.patch_size for size in crops.shape[-2:])
 
     def loss(self, inputs: Sequence[Tensor], data_samples: list[DataSample] | None = None) -> dict[str, Tensor]:
         """Compute the training losses and update the teacher's centers.
@@ -231,12 +240,11 @@ class TCoRe(BaseSelfSupervisor):
             data_samples: N data samples, whose ``seed`` determines the masks.
         """
         frames, local_crops = inputs
-        grid = tuple(size // self.backbone.patch_size for size in frames.shape[-2:])
         if data_samples and 'seed' in data_samples[0]:
             seeds = [sample.seed for sample in data_samples]
         else:
             seeds = torch.randint(2**63 - 1, (1,)).tolist()
-        hidden = self.masking(seeds, frames.shape[0] * frames.shape[2], grid).to(frames.device)
+        hidden = self.masking(seeds, frames.shape[0] * frames.shape[2], self._grid(frames)).to(frames.device)
         out = self.forward_pretrain(frames, local_crops, hidden)
         if self.training and out.targets is not None:
             self.teacher.update_centers(out.targets)
