@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from mmvidmae import converters
 from mmvidmae.datasets import SampleFrames
 from mmvidmae.datasets.transforms.geometry import center_box
-from mmvidmae.engine.hooks.teacher_hook import cosine, linear
+from mmvidmae.engine.hooks import TeacherHook
 from mmvidmae.models.layers import attention_weights
 from mmvidmae.models.masking import BlockMasking
 from mmvidmae.models.selfsup import TCoRe
@@ -234,12 +234,13 @@ def _compare_schedules(report: Report, arrays: Arrays) -> None:
     ]
     found: dict[str, list[float]] = dict(lr=[], wd=[], momentum=[], teacher_temp=[])
     (group,) = optim_wrapper.param_groups
+    hook = TeacherHook(momentum, END_MOMENTUM, *TEMPERATURES, TEMPERATURE_STEPS)
     for step in range(steps + 1):
         if step % every == 0:
             found['lr'].append(group['lr'])
             found['wd'].append(group['weight_decay'])
-            found['momentum'].append(cosine(momentum, END_MOMENTUM, step, steps))
-            found['teacher_temp'].append(linear(*TEMPERATURES, step, TEMPERATURE_STEPS))
+            found['momentum'].append(hook.momentum_schedule(steps).value_at(step))
+            found['teacher_temp'].append(hook.temperature_schedule(1).value_at(step))
         optim_wrapper.step()
         for scheduler in schedulers:
             scheduler.step()

@@ -1,12 +1,13 @@
 """The schedules of self-distillation, and the update of the teacher."""
 
-import math
-
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
+from torch import nn
 
 from mmvidmae.registry import HOOKS
+
+from .attribute_schedule_hook import AttributeScheduleHook
 
 
 @HOOKS.register_module()
@@ -69,14 +70,11 @@ class TeacherHook(Hook):
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
         """Set the temperature, and the learning rate of a frozen last layer for this iteration."""
         length = len(runner.train_dataloader)
-        teacher = _model(runner).teacher
-        teacher.temperature = linear(*self.temperature, runner.iter, self.temperature_epochs * length)
-        runner.message_hub.update_scalar('train/teacher_temperature', teacher.temperature)
+        self.temperature_schedule(length).before_train_iter(runner, batch_idx, data_batch)
         if runner.iter < self.freeze_epochs * length:
-            self._rates = [
-                (group, group['lr']) for group in runner.optim_wrapper.param_groups if group.get('last_layer')
-            ]
-            for group, _ in self._rates:
+            groups = [group for group in runner.optim_wrapper.param_groups if group.get('last_layer')]
+            self._rates = [(group, group['lr']) for group in groups]
+            for group in groups:
                 group['lr'] = 0.0
 
     def after_train_iter(
@@ -87,20 +85,20 @@ class TeacherHook(Hook):
             group['lr'] = rate
         self._rates = []
         if runner.optim_wrapper.should_update():
-            momentum = cosine(*self.momentum, runner.iter, runner.max_iters)
+            momentum = self.momentum_schedule(runner.max_iters).value_at(runner.iter)
             runner.message_hub.update_scalar('train/teacher_momentum', momentum)
             _model(runner).update_teacher(momentum)
 
+    def temperature_schedule(self, epoch_length: int) -> AttributeScheduleHook:
+        """Schedule of the temperature for epochs of a number of iterations. The last of ``temperature_epochs`` has
+        ``end_temperature``."""
+        end = max(self.temperature_epochs * epoch_length - 1, 0)
+        return AttributeScheduleHook('teacher.temperature', min(0, end - 1), end, *self.temperature)
 
-def cosine(start: float, end: float, step: int, steps: int) -> float:
-    """Value at a step of half a cosine from ``start`` at step 0 to ``end`` at ``steps``."""
-    return end + (start - end) * (1 + math.cos(math.pi * min(step / steps, 1.0))) / 2
+    def momentum_schedule(self, max_iters: int) -> AttributeScheduleHook:
+        """Schedule of the momentum for a run of a number of iterations."""
+        return AttributeScheduleHook('teacher.momentum', 0, max_iters, *self.momentum, curve='cosine')
 
 
-def linear(start: float, end: float, step: int, steps: int) -> float:
-    """Value at a step of a line from ``start`` at step 0 to ``end`` at the last of ``steps`` steps."""
-    return end if step >= steps - 1 else start + (end - start) * step / (steps - 1)
-
-
-def _model(runner: Runner):
+def _model(runner: Runner) -> nn.Module:
     return runner.model.module if is_model_wrapper(runner.model) else runner.model
