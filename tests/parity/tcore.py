@@ -22,9 +22,7 @@ from .report import Report, tensor
 
 Arrays = Mapping[str, np.ndarray]
 TOKENS, PROBS = 2e-5, 1e-5
-WARMUP_SHARE = 1 / 20  # of schedule/lr, in the recipe of the authors' script
-END_LR, END_WD, END_MOMENTUM = 1e-6, 0.4, 1.0
-TEMPERATURES, TEMPERATURE_STEPS = (0.04, 0.07), 30
+EVERY = 5  # iterations between two stored values of a schedule
 
 
 def check_tcore(arrays: Arrays) -> Report:
@@ -211,14 +209,14 @@ def _compare_step(report: Report, model: TCoRe, out, arrays: Arrays) -> None:
 
 
 def _compare_schedules(report: Report, arrays: Arrays) -> None:
-    """Schedules as MMEngine's and our schedulers and the hook make them."""
-    lr, wd, momentum = (float(arrays[f'opt/{name}']) for name in ('lr', 'wd', 'momentum'))
-    stored = len(arrays['schedule/lr'])
-    every = 5
-    steps = every * (stored - 1)
-    warmup = round(steps * WARMUP_SHARE)
-    optim_wrapper = build_optim_wrapper(nn.Linear(1, 1), dict(optimizer=dict(type='SGD', lr=lr, weight_decay=wd)))
-    ratio = dict(lr=END_LR / lr, wd=END_WD / wd)
+    """Schedules as MMEngine's and our schedulers and the hook make them, between the recorded first, largest and last
+    values."""
+    recorded = {name: arrays[f'schedule/{name}'].tolist() for name in ('lr', 'wd', 'momentum', 'teacher_temp')}
+    lr, wd, momentum, temperature = recorded.values()
+    peak = max(lr)
+    steps, warmup, rise = (EVERY * count for count in (len(lr) - 1, lr.index(peak), temperature.index(temperature[-1])))
+    optim_wrapper = build_optim_wrapper(nn.Linear(1, 1), dict(optimizer=dict(type='SGD', lr=peak, weight_decay=wd[0])))
+    ratio = dict(lr=lr[-1] / peak, wd=wd[-1] / wd[0])
     schedulers = [
         PARAM_SCHEDULERS.build(dict(config, by_epoch=False, optimizer=optim_wrapper.optimizer))
         for config in (
@@ -234,9 +232,9 @@ def _compare_schedules(report: Report, arrays: Arrays) -> None:
     ]
     found: dict[str, list[float]] = dict(lr=[], wd=[], momentum=[], teacher_temp=[])
     (group,) = optim_wrapper.param_groups
-    hook = TeacherHook(momentum, END_MOMENTUM, *TEMPERATURES, TEMPERATURE_STEPS)
+    hook = TeacherHook(momentum[0], momentum[-1], temperature[0], temperature[-1], temperature_epochs=rise)
     for step in range(steps + 1):
-        if step % every == 0:
+        if step % EVERY == 0:
             found['lr'].append(group['lr'])
             found['wd'].append(group['weight_decay'])
             found['momentum'].append(hook.momentum_schedule(steps).value_at(step))
