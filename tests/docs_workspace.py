@@ -37,6 +37,7 @@ RECIPES = dict(
     siammae='siammae/siammae_vit-small-p16_16xb64-amp-coslr-400e_k400',
     catmae='catmae/catmae_vit-small-p16_8xb128-amp-coslr-300e_k400',
     rsp='rsp/rsp_vit-small-p16_8xb192-amp-coslr-400e_k400',
+    tcore='tcore/tcore_vit-small-p16_4xb64-amp-coslr-400e_k400',
     droptrack='droptrack/droptrack_vit-base-p16-384_4xb32-100e_got10k',
     dropseg='dropseg/dropseg_vit-base-p16-384_8xb4-amp-210k_davis2017-youtubevos',
 )

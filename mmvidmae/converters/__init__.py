@@ -19,9 +19,11 @@ from .key_maps import (
     mmvidmae_to_mmseg,
     mmvidmae_to_rsp,
     mmvidmae_to_rsp_block,
+    mmvidmae_to_tcore,
     mmvidmae_to_tobo,
     rsp_block_to_mmvidmae,
     rsp_to_mmvidmae,
+    tcore_to_mmvidmae,
     tobo_to_mmvidmae,
 )
 from .position_embedding import POS_INTERP, fold_identity, interpolate_pos_embed
@@ -55,12 +57,14 @@ __all__ = [
     'mmvidmae_to_mmseg',
     'mmvidmae_to_rsp',
     'mmvidmae_to_rsp_block',
+    'mmvidmae_to_tcore',
     'mmvidmae_to_tobo',
     'read_state_dict',
     'recognize',
     'rsp_block_to_mmvidmae',
     'rsp_to_mmvidmae',
     'strip_wrappers',
+    'tcore_to_mmvidmae',
     'tobo_to_mmvidmae',
     'write_state_dict',
 ]

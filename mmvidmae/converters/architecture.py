@@ -8,9 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mmvidmae.models.backbones import PairMAEViT
-from mmvidmae.models.necks import CrossPairDecoder, JointPairDecoder, StochasticToken
+from mmvidmae.models.backbones import PairMAEViT, RegisterViT
+from mmvidmae.models.heads import PrototypeHead
+from mmvidmae.models.necks import CrossPairDecoder, JointPairDecoder, LatentCrossDecoder, StochasticToken
 from mmvidmae.models.segmentors import DeconvPyramid, MaskDecoder, MemoryMAEViT
+from mmvidmae.models.selfsup import EMATeacher
 from mmvidmae.models.trackers import CenterHead, OneStreamViT
 
 
@@ -32,8 +34,9 @@ class Architecture:
             (``'cropmae'`` with frame embeddings of the memory), ``'rsp'`` (``'cross-self'`` with a projection for each
             frame and a stochastic token), ``'cross'`` (any other with cross-attention to a memory), ``'tracking'``
             (DropTrack's head and two position embeddings instead of one), ``'segmentation'`` (DropSeg's mask embedding,
-            pyramid and decoder).
+            pyramid and decoder), ``'tcore'`` (T-CoRe's head, and in whole models its decoder and teacher).
         shapes: Shapes of all parameters of such a model, by name.
+        registers: Number of registers, or None for an encoder without the other parts of :class:`RegisterViT`.
     """
 
     embed_dims: int
@@ -46,6 +49,7 @@ class Architecture:
     frame_embed: bool
     decoder: str | None
     shapes: Mapping[str, tuple[int, ...]]
+    registers: int | None = None
 
     def __str__(self) -> str:
         parts = (
@@ -55,6 +59,7 @@ class Architecture:
             f'{self.num_patches} patches',
             'class token' if self.cls_token else 'no class token',
             'frame identities' if self.frame_embed else 'no frame identities',
+            *([] if self.registers is None else [f'{self.registers} registers, LayerScale, mask token']),
             f'{self.decoder or "no"} decoder',
         )
         return ', '.join(parts)
@@ -85,11 +90,17 @@ def infer_architecture(state: Mapping[str, Tensor]) -> Architecture:
     size = (patch_size, patch_size * num_patches)
     options: dict[str, Any] = dict(in_channels=channels, qkv_bias='backbone.layers.0.attn.qkv.bias' in state)
     modules: dict[str, nn.Module]
+    registers = None
+    if 'backbone.mask_token' in state:
+        tokens = 'backbone.register_tokens'
+        registers = _shape(state, tokens, 3)[1] if tokens in state else 0
     with torch.device('meta'):
         if tracker:
             modules, kind = _tracker(state, arch, size, patch_size, frame_embed, options), 'tracking'
         elif 'backbone.mask_embed.weight' in state:
             modules, kind = _segmentor(state, arch, size, patch_size, frame_embed, options), 'segmentation'
+        elif registers is not None:
+            modules, kind = _distillation(state, arch, size, patch_size, registers, options)
         else:
             kinds: dict[str, Any] = dict(frame_embed=frame_embed, with_cls_token=cls_token)
             encoder = PairMAEViT(arch, size, patch_size, **kinds, **options)
@@ -106,7 +117,7 @@ def infer_architecture(state: Mapping[str, Tensor]) -> Architecture:
         for name, value in module.state_dict().items()
     }
     return Architecture(
-        dims, num_layers, hidden, patch_size, channels, num_patches, cls_token, frame_embed, kind, shapes
+        dims, num_layers, hidden, patch_size, channels, num_patches, cls_token, frame_embed, kind, shapes, registers
     )
 
 
@@ -135,6 +146,24 @@ def _segmentor(
         'neck': DeconvPyramid(arch['embed_dims'], channels),
         'decode_head': MaskDecoder(arch['embed_dims'], channels),
     }
+
+
+def _distillation(
+    state: Mapping[str, Tensor], arch: dict, size: tuple[int, int], patch_size: int, registers: int, options: dict
+) -> tuple[dict[str, nn.Module], str | None]:
+    encoder = RegisterViT(arch, size, patch_size, registers, **options)
+    modules: dict[str, nn.Module] = {'backbone': encoder}
+    if 'head.last_layer.weight_v' not in state:
+        return modules, None
+    prototypes, bottleneck = _shape(state, 'head.last_layer.weight_v', 2)
+    num_fcs = 1 + (_count(state, 'head.mlp') - 1) // 2
+    hidden = _shape(state, 'head.mlp.0.weight', 2)[0]
+    modules['head'] = PrototypeHead(encoder.embed_dims, prototypes, hidden, bottleneck, num_fcs)
+    if any(name.startswith('neck.') for name in state):
+        modules['neck'] = LatentCrossDecoder(encoder.embed_dims, _count(state, 'neck.decoder_blocks'), 1)
+    if any(name.startswith('teacher.') for name in state):
+        modules['teacher'] = EMATeacher(encoder, modules['head'])
+    return modules, 'tcore'
 
 
 def _decoder(state: Mapping[str, Tensor], encoder: PairMAEViT) -> tuple[nn.Module | None, str | None]:

@@ -201,6 +201,13 @@ def _require_place(state: StateDict, architecture: Architecture, name: str, targ
         raise ConversionError(
             f'{name} {"needs a class token, and there is none" if target.cls_token else "has no class token"}'
         )
+    registers = architecture.registers is not None
+    if target.registers is not None and registers != target.registers:
+        raise ConversionError(
+            f'{name} has no registers, LayerScale and mask token'
+            if registers
+            else f'{name} needs registers, LayerScale and a mask token, and there are none'
+        )
     if target.decoders is not None and architecture.decoder and architecture.decoder not in target.decoders:
         raise ConversionError(
             f'{name} has no place for the {architecture.decoder} decoder: leave it behind (encoder_only)'

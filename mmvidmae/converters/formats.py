@@ -14,6 +14,7 @@ from .key_maps import (
     dropmae_to_mmvidmae,
     dropseg_to_mmvidmae,
     droptrack_to_mmvidmae,
+    encoder_of_teacher,
     mae_to_mmvidmae,
     mmvidmae_to_catmae,
     mmvidmae_to_cropmae,
@@ -21,8 +22,10 @@ from .key_maps import (
     mmvidmae_to_mae,
     mmvidmae_to_mmseg,
     mmvidmae_to_rsp,
+    mmvidmae_to_tcore,
     mmvidmae_to_tobo,
     rsp_to_mmvidmae,
+    tcore_to_mmvidmae,
     tobo_to_mmvidmae,
 )
 
@@ -64,6 +67,7 @@ class Target:
         frame_embed: Whether its encoder has frame identity embeddings; None if both are possible.
         cls_token: Whether its encoder has a class token; None if both are possible.
         container: Key of the parameters in a file of ``torch.save``.
+        registers: Whether its encoder has registers, LayerScale and a mask token; None if both are possible.
     """
 
     convert: Callable[[Mapping[str, Tensor]], StateDict]
@@ -71,6 +75,7 @@ class Target:
     frame_embed: bool | None = False
     cls_token: bool | None = None
     container: str = 'state_dict'
+    registers: bool | None = False
 
 
 # Formats are tried in this order, specific ones first.
@@ -104,12 +109,25 @@ SOURCES: dict[str, Source] = {
         outside=_HEAD,
         encoder_only_because="DINO's projection head has no counterpart here",
     ),
+    'tcore': Source(
+        marks=(r'((student|teacher)\.)?backbone\.blocks\.\d+\.ls1\.gamma',),
+        convert=tcore_to_mmvidmae,
+        outside=r'(student|auxiliary)\..*|(dino_loss|ibot_patch_loss)\.center|(teacher\.)?dino_head\..*',
+        unused=(r'ibot_patch_loss_2\.center', 'T-CoRe keeps, but never uses it'),
+    ),
     'mae': Source(marks=(r'decoder_blocks\.\d+\.attn\.qkv\.weight',), convert=mae_to_mmvidmae, outside=_MAE_DECODER),
     'timm': Source(
         marks=(r'blocks\.\d+\.attn\.qkv\.weight',),
         convert=mae_to_mmvidmae,
         outside=_HEAD,
         encoder_only_because='the classification head has no counterpart here',
+    ),
+    # Of T-CoRe, the encoder is the teacher's, which the authors evaluate.
+    'mmvidmae-teacher': Source(
+        marks=(r'teacher\.backbone\.layers\.\d+\.attn\.qkv\.weight',),
+        convert=encoder_of_teacher,
+        outside=r'(backbone|neck|head|teacher\.head)\..*|teacher\.centers',
+        unused=_OPENMMLAB_UNUSED,
     ),
     'mmvidmae': Source(
         marks=(
@@ -129,7 +147,7 @@ SOURCES: dict[str, Source] = {
     ),
 }
 TARGETS: dict[str, Target] = {
-    'mmvidmae': Target(dict, decoders=None, frame_embed=None),
+    'mmvidmae': Target(dict, decoders=None, frame_embed=None, registers=None),
     'mmpretrain': Target(dict, decoders=('mae',)),
     'mmseg': Target(mmvidmae_to_mmseg),
     'timm': Target(mmvidmae_to_mae),
@@ -139,6 +157,7 @@ TARGETS: dict[str, Target] = {
     'catmae': Target(mmvidmae_to_catmae, decoders=('catmae',), cls_token=True, container='model'),
     'rsp': Target(mmvidmae_to_rsp, decoders=('rsp',), cls_token=True, container='model'),
     'tobo': Target(mmvidmae_to_tobo, decoders=('cross-self',), cls_token=True, container='model'),
+    'tcore': Target(mmvidmae_to_tcore, decoders=('tcore',), cls_token=True, container='model', registers=True),
 }
 
 

@@ -129,6 +129,37 @@ _TOBO = (
     *((f'decoder_blocks.#.{theirs}', f'neck.decoder_blocks.#.{ours}') for theirs, ours in _RSP_BLOCK),
 )
 
+_TCORE_ENCODER = (
+    *((f'backbone.{theirs}', ours) for theirs, ours in _ENCODER),
+    ('backbone.register_tokens', 'backbone.register_tokens'),
+    ('backbone.mask_token', 'backbone.mask_token'),
+    ('backbone.blocks.#.ls1.gamma', 'backbone.layers.#.attn.gamma1.weight'),
+    ('backbone.blocks.#.ls2.gamma', 'backbone.layers.#.ffn.gamma2.weight'),
+    ('dino_head.mlp.#', 'head.mlp.#'),
+    ('dino_head.last_layer.weight_g', 'head.last_layer.weight_g'),
+    ('dino_head.last_layer.weight_v', 'head.last_layer.weight_v'),
+)
+_TCORE_BLOCK = (
+    ('multihead_attn.q', 'cross_attn.q'),
+    ('multihead_attn.kv', 'cross_attn.kv'),
+    ('multihead_attn.out_proj', 'cross_attn.proj'),
+    ('auxiliary_layer_norm1', 'ln_cross'),
+    ('auxiliary_self_attn.in_proj', 'self_attn.qkv'),
+    ('auxiliary_self_attn.out_proj', 'self_attn.proj'),
+    ('auxiliary_layer_norm2', 'ln_self'),
+    ('auxiliary_linear', 'ffn.0'),
+    ('auxiliary_layer_norm3', 'ln_ffn'),
+)
+_TCORE = (
+    *((f'student.{theirs}', ours) for theirs, ours in _TCORE_ENCODER),
+    *((f'teacher.{theirs}', f'teacher.{ours}') for theirs, ours in _TCORE_ENCODER),
+    *(
+        (f'auxiliary.auxiliary_decoder.decoder.#.{theirs}', f'neck.decoder_blocks.#.{ours}')
+        for theirs, ours in _TCORE_BLOCK
+    ),
+    ('centers', 'teacher.centers'),
+)
+
 
 def _rename(state: Mapping[str, Tensor], pairs: list[tuple[str, str]]) -> StateDict:
     """Rename keys by pairs of names, in which ``#`` is a layer number. Suffixes such as ``.weight`` are kept."""
@@ -401,3 +432,55 @@ def tobo_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
 def mmvidmae_to_tobo(state: Mapping[str, Tensor]) -> StateDict:
     """Inverse of :func:`tobo_to_mmvidmae`."""
     return _to_theirs(state, _TOBO)
+
+
+def tcore_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
+    """Convert a state dict of T-CoRe: the whole ``student.*``, ``teacher.*`` and ``auxiliary.*`` with both centers, or
+    one network (``backbone.*`` and perhaps ``dino_head.*``).
+
+    Of ``teacher.*`` alone, as in its evaluation, the encoder becomes the encoder.
+
+    Raises:
+        KeyError: Listing the names that the model does not have.
+    """
+    networks = {key.partition('.')[0] for key in state}
+    if 'student' not in networks:
+        return _to_ours(
+            _with_mask_token({key.removeprefix('teacher.'): value for key, value in state.items()}, 1), _TCORE_ENCODER
+        )
+    state = _with_mask_token(state, 1)
+    centers = [state.pop(key) for key in _TCORE_CENTERS if key in state]
+    if len(centers) == 2:
+        state['centers'] = torch.cat([center.flatten(0, -2) for center in centers])
+    state = {key.replace('auxiliary_cross_attn', 'multihead_attn'): value for key, value in state.items()}
+    return _to_ours(_split_packed(state), _TCORE)
+
+
+def mmvidmae_to_tcore(state: Mapping[str, Tensor]) -> StateDict:
+    """Inverse of :func:`tcore_to_mmvidmae`. An encoder alone becomes ``backbone.*``."""
+    if not any(key.startswith('teacher.') or key.startswith('neck.') for key in state):
+        return _with_mask_token(_to_theirs(state, _TCORE_ENCODER), -1)
+    state = _pack(_to_theirs(state, _TCORE))
+    state = {key.replace('multihead_attn', 'auxiliary_cross_attn'): value for key, value in state.items()}
+    if 'centers' in state:
+        cls_center, patch_center = state.pop('centers').split(1)
+        state.update(zip(_TCORE_CENTERS, (cls_center, patch_center[None])))
+    return _with_mask_token(state, -1)
+
+
+def encoder_of_teacher(state: Mapping[str, Tensor]) -> StateDict:
+    """Make the teacher's encoder the encoder if there is no other. A whole model stays as it is."""
+    if any(key.startswith('backbone.') for key in state):
+        return dict(state)
+    return {key.removeprefix('teacher.'): value for key, value in state.items()}
+
+
+_TCORE_CENTERS = ('dino_loss.center', 'ibot_patch_loss.center')
+
+
+def _with_mask_token(state: Mapping[str, Tensor], dims: int) -> StateDict:
+    """Add a dimension to the mask tokens of encoders, which are ``(1, D)`` in DINOv2's code, or take it off."""
+    return {
+        key: (value[None] if dims > 0 else value[0]) if key.endswith('backbone.mask_token') else value
+        for key, value in state.items()
+    }

@@ -19,6 +19,7 @@ from .transforms import (
     PictureViews,
     SampleFramePairs,
     SampleFrames,
+    SandwichViews,
 )
 from .video_sequences import DAVISDataset, JHMDBDataset, VideoSequenceDataset, VIPDataset, YouTubeVOSDataset
 from .vos_pairs import PackVOSInputs, VOSPairAugment, VOSPairDataset
@@ -51,6 +52,7 @@ __all__ = [
     'SampleFramePairs',
     'SampleFrames',
     'SampleIndex',
+    'SandwichViews',
     'VIPDataset',
     'VOSPairAugment',
     'VOSPairDataset',

@@ -13,6 +13,7 @@ from .propagation import check_crw_propagation, check_dino_propagation
 from .report import Difference, Report
 from .rsp import check_rsp
 from .segmentation import check_dropseg
+from .tcore import check_tcore
 from .tobo import check_tobo
 from .tracking import check_droptrack, check_droptrack_geometry, check_droptrack_track
 from .tracking_metrics import check_sot_metrics, check_vot_supervised
@@ -42,6 +43,7 @@ CHECKERS: dict[tuple[str, ...], Callable[[Mapping[str, np.ndarray]], Report]] = 
     ('source', 'target', 'post_index', 'state/to_posterior*'): check_rsp,
     ('picture', 'g2l/views', 'crop/log_ratio', 'state/*'): check_crop_views,
     ('source', 'target', 'query_bottleneck', 'state/decoder_embed_mae*'): check_tobo,
+    ('current_global', 'teacher_patch_probs', 'auxiliary/auxiliary_decoder.*'): check_tcore,
 }
 
 

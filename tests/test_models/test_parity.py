@@ -24,7 +24,7 @@ def test_all_kinds_are_covered():
     pretrain |= {'cropmae', 'tobo', 'catmae', 'rsp'}
     evaluation = {'jhmdb_pck', 'labelprop_crw', 'labelprop_dino', 'vip_miou'}
     tracking = {'droptrack_forward_p8', 'droptrack_geometry', 'sot_metrics', 'vot_supervised'}
-    assert names >= pretrain | evaluation | tracking | {'dropseg_forward'}
+    assert names >= pretrain | evaluation | tracking | {'dropseg_forward', 'tcore'}
 
 
 @pytest.mark.parametrize(
@@ -56,6 +56,8 @@ def test_all_kinds_are_covered():
         ('droptrack_geometry', 'loss/pred_cxcywh', 1e-3, {'loss/giou', 'loss/l1'}),
         ('dropseg_forward', 'state/mask_patch_embed.proj.weight', 1e-2, {'float64/obj1/m16', 'infer/prob'}),
         ('dropseg_forward', 'loss/total', 1e-3, {'loss/total'}),
+        ('tcore', 'center/ibot', 1e-2, {'teacher_patch_probs', 'loss_past', 'center_after/ibot'}),
+        ('tcore', 'teacher/backbone.register_tokens', 1e-2, {'teacher_cls', 'ema/norm/backbone.register_tokens'}),
     ],
 )
 def test_a_small_change_is_caught(tmp_path: Path, name: str, array: str, change: float, caught: set):

@@ -4,6 +4,7 @@ from .formatting import PackPairs
 from .geometry import FrameCutOut, PairCenterCrop, PairRandomFlip, PairRandomResizedCrop, PairResize
 from .loading import LoadFramePairs, LoadPicture, SampleFramePairs, SampleFrames
 from .picture_views import PictureViews
+from .sandwich_views import SandwichViews
 from .video_sequence import LoadVideoFrames, PackVideoSequence
 
 __all__ = [
@@ -20,4 +21,5 @@ __all__ = [
     'PictureViews',
     'SampleFramePairs',
     'SampleFrames',
+    'SandwichViews',
 ]

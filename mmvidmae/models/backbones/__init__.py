@@ -1,3 +1,4 @@
 from .pair_mae_vit import PairMAEViT
+from .register_vit import RegisterViT
 
-__all__ = ['PairMAEViT']
+__all__ = ['PairMAEViT', 'RegisterViT']
