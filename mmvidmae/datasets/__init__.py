@@ -17,7 +17,6 @@ from .transforms import (
     PairRandomResizedCrop,
     PairResize,
     PictureViews,
-    SampleFramePairs,
     SampleFrames,
     SandwichViews,
 )
@@ -49,7 +48,6 @@ __all__ = [
     'PairResize',
     'PairSampler',
     'PictureViews',
-    'SampleFramePairs',
     'SampleFrames',
     'SampleIndex',
     'SandwichViews',

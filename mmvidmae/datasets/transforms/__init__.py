@@ -2,7 +2,7 @@
 
 from .formatting import PackPairs
 from .geometry import FrameCutOut, PairCenterCrop, PairRandomFlip, PairRandomResizedCrop, PairResize
-from .loading import LoadFramePairs, LoadPicture, SampleFramePairs, SampleFrames
+from .loading import LoadFramePairs, LoadPicture, SampleFrames
 from .picture_views import PictureViews
 from .sandwich_views import SandwichViews
 from .video_sequence import LoadVideoFrames, PackVideoSequence
@@ -19,7 +19,6 @@ __all__ = [
     'PairRandomResizedCrop',
     'PairResize',
     'PictureViews',
-    'SampleFramePairs',
     'SampleFrames',
     'SandwichViews',
 ]

@@ -13,7 +13,7 @@ from mmvidmae.registry import MODELS
 from ..losses import Predictions
 from ..necks import DecoderBranch
 from .ema_teacher import Targets
-from .pair_mae import PairMAE, _part
+from .pair_mae import PairMAE, merge_part
 
 CURRENT = 1
 """Position of the current frame among past, current and future frame."""
@@ -106,16 +106,16 @@ class TCoRe(BaseSelfSupervisor):
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
-        encoder = MODELS.build(_part(self.recipe['backbone'], backbone))
+        encoder = MODELS.build(merge_part(self.recipe['backbone'], backbone))
         shared = dict(embed_dims=encoder.embed_dims)
         super().__init__(
             backbone=encoder,
-            neck=MODELS.build({**shared, **_part(self.recipe['neck'], neck)}),
-            head=MODELS.build({**shared, **_part(self.recipe['head'], head)}),
-            data_preprocessor=_part(self.recipe['data_preprocessor'], data_preprocessor),
+            neck=MODELS.build({**shared, **merge_part(self.recipe['neck'], neck)}),
+            head=MODELS.build({**shared, **merge_part(self.recipe['head'], head)}),
+            data_preprocessor=merge_part(self.recipe['data_preprocessor'], data_preprocessor),
             init_cfg=init_cfg,
         )
-        self.masking = MODELS.build(_part(self.recipe['masking'], masking))
+        self.masking = MODELS.build(merge_part(self.recipe['masking'], masking))
         given = self.recipe['branches'] if branches is None else branches
         self.branches = tuple(DecoderBranch(**branch) for branch in given)
         self.losses = nn.ModuleList(
@@ -123,7 +123,7 @@ class TCoRe(BaseSelfSupervisor):
         )
         self.teacher = None
         if teacher is not False:
-            config = _part(self.recipe['teacher'], teacher)
+            config = merge_part(self.recipe['teacher'], teacher)
             self.teacher = MODELS.build(dict(config, backbone=self.backbone, head=self.head))
         self._check_parts()
         self._register_load_state_dict_pre_hook(self._complete_teacher)
