@@ -3,12 +3,14 @@ from .checkpoint_io import CheckpointError, compact, read_state_dict, strip_wrap
 from .conversion import Conversion, ConversionError, convert_state_dict
 from .formats import SOURCES, TARGETS, recognize
 from .key_maps import (
+    cosettle_to_mmvidmae,
     cropmae_to_mmvidmae,
     dino_to_mmvidmae,
     dropmae_to_mmvidmae,
     dropseg_to_mmvidmae,
     droptrack_to_mmvidmae,
     mae_to_mmvidmae,
+    mmvidmae_to_cosettle,
     mmvidmae_to_cropmae,
     mmvidmae_to_dropmae,
     mmvidmae_to_dropseg,
@@ -16,7 +18,9 @@ from .key_maps import (
     mmvidmae_to_mae,
     mmvidmae_to_mmseg,
     mmvidmae_to_rsp_block,
+    mmvidmae_to_rvm,
     rsp_block_to_mmvidmae,
+    rvm_to_mmvidmae,
 )
 from .position_embedding import POS_INTERP, fold_identity, interpolate_pos_embed
 
@@ -30,6 +34,7 @@ __all__ = [
     'ConversionError',
     'compact',
     'convert_state_dict',
+    'cosettle_to_mmvidmae',
     'cropmae_to_mmvidmae',
     'dino_to_mmvidmae',
     'dropmae_to_mmvidmae',
@@ -39,6 +44,7 @@ __all__ = [
     'infer_architecture',
     'interpolate_pos_embed',
     'mae_to_mmvidmae',
+    'mmvidmae_to_cosettle',
     'mmvidmae_to_cropmae',
     'mmvidmae_to_dropmae',
     'mmvidmae_to_dropseg',
@@ -46,9 +52,11 @@ __all__ = [
     'mmvidmae_to_mae',
     'mmvidmae_to_mmseg',
     'mmvidmae_to_rsp_block',
+    'mmvidmae_to_rvm',
     'read_state_dict',
     'recognize',
     'rsp_block_to_mmvidmae',
+    'rvm_to_mmvidmae',
     'strip_wrappers',
     'write_state_dict',
 ]

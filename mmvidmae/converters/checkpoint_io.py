@@ -18,6 +18,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -26,6 +27,7 @@ from mmvidmae.compat.safetensors import read_safetensors
 
 from .key_maps import StateDict
 
+NUMPY = '.npz'
 CONTAINERS = ('state_dict', 'model', 'net', 'network', 'teacher')
 """Where checkpoints keep their parameters: OpenMMLab, MAE and descendants, DropTrack, DropSeg, DINO (whose teacher is
 the model to use)."""
@@ -102,8 +104,9 @@ def read_state_dict(path: str | os.PathLike) -> StateDict:
     """Read the parameters from a checkpoint, without trusting it.
 
     Args:
-        path: A ``.safetensors`` file, or one of ``torch.save`` in the zip or the older format. The parameters may lie
-            directly in the file or in one of :data:`CONTAINERS`; :func:`strip_wrappers` cleans their names.
+        path: A ``.safetensors`` file, an ``.npz`` archive of arrays (RVM), or a file of ``torch.save`` in the zip or
+            the older format. The parameters may lie directly in the file or in one of :data:`CONTAINERS`;
+            :func:`strip_wrappers` cleans their names.
 
     Returns:
         Tensors on the CPU by name.
@@ -115,7 +118,8 @@ def read_state_dict(path: str | os.PathLike) -> StateDict:
     if not path.is_file():
         raise CheckpointError(f'{path} is not a file')
     try:
-        tree = read_safetensors(path) if path.suffix.lower() == SAFETENSORS else _read_torch(path)
+        read = {SAFETENSORS: read_safetensors, NUMPY: _read_numpy}.get(path.suffix.lower(), _read_torch)
+        tree = read(path)
     except Exception as error:  # a damaged or hostile file can make the parsers raise anything
         raise CheckpointError(f'{path} cannot be read as a checkpoint: {error}') from error
     return _find_state_dict(tree, path)
@@ -155,8 +159,9 @@ def write_state_dict(
 
     Args:
         state: Parameters by name.
-        path: Where to; with the suffix ``.safetensors`` in that format, where ``meta`` becomes its metadata, otherwise
-            with ``torch.save`` as ``{container: state, 'meta': meta}``, which ``weights_only=True`` accepts.
+        path: Where to; with the suffix ``.safetensors`` in that format, where ``meta`` becomes its metadata; with
+            ``.npz`` as arrays without ``meta``; otherwise with ``torch.save`` as
+            ``{container: state, 'meta': meta}``, which ``weights_only=True`` accepts.
         meta: What to note in the file.
         container: Key of the parameters.
     """
@@ -169,11 +174,19 @@ def write_state_dict(
             from safetensors.torch import save_file
 
             save_file(state, aside, dict(meta))
+        elif path.suffix == NUMPY:
+            with aside.open('wb') as file:
+                np.savez(file, **{name: value.numpy() for name, value in state.items()})
         else:
             torch.save({container: state, 'meta': dict(meta)}, aside)
         os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def _read_numpy(path: Path) -> StateDict:
+    with np.load(path, allow_pickle=False) as archive:
+        return {name: torch.from_numpy(archive[name]) for name in archive.files}
 
 
 def _read_torch(path: Path) -> Any:

@@ -8,16 +8,20 @@ from torch import Tensor
 
 from .key_maps import (
     StateDict,
+    cosettle_to_mmvidmae,
     cropmae_to_mmvidmae,
     dino_to_mmvidmae,
     dropmae_to_mmvidmae,
     dropseg_to_mmvidmae,
     droptrack_to_mmvidmae,
     mae_to_mmvidmae,
+    mmvidmae_to_cosettle,
     mmvidmae_to_cropmae,
     mmvidmae_to_dropmae,
     mmvidmae_to_mae,
     mmvidmae_to_mmseg,
+    mmvidmae_to_rvm,
+    rvm_to_mmvidmae,
 )
 
 _MAE_DECODER = r'decoder_.*|mask_token'
@@ -58,6 +62,8 @@ class Target:
         frame_embed: Whether its encoder has frame identity embeddings; None if it may.
         cls_token: Whether its encoder has a class token; None if it may.
         container: Where its code looks for the parameters in a file of ``torch.save``.
+        addition: What its encoder has in addition to a ViT (see :class:`Architecture`), or None for nothing; ``'any'``
+            if all is kept.
     """
 
     convert: Callable[[Mapping[str, Tensor]], StateDict]
@@ -65,6 +71,7 @@ class Target:
     frame_embed: bool | None = False
     cls_token: bool | None = None
     container: str = 'state_dict'
+    addition: str | None = None
 
 
 # In the order in which they are tried: the special ones first.
@@ -91,6 +98,14 @@ SOURCES: dict[str, Source] = {
         outside=rf'{_MAE_DECODER}|to_(posterior|prior)\..*',
         encoder_only_because="the decoders of RSP and ToBo (RSP's with a stochastic part) have no counterpart here",
     ),
+    'cosettle': Source(
+        marks=(r'adapter\.adapter\.adapter_linear\.weight',), convert=cosettle_to_mmvidmae, outside=r'adapter\..*'
+    ),
+    'rvm': Source(
+        marks=(r'rnn_core/.*',),
+        convert=rvm_to_mmvidmae,
+        outside=r'(decoder|decoder_embedder|delta_embedder|detokenizer)/.*|mask_token',
+    ),
     'dino': Source(
         marks=(r'(backbone\.)?blocks\.\d+\.attn\.qkv\.weight', r'head\.(mlp|last_layer)\..*'),
         convert=dino_to_mmvidmae,
@@ -107,7 +122,7 @@ SOURCES: dict[str, Source] = {
     'mmvidmae': Source(
         marks=(
             r'(backbone|neck)\.frame_embed|backbone\.(pos_embed_x|mask_embed\.weight)|'
-            r'neck\.decoder_blocks\.\d+\.ln_ffn\.weight',
+            r'neck\.decoder_blocks\.\d+\.ln_ffn\.weight|backbone\.(core|adapter)\..*',
         ),
         convert=dict,
         outside=r'(neck|head|decode_head)\..*|backbone\.mask_embed\..*',
@@ -122,13 +137,15 @@ SOURCES: dict[str, Source] = {
     ),
 }
 TARGETS: dict[str, Target] = {
-    'mmvidmae': Target(dict, decoders=None, frame_embed=None),
+    'mmvidmae': Target(dict, decoders=None, frame_embed=None, addition='any'),
     'mmpretrain': Target(dict, decoders=('mae',)),
     'mmseg': Target(mmvidmae_to_mmseg),
     'timm': Target(mmvidmae_to_mae),
     'mae': Target(mmvidmae_to_mae, decoders=('mae',), cls_token=True, container='model'),
     'dropmae': Target(mmvidmae_to_dropmae, decoders=('dropmae',), frame_embed=True, cls_token=False, container='model'),
     'cropmae': Target(mmvidmae_to_cropmae, decoders=('cropmae',), cls_token=True, container='model'),
+    'cosettle': Target(mmvidmae_to_cosettle, cls_token=True, container='model', addition='adapter'),
+    'rvm': Target(mmvidmae_to_rvm, decoders=('rvm',), cls_token=True, addition='recurrent core'),
 }
 
 

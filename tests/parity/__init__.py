@@ -5,10 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
+from .cosettle import check_cosettle
 from .evaluation import check_part_segmentation, check_pose, check_video_segmentation
 from .pretrain import check_asad, check_cropmae, check_dropmae, check_len_keep, check_rsp_block, check_sincos
 from .propagation import check_crw_propagation, check_dino_propagation
 from .report import Difference, Report
+from .rvm import check_rvm
 from .segmentation import check_dropseg
 from .tracking import check_droptrack, check_droptrack_geometry, check_droptrack_track
 from .tracking_metrics import check_sot_metrics, check_vot_supervised
@@ -34,6 +36,8 @@ CHECKERS: dict[tuple[str, ...], Callable[[Mapping[str, np.ndarray]], Report]] = 
     ('first', 'second', 'eao_curve', 'run0/state'): check_vot_supervised,
     ('e2e/label0_grid', 'e2e/pred'): check_crw_propagation,
     ('agg_logits', 'infer/out_labels', 'state/stcn_decoder.*'): check_dropseg,
+    ('shifted_pos_embed', 'transition_12', 'state/adapter.*'): check_cosettle,
+    ('core_updates', 'reconstructed', 'state/rnn_core/*'): check_rvm,
 }
 
 

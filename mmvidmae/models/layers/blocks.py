@@ -14,6 +14,7 @@ from .arguments import require, require_share, require_whole
 from .spatial_dropout import SpatialDropAttention
 
 LN = dict(type='LN', eps=1e-6)
+GELU = dict(type='GELU')
 
 
 class SpatialDropBlock(TransformerEncoderLayer):
@@ -106,10 +107,12 @@ class CrossBlock(BaseModule):
         feedforward_channels: Hidden width of the feed-forward step.
         order: The steps, any of ``'cross'``, ``'self'``, ``'ffn'``, each at most once.
         norm_first: Whether to use pre-norm: each step normalizes its input, and cross-attention also normalizes its
-            memory. Otherwise post-norm: each residual sum is normalized.
+            memory, unless ``norm_memory`` is False. Otherwise post-norm: each residual sum is normalized.
         dropout: Dropout rate of attention weights, step outputs and the hidden feed-forward layer.
         packed_init: See :class:`CrossAttention`.
         eps: Epsilon of the layer norms.
+        norm_memory: Whether pre-norm also normalizes the memory.
+        act_cfg: Activation of the feed-forward step; by default the exact GELU.
 
     Raises:
         ValueError: If a value is out of range.
@@ -125,6 +128,8 @@ class CrossBlock(BaseModule):
         dropout: float = 0.0,
         packed_init: bool = False,
         eps: float = 1e-6,
+        norm_memory: bool = True,
+        act_cfg: dict = GELU,
     ) -> None:
         super().__init__()
         norm = dict(type='LN', eps=eps)
@@ -135,16 +140,14 @@ class CrossBlock(BaseModule):
         self.norm_first = norm_first
         if 'cross' in self.order:
             self.ln_cross = build_norm_layer(norm, embed_dims)
-            self.ln_memory = build_norm_layer(norm, embed_dims) if norm_first else nn.Identity()
+            self.ln_memory = build_norm_layer(norm, embed_dims) if norm_first and norm_memory else nn.Identity()
             self.cross_attn = CrossAttention(embed_dims, num_heads, dropout, dropout, packed_init)
         if 'self' in self.order:
             self.ln_self = build_norm_layer(norm, embed_dims)
             self.self_attn = MultiheadAttention(embed_dims, num_heads, attn_drop=dropout, proj_drop=dropout)
         if 'ffn' in self.order:
             self.ln_ffn = build_norm_layer(norm, embed_dims)
-            self.ffn = FFN(
-                embed_dims, feedforward_channels, act_cfg=dict(type='GELU'), ffn_drop=dropout, add_identity=False
-            )
+            self.ffn = FFN(embed_dims, feedforward_channels, act_cfg=act_cfg, ffn_drop=dropout, add_identity=False)
 
     def forward(self, x: Tensor, memory: Tensor | None = None) -> Tensor:
         """Map tokens ``(N, Q, D)`` to tokens of the same shape. The cross-attention step attends to

@@ -1,6 +1,6 @@
 """Label propagation model: frozen features propagate the labels of the first frame through a video."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -48,7 +48,8 @@ class LabelPropagator(BaseModel):
 
     Args:
         backbone: Config of a backbone whose last output is a feature map ``(N, C, h, w)``, such as ours,
-            ``mmpretrain.VisionTransformer`` with ``out_type='featmap'``, or a ResNet. Its weights are initialized (also
+            ``mmpretrain.VisionTransformer`` with ``out_type='featmap'``, or a ResNet. A recurrent backbone
+            (:class:`RecurrentViT`) runs through each video from its first frame on. Its weights are initialized (also
             from ``init_cfg``) when it is built, since MMEngine initializes only models that it trains. A module is also
             accepted and is put into evaluation mode.
         protocol: Propagation protocol: a name in :data:`PROTOCOLS`, or a dict with ``preset`` and the options of
@@ -92,15 +93,19 @@ class LabelPropagator(BaseModel):
         """Keep the frozen model in evaluation mode. Returns the model."""
         return super().train(False)
 
-    @torch.no_grad()
     def extract_feat(self, frames: Tensor) -> Tensor:
         """Extract unit-length features ``(N, C, h, w)``, float32, from uint8 RGB frames ``(N, 3, H, W)`` on any device.
+        Each frame is encoded alone, also by a recurrent backbone.
 
         Raises:
             ValueError: If the last output of the backbone is not a feature map.
         """
+        return self._extract(frames, lambda inputs: self.backbone(inputs))
+
+    @torch.no_grad()
+    def _extract(self, frames: Tensor, encode: Callable[[Tensor], Tensor | Sequence[Tensor]]) -> Tensor:
         frames = frames.to(self.data_preprocessor.device, non_blocking=True)
-        outputs = self.backbone(self.data_preprocessor.normalize(frames))
+        outputs = encode(self.data_preprocessor.normalize(frames))
         features = outputs[-1] if isinstance(outputs, Sequence) else outputs
         if not isinstance(features, Tensor) or features.ndim != 4:
             raise ValueError(
@@ -159,8 +164,17 @@ class LabelPropagator(BaseModel):
         return PoseLabels(sample.reference_joints, tuple(sample.ori_shape), self.protocol)
 
     def _feature_batches(self, frames: Tensor) -> Iterator[Tensor]:
+        state = None
+
+        def encode(inputs: Tensor) -> Tensor | Sequence[Tensor]:
+            nonlocal state
+            if not hasattr(self.backbone, 'forward_video'):
+                return self.backbone(inputs)
+            features, state = self.backbone.forward_video(inputs, state)
+            return features
+
         for start in range(0, len(frames), self.batch_size):
-            yield self.extract_feat(frames[start : start + self.batch_size])
+            yield self._extract(frames[start : start + self.batch_size], encode)
 
     def _features(self, frames: Tensor) -> Iterator[Tensor]:
         for batch in self._feature_batches(frames):

@@ -1,3 +1,5 @@
+from .co_settle import CoSettle, CoSettleOutput
 from .pair_mae import DropMAE, PairMAE, PairMAEOutput, SiamMAE, TwinMAE
+from .rvm import RVM
 
-__all__ = ['DropMAE', 'PairMAE', 'PairMAEOutput', 'SiamMAE', 'TwinMAE']
+__all__ = ['RVM', 'CoSettle', 'CoSettleOutput', 'DropMAE', 'PairMAE', 'PairMAEOutput', 'SiamMAE', 'TwinMAE']

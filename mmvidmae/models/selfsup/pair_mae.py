@@ -169,7 +169,11 @@ class PairMAE(BaseSelfSupervisor):
         return self.backbone(inputs, (whole,) * inputs.shape[1])
 
     def forward_pretrain(
-        self, frames: Tensor, noise: Tensor | None = None, drop_masks: Sequence[Tensor] | None = None
+        self,
+        frames: Tensor,
+        noise: Tensor | None = None,
+        drop_masks: Sequence[Tensor] | None = None,
+        offsets: Tensor | None = None,
     ) -> PairMAEOutput:
         """Run one forward pass of pre-training: masking, encoder, decoder and loss. Training, tools and parity checks
         share this method.
@@ -182,6 +186,7 @@ class PairMAE(BaseSelfSupervisor):
             drop_masks: For each decoder block, a boolean mask ``(N, heads or 1, 2 L, 2 L)`` of attention to drop, to
                 repeat given draws of ASAD (:class:`JointPairDecoder` only). By default, drops are drawn in training and
                 nothing is dropped in evaluation.
+            offsets: Time offsets ``(N, T)`` of the frames to the first one (:class:`CrossPairDecoder` only).
 
         Returns:
             Latents, masks, predictions and losses.
@@ -191,7 +196,8 @@ class PairMAE(BaseSelfSupervisor):
             noise = torch.rand(frames.shape[0], frames.shape[1] * grid[0] * grid[1], device=frames.device)
         masks = self.masking(noise, grid)
         latent = self.backbone(frames, masks)
-        preds = self.neck(latent, masks, grid, **({} if drop_masks is None else {'drop_masks': drop_masks}))
+        given = dict(drop_masks=drop_masks, offsets=offsets)
+        preds = self.neck(latent, masks, grid, **{name: x for name, x in given.items() if x is not None})
         mask = torch.cat([group.mask for group in masks], dim=1)
         losses = self._losses(preds, frames, mask)
         return PairMAEOutput(latent, mask, tuple(group.ids_restore for group in masks), preds, losses)
@@ -224,7 +230,7 @@ class PairMAE(BaseSelfSupervisor):
     def loss(self, inputs: Tensor, data_samples: list[DataSample] | None = None) -> dict[str, Tensor]:
         """Compute the training losses of clips ``(N, T, 3, H, W)``: ``loss``, or ``loss_<name>`` for each of several
         branches. MMEngine optimizes their sum."""
-        return self._forward_pretrain(self, inputs, self._noise(inputs, data_samples)).losses
+        return self._forward_pretrain(self, inputs, **self._given(inputs, data_samples)).losses
 
     @torch.no_grad()
     def predict(self, inputs: Tensor, data_samples: list[DataSample] | None = None) -> list[DataSample]:
@@ -242,7 +248,7 @@ class PairMAE(BaseSelfSupervisor):
               branch, this is the loss of the clip;
             - ``constant_error``: the same error for predicting each patch's mean (about 1 for normalized targets).
         """
-        out = self.forward_pretrain(inputs, self._noise(inputs, data_samples))
+        out = self.forward_pretrain(inputs, **self._given(inputs, data_samples))
         grid, num_frames = self._grid(inputs), inputs.shape[1]
         patches, hidden = self.head.patchify(inputs), out.mask.unflatten(1, (num_frames, -1))
         true = patches.unflatten(1, (num_frames, -1))
@@ -275,6 +281,10 @@ class PairMAE(BaseSelfSupervisor):
 
     def _grid(self, frames: Tensor) -> tuple[int, int]:
         return tuple(size // self.backbone.patch_size for size in frames.shape[-2:])
+
+    def _given(self, frames: Tensor, data_samples: list[DataSample] | None) -> dict[str, Tensor | None]:
+        """Arguments of :meth:`forward_pretrain` that follow from the data samples."""
+        return dict(noise=self._noise(frames, data_samples))
 
     def _noise(self, frames: Tensor, data_samples: list[DataSample] | None) -> Tensor | None:
         """Masking noise from the seeds of the clips, or None if they have no seeds."""
