@@ -61,9 +61,7 @@ class GatedCrossCore(BaseModule):
         self.state_reset = nn.Linear(embed_dims, embed_dims, bias=False)
         self.ln_state = nn.LayerNorm(embed_dims, eps=1e-4, bias=False)
         self.blocks = nn.ModuleList(
-            CrossBlock(
-                embed_dims, num_heads, hidden, ('cross', 'ffn', 'self'), norm_memory=False, act_cfg=TANH_GELU
-            )
+            CrossBlock(embed_dims, num_heads, hidden, ('cross', 'ffn', 'self'), norm_memory=False, act_cfg=TANH_GELU)
             for _ in range(depth)
         )
         self.ln1 = build_norm_layer(LN, embed_dims)

@@ -1,6 +1,6 @@
 """Label propagation model: frozen features propagate the labels of the first frame through a video."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -93,6 +93,7 @@ class LabelPropagator(BaseModel):
         """Keep the frozen model in evaluation mode. Returns the model."""
         return super().train(False)
 
+    @torch.no_grad()
     def extract_feat(self, frames: Tensor) -> Tensor:
         """Extract unit-length features ``(N, C, h, w)``, float32, from uint8 RGB frames ``(N, 3, H, W)`` on any device.
         Each frame is encoded alone, also by a recurrent backbone.
@@ -100,12 +101,12 @@ class LabelPropagator(BaseModel):
         Raises:
             ValueError: If the last output of the backbone is not a feature map.
         """
-        return self._extract(frames, lambda inputs: self.backbone(inputs))
+        return self._unit(self.backbone(self._normalized(frames)))
 
-    @torch.no_grad()
-    def _extract(self, frames: Tensor, encode: Callable[[Tensor], Tensor | Sequence[Tensor]]) -> Tensor:
-        frames = frames.to(self.data_preprocessor.device, non_blocking=True)
-        outputs = encode(self.data_preprocessor.normalize(frames))
+    def _normalized(self, frames: Tensor) -> Tensor:
+        return self.data_preprocessor.normalize(frames.to(self.data_preprocessor.device, non_blocking=True))
+
+    def _unit(self, outputs: Tensor | Sequence[Tensor]) -> Tensor:
         features = outputs[-1] if isinstance(outputs, Sequence) else outputs
         if not isinstance(features, Tensor) or features.ndim != 4:
             raise ValueError(
@@ -163,18 +164,16 @@ class LabelPropagator(BaseModel):
             return MaskLabels(sample.reference_masks, tuple(frames.shape[-2:]), tuple(sample.out_shape), self.protocol)
         return PoseLabels(sample.reference_joints, tuple(sample.ori_shape), self.protocol)
 
+    @torch.no_grad()
     def _feature_batches(self, frames: Tensor) -> Iterator[Tensor]:
         state = None
-
-        def encode(inputs: Tensor) -> Tensor | Sequence[Tensor]:
-            nonlocal state
-            if not hasattr(self.backbone, 'forward_video'):
-                return self.backbone(inputs)
-            features, state = self.backbone.forward_video(inputs, state)
-            return features
-
         for start in range(0, len(frames), self.batch_size):
-            yield self._extract(frames[start : start + self.batch_size], encode)
+            batch = self._normalized(frames[start : start + self.batch_size])
+            if hasattr(self.backbone, 'forward_video'):
+                outputs, state = self.backbone.forward_video(batch, state)
+            else:
+                outputs = self.backbone(batch)
+            yield self._unit(outputs)
 
     def _features(self, frames: Tensor) -> Iterator[Tensor]:
         for batch in self._feature_batches(frames):
