@@ -162,6 +162,7 @@ def propagate(folder: Path) -> dict[str, float]:
     for name in ('train', 'val'):
         cfg.update({f'{name}_cfg': None, f'{name}_dataloader': None, f'{name}_evaluator': None})
     cfg.test_dataloader.dataset.data_root = str(davis(folder))
+    cfg.test_dataloader.dataset.pipeline[0].size = (96, 176)
     cfg.test_dataloader.update(num_workers=0, persistent_workers=False)
     cfg.randomness, cfg.log_level = dict(seed=3), 'ERROR'
     cfg.experiment_name = f'trace{next(_NUMBERS)}'

@@ -47,7 +47,6 @@ def test_this_environment_can_pretrain():
         ('torch', r'install torch==\S+ torchvision==\S+$'),
         ('mmcv', f'install --no-deps .*{MMCV.replace("mmcv==", "mmcv(-lite)?==")}$'),
         ('einops', 'install einops$'),
-        ('addict', 'install addict$'),
     ],
 )
 def test_names_the_pip_line_for_a_missing_module(hidden, line):

@@ -114,19 +114,19 @@ def test_larger_models_fit_each_other(measures, tmp_path):
 
 
 def test_whole_comparison(video_dir, davis, sequences, tmp_path, start_tool):
-    """One step of two methods; then again, when only what is missing is done, and with other settings."""
+    """Two steps of one method; then again, when only what is missing is done, and with other settings."""
     out = tmp_path / 'out'
     shutil.copytree(video_dir, out / 'clips')
     names = sorted(path.name for path in video_dir.iterdir())
     (out / 'clips.txt').write_text(''.join(f'{name}\n' for name in names * 6))
     command = [sys.executable, ROOT / 'tools/experiments/compare_methods.py', video_dir, out]
-    command += ['--davis', davis, '--davis-train', 'a', 'b', '--davis-test', 'c', '--methods', 'mae', 'dropmae']
+    command += ['--davis', davis, '--davis-train', 'a', 'b', '--davis-test', 'c', '--methods', 'dropmae']
     command += ['--sot-train', sequences, '--sot-test', sequences, '--frames', 3, '--short-sides', 64, '--pairs', 4]
     command += ['--epochs', 2, '--ablation-epochs', 0, '--jobs', 1]
     code, output = start_tool(*command, '--iters', 2, '--minutes', 0)()
     assert code == 0, output
     assert 'jobs are left' in output
-    assert '| MAE | - |' in (out / 'report/table.md').read_text()
+    assert '| DropMAE | - |' in (out / 'report/table.md').read_text()
     code, output = start_tool(*command, '--iters', 2)()
     assert code == 0, output
     assert 'jobs are left' not in output
@@ -134,14 +134,14 @@ def test_whole_comparison(video_dir, davis, sequences, tmp_path, start_tool):
     results = json.loads((out / 'report/results.json').read_text())
     assert results['made']['seeds'] == [0]
     results = {name: entry['result'] for name, entry in results['results'].items()}
-    assert results['pretrain-mae-0']['steps'] == 2
-    early = results['early-mae-0']['loss']
+    assert results['pretrain-dropmae-0']['steps'] == 2
+    early = results['early-random-mae-0']['loss']
     assert early['true'] == early['foreign'], 'MAE sees one frame'
     assert results['early-dropmae-0']['attention_other']
-    for name in ('frozen64-mae-0', 'frozen64-random-mae-0'):
+    for name in ('frozen64-dropmae-0', 'frozen64-random-dropmae-0'):
         assert 0 <= results[name]['dino']['J&F-Mean'] <= 100
     assert 0 <= results['track-random-0']['pairs/iou'] <= 100
-    assert results['track-random-0']['pairs/iou'] != results['track-mae-0']['pairs/iou']
+    assert results['track-random-0']['pairs/iou'] != results['track-dropmae-0']['pairs/iou']
     table = (out / 'report/table.md').read_text()
     assert f'{results["track-random-0"]["sot/success"]:.1f}' in table
     assert f'{results["segment-dropmae-0"]["vos/J&F-Mean"]:.1f}' in table
@@ -149,14 +149,14 @@ def test_whole_comparison(video_dir, davis, sequences, tmp_path, start_tool):
         assert (out / f'report/{name}.png').read_bytes().startswith(b'\x89PNG')
 
     times = {path.name: path.stat().st_mtime_ns for path in (out / 'results').iterdir()}
-    (out / 'results/early-mae-0.json').unlink()
+    (out / 'results/early-dropmae-0.json').unlink()
     code, output = start_tool(*command, '--iters', 2)()
     assert code == 0, output
     assert '1 to do' in output
     again = {path.name: path.stat().st_mtime_ns for path in (out / 'results').iterdir()}
-    assert {name for name in again if again[name] != times[name]} == {'early-mae-0.json'}
-    repeated = json.loads((out / 'results/early-mae-0.json').read_text())['result']
-    assert repeated == results['early-mae-0'], 'measures follow from their seeds'
+    assert {name for name in again if again[name] != times[name]} == {'early-dropmae-0.json'}
+    repeated = json.loads((out / 'results/early-dropmae-0.json').read_text())['result']
+    assert repeated == results['early-dropmae-0'], 'measures follow from their seeds'
 
     code, output = start_tool(*command, '--iters', 3)()
     assert code == 1

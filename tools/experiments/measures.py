@@ -114,7 +114,8 @@ def future_error(model: PairMAE, pairs: Tensor, seed: int, missing: bool = False
         keep = masks[0].ids_keep.shape[1] // 2
         ranks = noise.unflatten(1, (2, num)).argsort(-1).argsort(-1) + torch.tensor([[num * missing], [0.5]])
         masks = (mask_by_noise(ranks.flatten(1), keep if missing else 2 * keep),)
-    pred = model.neck(model.backbone(pairs, masks), masks, grid)[:, -num:]
+    (pred, *_) = model.neck(model.backbone(pairs, masks), masks, grid)
+    pred = pred[:, -num:]
     hidden = torch.cat([mask.mask for mask in masks], dim=1)[:, -num:]
     target = model.head.normalize(model.head.patchify(pairs)[:, -num:])
     return ((pred - target).square().mean(-1) * hidden).sum(1) / hidden.sum(1)
