@@ -85,8 +85,8 @@ def infer_architecture(state: Mapping[str, Tensor]) -> Architecture:
         num_patches = _shape(state, f'backbone.pos_embed{"_x" if tracker else ""}', 3)[1] - int(cls_token)
     if dims % 4 or num_patches == 0 or patch_size != patch_width:
         raise ValueError(
-            f'an encoder of width {dims} for {num_patches or "any number of"} patches of {patch_size} x {patch_width} pixels: the width '
-            'must be divisible by 4, and there must be square patches'
+            f'an encoder of width {dims} for {num_patches or "any number of"} patches of {patch_size} x {patch_width} '
+            'pixels: the width must be divisible by 4, and there must be square patches'
         )
     # The shapes are the same for one row of patches and one head as for the true ones.
     arch = dict(embed_dims=dims, num_layers=num_layers, num_heads=1, feedforward_channels=hidden)

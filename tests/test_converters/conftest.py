@@ -7,7 +7,7 @@ import torch
 from mmengine.registry import DefaultScope
 
 from mmvidmae import converters
-from mmvidmae.models.selfsup import DropMAE, PairMAE, SiamMAE
+from mmvidmae.models.selfsup import RVM, CoSettle, DropMAE, PairMAE, SiamMAE
 from mmvidmae.models.trackers import CenterHead
 
 ARCH = dict(embed_dims=32, num_layers=3, num_heads=2, feedforward_channels=64)
@@ -18,6 +18,8 @@ MODELS = {
     'cropmae': lambda: SiamMAE(backbone=BACKBONE, neck=dict(norm_first=False, **NECK)),
     'siammae': lambda: SiamMAE(backbone=BACKBONE, neck=NECK),
     'mae': lambda: PairMAE(backbone=BACKBONE, neck=dict(frame_embed=False, **NECK)),
+    'cosettle': lambda: CoSettle(backbone=dict(encoder=dict(type='mmvidmae.PairMAEViT', **BACKBONE))),
+    'rvm': lambda: RVM(backbone=dict(core=dict(depth=2), **BACKBONE), neck=NECK),
 }
 
 
@@ -41,6 +43,11 @@ def foreign(name: str) -> dict[str, torch.Tensor]:
     filler = torch.ones(2)
     if name in ('dropmae', 'cropmae', 'mae'):
         return getattr(converters, f'mmvidmae_to_{name}')(ours(name))
+    if name == 'rvm':
+        return converters.mmvidmae_to_rvm(ours('rvm'), dict(encoder=2, rnn_core=1, decoder=2))
+    if name == 'cosettle':
+        adapter = {key: value for key, value in ours('cosettle').items() if key.startswith('backbone.adapter.')}
+        return converters.mmvidmae_to_cosettle({**encoder_of(ours('mae')), **adapter})
     if name in ('mmvidmae', 'mmpretrain'):
         return ours('dropmae' if name == 'mmvidmae' else 'mae')
     if name in ('droptrack', 'dropseg'):
@@ -64,7 +71,7 @@ def foreign(name: str) -> dict[str, torch.Tensor]:
 
 @pytest.fixture(scope='session')
 def our_state() -> Callable[[str], dict[str, torch.Tensor]]:
-    """A function ``our_state(kind)``: parameters with our names; kind is dropmae, cropmae, siammae or mae."""
+    """A function ``our_state(kind)``: parameters with our names; kind is a key of ``MODELS``."""
     return ours
 
 

@@ -43,7 +43,7 @@ def batch(model, num: int = 2) -> dict:
 @pytest.mark.parametrize('encoder', ENCODERS)
 def test_only_the_adapter_of_any_encoder_trains_and_the_loss_falls(encoder):
     model = build(ENCODERS[encoder]).train()
-    assert not model.backbone.encoder.training and model.backbone.adapter.training
+    assert (model.backbone.encoder.training, model.backbone.adapter.training) == (False, True)
     frozen = {name: value.clone() for name, value in model.backbone.encoder.state_dict().items()}
     params = {name: p for name, p in model.named_parameters() if p.requires_grad}
     assert params.keys() == {
@@ -72,7 +72,8 @@ def test_shifted_positions():
     assert corner.shape == (1, 24, 24)
     down, right = (model.shifted_pos_embed(torch.tensor(offset)).unflatten(1, (4, 6)) for offset in ([1, 0], [0, 1]))
     corner = corner.unflatten(1, (4, 6))
-    assert torch.equal(corner[:, 1:], down[:, :-1]) and torch.equal(corner[:, :, 1:], right[:, :, :-1])
+    assert torch.equal(corner[:, 1:], down[:, :-1])
+    assert torch.equal(corner[:, :, 1:], right[:, :, :-1])
     own = model.backbone.encoder.pos_embed.clone()
     frames = torch.rand(1, 3, 32, 48)
     shifted = model.backbone.extract_frozen(frames, down.flatten(1, 2))
@@ -90,18 +91,22 @@ def test_the_offset_follows_from_the_seeds():
     offsets = [model._offset(frames, [DataSample(metainfo=dict(seed=seed))]).tolist() for seed in range(200)]
     assert offsets == [model._offset(frames, [DataSample(metainfo=dict(seed=seed))]).tolist() for seed in range(200)]
     rows, columns = zip(*offsets)
-    assert (min(rows), max(rows)) == (0, 40) and min(columns) <= 1 and 58 <= max(columns) <= 60
+    assert (min(rows), max(rows)) == (0, 40)
+    assert (min(columns), max(columns)) in [(low, high) for low in (0, 1) for high in (58, 59, 60)]
     data = batch(model)
     first, again = (model(**data, mode='loss')['loss_cycle'] for _ in range(2))
     assert torch.equal(first, again)
 
 
-def test_the_cycle_of_a_frame_with_itself_is_closed():
-    model = build(shift_ratio=0, temperature=1e-3)
-    frame = torch.rand(2, 1, 3, 32, 48)
-    out = model.forward_pretrain(frame.expand(-1, 2, -1, -1, -1))
-    assert out.accuracy == 1 and out.transitions[0].shape == (2, 6, 6)
-    torch.testing.assert_close(out.transitions[0], out.transitions[1])
+def test_the_cycle_loss_is_that_of_returning_to_the_own_cell():
+    model = build(shift_ratio=0)
+    out = model.forward_pretrain(torch.rand(2, 1, 3, 32, 48).expand(-1, 2, -1, -1, -1))
+    there, back = out.transitions
+    assert there.shape == (2, 6, 6)
+    torch.testing.assert_close(there, back)
+    own = (there @ back).diagonal(dim1=1, dim2=2)
+    torch.testing.assert_close(out.cycle_loss, -own.log().mean(), rtol=1e-3, atol=0)
+    assert out.accuracy > 1 / 6
     assert torch.equal(out.loss, out.cycle_loss + 3 * out.reg_loss)
 
 
@@ -148,9 +153,9 @@ def test_its_checkpoint_loads_into_label_propagation(tmp_path):
 def test_one_graph():
     torch._dynamo.reset()
     models = []
-    for compile in (False, dict(backend='aot_eager', fullgraph=True)):
+    for compile in (False, dict(backend='eager', fullgraph=True)):
         torch.manual_seed(0)
-        models.append(build(compile=compile))
+        models.append(build(dict(OURS, arch=dict(ARCH, num_layers=1)), compile=compile))
     for _ in range(2):
         data = batch(models[0])
         with torch._dynamo.config.patch(error_on_recompile=True):

@@ -41,7 +41,7 @@ def test_training_lowers_the_loss_with_gradients_everywhere():
     model = build()
     inputs = torch.randint(256, (2, 4, 3, 16, 24), dtype=torch.uint8)
     data = model.data_preprocessor(dict(inputs=inputs, data_samples=samples((0, 1, 20, 30), (5, 6, 9, 60))))
-    assert 0 <= data['inputs'].min() and 0.9 < data['inputs'].max() <= 1, 'plain pixels in 0..1'
+    torch.testing.assert_close(data['inputs'], inputs / 255)
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=3e-3)
     totals = []
     for _ in range(12):
@@ -107,8 +107,8 @@ def test_parts_that_do_not_fit_are_refused(parts, message):
 
 
 def test_a_clip_without_targets_and_a_backbone_without_core_are_refused():
+    branch = dict(targets=(1,), memory=(0,))
     with pytest.raises(ValueError, match='num_sources must be below num_frames=2'):
-        branch = dict(targets=(1,), memory=(0,))
         build(num_frames=2, masking=dict(mask_ratio=(0.0, 0.9)), neck=dict(branches=(branch,)))
     with pytest.raises(ValueError, match='a RecurrentViT'):
         MODELS.build(
@@ -162,10 +162,10 @@ def test_propagation_runs_the_core_through_the_video(tmp_path):
 
 def test_positions_of_the_flattened_grid():
     table = build_1d_sincos_pos_embed(6, 8, cls_token=True)[0]
-    assert table[0].eq(0).all() and table[1].tolist() == [0.0, 1.0] * 4
+    assert table[:2].tolist() == [[0.0] * 8, [0.0, 1.0] * 4]
     torch.testing.assert_close(table[3, 2:4], torch.tensor([math.sin(0.2), math.cos(0.2)]))
     model = build()
-    assert 'backbone.pos_embed' not in model.state_dict() and 'neck.decoder_pos_embed' not in model.state_dict()
+    assert not {'backbone.pos_embed', 'neck.decoder_pos_embed'} & model.state_dict().keys()
     assert torch.equal(model.backbone.positions((4, 6)), build_1d_sincos_pos_embed(24, 24))
     assert model.backbone.positions((6, 8)).shape == (1, 48, 24)
     assert model.forward_pretrain(torch.rand(1, 4, 3, 24, 32)).pred.shape == (1, 48, 48)
@@ -179,7 +179,7 @@ def test_one_graph():
         neck=dict(depth=1, branches=[dict(targets=(2,), memory=(0, 1))]),
     )
     models = []
-    for compile in (False, dict(backend='aot_eager', fullgraph=True)):
+    for compile in (False, dict(backend='eager', fullgraph=True)):
         torch.manual_seed(0)
         models.append(build(compile=compile, backbone=dict(arch=ARCH | dict(num_layers=1)), **small).eval())
     with torch._dynamo.config.patch(error_on_recompile=True):

@@ -1,5 +1,6 @@
 """Co-Settle: a linear adapter on a frozen encoder, trained by the cycle between two frames."""
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -150,9 +151,7 @@ class CoSettle(BaseSelfSupervisor):
         adapted = tuple(self.backbone.adapt(feature) for feature in features)
         unit = [F.normalize(feature.float(), dim=1) for feature in adapted]
         cells = [F.avg_pool2d(feature, 2).flatten(2).mT for feature in unit]
-        transitions = tuple(
-            (start @ end.mT / self.temperature).softmax(-1) for start, end in zip(cells[:-1], cells[1:])
-        )
+        transitions = tuple((start @ end.mT / self.temperature).softmax(-1) for start, end in pairwise(cells))
         returned = transitions[0] @ transitions[1]
         own = torch.arange(returned.shape[1], device=returned.device).expand(returned.shape[:2])
         cycle_loss = F.cross_entropy((returned + 1e-6).log().flatten(0, 1), own.flatten())
