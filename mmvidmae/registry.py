@@ -70,3 +70,4 @@ OPTIM_WRAPPER_CONSTRUCTORS = Registry(
 )
 STRATEGIES = Registry('strategy', parent=root.STRATEGIES, locations=['mmvidmae.engine'])
 TRANSFORMS = Registry('transform', parent=root.TRANSFORMS, locations=['mmvidmae.datasets'])
+VISUALIZERS = Registry('visualizer', parent=root.VISUALIZERS, locations=['mmvidmae.visualization'])

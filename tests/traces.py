@@ -22,7 +22,7 @@ from mmengine.runner import Runner, set_random_seed
 from PIL import Image
 from samples import make_davis, make_frames, make_sequences
 
-from mmvidmae.apis import Tracker, get_model
+from mmvidmae.apis import TrackingInferencer, get_model
 from mmvidmae.compat.mmtrack import enable
 from mmvidmae.compat.no_gpu import adapt_to_cpu
 
@@ -179,8 +179,8 @@ def follow(folder: Path) -> list[list[float]]:
     model = get_model(tracker_config(), device='cpu')
     model.init_weights()
     frames = iter(make_frames(12, 96, 128, seed=1))
-    boxes, _ = Tracker(model, progress=False)(frames, (40, 30, 24, 20))
-    return boxes.round(3).tolist()
+    boxes = TrackingInferencer(model, show_progress=False)(frames, (40, 30, 24, 20))['predictions']['boxes_xywh']
+    return np.round(boxes, 3).tolist()
 
 
 def masking(kind: str, config: str = 'configs/small/mae.py', **options: Any) -> Callable[[Path], Any]:

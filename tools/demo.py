@@ -79,6 +79,12 @@ def prepare_clips(videos: Path) -> int:
     return len(names)
 
 
+def newest_picture(work_dir: Path) -> Path:
+    """Reconstructions after the last validation of a run."""
+    pictures = work_dir.glob('*/vis_data/vis_image/val_reconstruction_*.png')
+    return max(pictures, key=lambda path: int(path.stem.rpartition('_')[2]))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--videos', type=Path, metavar='FOLDER', help='your own videos, at any depth')
@@ -110,7 +116,7 @@ def demonstrate(videos: Path | None) -> None:
     for name in CONFIGS:
         losses = read_losses(WORK / name)
         mse, constant = losses.val[-1, 1], losses.constant[-1, 1]
-        picture = max((WORK / name / 'reconstructions').glob('val_*.png'))
+        picture = newest_picture(WORK / name)
         print(f'   {name}: {constant:.3f} -> {mse:.3f} ({1 - mse / constant:.0%} below the constant predictor)')
         print(f'      reconstructions {picture}')
         print(f'      checkpoint      {WORK / name / (WORK / name / "last_checkpoint").read_text()}')

@@ -1,14 +1,14 @@
-"""Write the features of a video's frames, of a folder of pictures or of pictures to a .npy file.
+"""Write the features of videos, folders of images and images to a .npy file.
 
-Frames are read and encoded in batches, and the file is written as they come: neither has to fit into memory. It holds
-an array (frames, channels, rows, columns), which numpy.load(FILE, mmap_mode='r') opens without reading it.
+The file, OUT_DIR/preds/NAME_layerNUMBER.npy, holds an array (frames, channels, rows, columns). Frames are read and
+encoded in batches, and features are written as they come: neither has to fit into memory. numpy.load(FILE,
+mmap_mode='r') opens the file without reading it.
 
 Example:
-    python tools/extract_features.py CONFIG CHECKPOINT video.mp4 -o features.npy
-    python tools/extract_features.py CONFIG CHECKPOINT a.jpg b.jpg -o features.npy --short-side 480 --layer 5
+    python tools/extract_features.py CONFIG CHECKPOINT video.mp4 --out-dir results
+    python tools/extract_features.py CONFIG CHECKPOINT a.jpg b.jpg --short-side 480 --layer 5
 """
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -16,15 +16,12 @@ ROOT = Path(__file__).resolve().parents[1]
 if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
     sys.path.insert(0, str(ROOT))
 
-from mmvidmae.utils.interrupt import leave_on_interrupt  # noqa: E402
+from mmvidmae.utils.inference_arguments import make_parser, model_options, output_options  # noqa: E402
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config of the model, or its name in the model index')
-    parser.add_argument('checkpoint', help="its checkpoint, or 'none' for random weights")
-    parser.add_argument('frames', nargs='+', help='videos, folders of pictures, pictures; one after the other')
-    parser.add_argument('-o', '--out', required=True, help='file to write, .npy')
+    parser = make_parser(__doc__, save_vis=False)
+    parser.add_argument('frames', nargs='+', help='videos, folders of images, images; one after the other')
     parser.add_argument(
         '--short-side', type=int, default=224, help='of the input, in pixels; 0: not resized (default: %(default)s)'
     )
@@ -32,39 +29,23 @@ def main() -> None:
     parser.add_argument('--tokens', action='store_true', help='(frames, tokens, channels), with the class token')
     parser.add_argument('--half', action='store_true', help='float16: half the size')
     parser.add_argument('--batch-size', type=int, default=16, help='frames at a time (default: %(default)s)')
-    parser.add_argument('--device', help='such as cpu or cuda:1 (default: a GPU if there is one)')
     args = parser.parse_args()
-    if not args.out.endswith('.npy'):
-        parser.error(f'-o {args.out}: expected a name in .npy')
-    with leave_on_interrupt('Nothing was written: run the same command again.'):
-        write(parser, args)
+    import torch  # these take seconds
 
+    from mmvidmae.apis import FeatureInferencer
+    from mmvidmae.apis.programs import one_message
 
-def write(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
-    import numpy as np
-
-    from mmvidmae.apis import feature_batches, get_model
-    from mmvidmae.datasets import VideoReadError
-    from mmvidmae.utils.files import atomic_write
-
-    try:
-        model = get_model(args.config, None if args.checkpoint == 'none' else args.checkpoint, args.device)
-        form = 'tokens' if args.tokens else 'map'
-        number, batches = feature_batches(
-            model, args.frames, [args.layer], form, args.short_side or None, args.batch_size
-        )
-        array, done = None, 0
-        with atomic_write(args.out) as part:
-            for (features,) in batches:
-                if array is None:
-                    shape, dtype = (number, *features.shape[1:]), np.float16 if args.half else np.float32
-                    array = np.lib.format.open_memmap(part, 'w+', dtype, shape)
-                array[done : done + len(features)] = features.cpu().numpy()
-                done += len(features)
-            array.flush()
-    except (OSError, ValueError, VideoReadError) as error:
-        parser.error(str(error))
-    print(f'{args.out}: {done} frames, {array.dtype} {array.shape}')
+    with one_message(parser, args.out_dir, partial=False):
+        (features,) = FeatureInferencer(**model_options(args))(
+            args.frames,
+            layers=[args.layer],
+            out_type='raw' if args.tokens else 'featmap',
+            short_side=args.short_side or None,
+            dtype=torch.float16 if args.half else torch.float32,
+            batch_size=args.batch_size,
+            **output_options(args),
+        )['predictions']
+    print(f'{args.out_dir}: {len(features)} frames, {features.dtype} {tuple(features.shape)}')
 
 
 if __name__ == '__main__':

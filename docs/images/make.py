@@ -21,11 +21,11 @@ sys.path[:0] = [str(ROOT), str(ROOT / 'tools')]
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
-from demo import CONFIGS, WORK, fetch_clips  # noqa: E402
+from demo import CONFIGS, WORK, fetch_clips, newest_picture  # noqa: E402
 
-from mmvidmae.apis import Tracker, VideoSegmenter, get_model, open_clip  # noqa: E402
+from mmvidmae.apis import TrackingInferencer, VideoSegmentationInferencer, get_model, open_clip  # noqa: E402
 from mmvidmae.models.propagation import LabelPropagator, MaskLabels, PoseLabels  # noqa: E402
-from mmvidmae.visualization import contact_sheet, draw_box, draw_masks, draw_pose, read_losses  # noqa: E402
+from mmvidmae.visualization import contact_sheet, draw_masks, draw_pose, read_losses  # noqa: E402
 
 # Drawn by hand in frame 0 of the film, in pixels of 640 x 360.
 STONE = [
@@ -75,7 +75,7 @@ def demo() -> None:
     for method in CONFIGS:
         losses = read_losses(ROOT / WORK / method)
         figures[method] = dict(error=round(losses.val[-1, 1], 2), constant=round(losses.constant[-1, 1], 2))
-        newest = max((ROOT / WORK / method / 'reconstructions').glob('val_*.png'))
+        newest = newest_picture(ROOT / WORK / method)
         path = Path(__file__).with_name(f'demo_{method.lower()}.jpg')
         cv2.imwrite(str(path), cv2.imread(str(newest)), [cv2.IMWRITE_JPEG_QUALITY, 85])
     shutil.copy(ROOT / WORK / 'loss.png', Path(__file__).with_name('demo_loss.png'))
@@ -121,20 +121,17 @@ def segmentation(config: str, checkpoint: str) -> None:
     mask = cv2.morphologyEx(mask % 2, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
     _, areas, statistics, _ = cv2.connectedComponentsWithStats(mask)
     mask = (areas == 1 + statistics[1:, cv2.CC_STAT_AREA].argmax()).astype(np.uint8)
-    segmenter = VideoSegmenter(get_model(config, checkpoint), short_side=192)
-    drawn = [draw_masks(frame, ids) for frame, ids in segmenter.segment(frames, mask)]
+    segmenter = VideoSegmentationInferencer(config, checkpoint)
+    drawn = list(segmenter.visualize(segmenter.stream(frames, masks=mask, short_side=192)))
     shown = (0, 2, 4, 6, 8, 10, 12, 15)
     save('segmentation.jpg', [drawn[number] for number in shown], [str(3 * number) for number in shown], (320, 180), 4)
 
 
 def tracking(config: str, checkpoint: str) -> None:
     """The bunny's head."""
-    from mmvidmae.compat.mmtrack import enable
-
-    enable()
     frames = film(range(60, 86))
-    tracker = Tracker(get_model(config, checkpoint))
-    drawn = [draw_box(tracked.frame, tracked.box) for tracked in tracker.follow(frames, (150, 32, 92, 80))]
+    tracker = TrackingInferencer(config, checkpoint)
+    drawn = list(tracker.visualize(tracker.stream(frames, box=(150, 32, 92, 80))))
     shown = (0, 1, 3, 5, 8, 12, 18, 25)
     save('tracking.jpg', [drawn[number] for number in shown], [str(number) for number in shown], (320, 180), 4)
 

@@ -1,31 +1,31 @@
-"""Python API: models by name, features, reconstruction, tracking and video segmentation.
+"""Python API: models by name; inferencers for features, reconstruction, tracking and video segmentation.
 
 Importing it also registers our models in mmpretrain's model list.
 """
 
 from .attention import AttentionShare, attention_share
 from .correspondence import KnownMotion, MatchAccuracy, attention_accuracy, feature_accuracy, warp_frames
-from .features import extract_features, feature_batches
+from .features import FeatureInferencer
 from .model_zoo import get_model, list_models
 from .pairs import PairBatches, open_clip
-from .reconstructor import PairReconstructor
-from .segmenter import VideoSegmenter
-from .tracker import TrackedFrame, Tracker
+from .reconstruction import ReconstructionInferencer
+from .tracking import TrackingInferencer
+from .video_segmentation import VideoSegmentationInferencer
+from .videos import Interrupted
 
 __all__ = [
     'AttentionShare',
+    'FeatureInferencer',
+    'Interrupted',
     'KnownMotion',
     'MatchAccuracy',
     'PairBatches',
-    'PairReconstructor',
-    'TrackedFrame',
-    'Tracker',
-    'VideoSegmenter',
+    'ReconstructionInferencer',
+    'TrackingInferencer',
+    'VideoSegmentationInferencer',
     'attention_accuracy',
     'attention_share',
-    'extract_features',
     'feature_accuracy',
-    'feature_batches',
     'get_model',
     'list_models',
     'open_clip',

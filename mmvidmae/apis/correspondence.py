@@ -14,7 +14,7 @@ from mmvidmae.models.layers import CrossAttention, attention_weights
 from mmvidmae.models.masking import seeded_uniform
 from mmvidmae.models.necks import JointPairDecoder
 
-from .features import extract_features
+from .features import FeatureInferencer
 
 
 class KnownMotion(NamedTuple):
@@ -115,7 +115,8 @@ def feature_accuracy(model: PairMAE, motion: KnownMotion, layers: Sequence[int] 
     """
     backbone = model.backbone
     layers = range(backbone.num_layers) if layers is None else layers
-    pairs = zip(*(extract_features(model, frames, layers, progress=False) for frames in (motion.frames, motion.warped)))
+    extract = FeatureInferencer(model, show_progress=False)
+    pairs = zip(*(extract(frames, layers)['predictions'] for frames in (motion.frames, motion.warped)))
     results = []
     for frame, warped in pairs:
         grid = tuple(frame.shape[-2:])

@@ -78,11 +78,12 @@ def get_model(
     check_config(config, ['model'], 'mmpretrain')  # scope in which mmpretrain builds the model
     model = mmpretrain.apis.get_model(config)
     if checkpoint is not None:
-        _load(model, checkpoint)
+        load_weights(model, checkpoint)
     return model.to(get_device() if device is None else device)
 
 
-def _load(model: nn.Module, checkpoint: str | PathLike) -> None:
+def load_weights(model: nn.Module, checkpoint: str | PathLike) -> None:
+    """Load weights into a model, as :func:`get_model` does."""
     state_dict, target = read_state_dict(checkpoint), model
     if isinstance(model, PairMAE) and all(name.startswith(ENCODER) for name in state_dict):
         state_dict = {name.removeprefix(ENCODER): value for name, value in state_dict.items()}

@@ -1,16 +1,16 @@
-"""Frame-by-frame reading of video sources, and recording of results."""
+"""Frame-by-frame reading of video sources, and writing of pictures."""
 
 import signal
 import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import cv2
 import numpy as np
+from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -40,45 +40,38 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Source(NamedTuple):
-    """An open video.
+    """The open inputs of an inferencer.
 
     Attributes:
         name: Name for messages.
-        length: Number of frames, if known.
+        length: Number of results, if known.
         fps: Frames per second.
-        frames: uint8 RGB frames ``(H, W, 3)``, None for a lost frame.
+        items: What the model takes: frames, or batches of frames or pairs.
         live: Whether it is a camera, which an interrupt ends.
+        stem: Name of output files, without a suffix.
     """
 
     name: str
     length: int | None
     fps: float
-    frames: Iterable[np.ndarray | None]
+    items: Iterable
     live: bool = False
+    stem: str = 'frames'
 
 
-def parse_video(text: str) -> str | int:
-    """Parse the video argument of a command line. A number is a camera number, unless a file or folder has this
-    name."""
-    return int(text) if text.isdecimal() and not Path(text).exists() else text
-
-
-def check_video_name(path: str | Path | None) -> None:
-    """Check the name of an output video, if given, before any work is done.
+def check_frames(frames: Iterable[np.ndarray | None]) -> Iterator[np.ndarray | None]:
+    """Pass on frames of a tracker or segmenter. None, a lost frame, is passed on.
 
     Raises:
-        ValueError: If its suffix is not that of a video.
+        ValueError: If a frame is not uint8 RGB ``(H, W, 3)``. The message explains how to convert it.
     """
-    if path is not None and Path(path).suffix.lower() not in VIDEO_SUFFIXES:
-        raise ValueError(f'{path}: not the name of a video, as {Path(path).stem}.mp4 would be')
+    for number, frame in enumerate(frames):
+        if frame is not None:
+            _check_frame(frame, number)
+        yield frame
 
 
-def check_frame(frame: np.ndarray, number: int) -> None:
-    """Check an input frame of a tracker or segmenter.
-
-    Raises:
-        ValueError: If it is not uint8 RGB ``(H, W, 3)``. The message explains how to convert it.
-    """
+def _check_frame(frame: np.ndarray, number: int) -> None:
     wanted = 'frames are NumPy arrays, uint8 RGB (H, W, 3), 0 to 255'
     if not isinstance(frame, np.ndarray):
         raise ValueError(f'frame {number} is of type {type(frame).__name__}: {wanted}')
@@ -98,6 +91,9 @@ def check_frame(frame: np.ndarray, number: int) -> None:
 def open_video(video: Video) -> Source:
     """Open a video: a file, a folder of images, a camera number, or an iterable of frames.
 
+    Returns:
+        The video, whose items are uint8 RGB frames ``(H, W, 3)``, or None for a lost frame.
+
     Raises:
         VideoReadError: If it cannot be read.
     """
@@ -106,11 +102,18 @@ def open_video(video: Video) -> Source:
         if not camera.isOpened():
             raise VideoReadError(f'camera {video}', 'it cannot be opened')
         fps = camera.get(cv2.CAP_PROP_FPS)
-        return Source(f'camera {video}', None, fps if fps > 0 else DEFAULT_FPS, _pictures(camera), live=True)
+        fps = fps if fps > 0 else DEFAULT_FPS
+        return Source(f'camera {video}', None, fps, _pictures(camera), live=True, stem=f'camera_{video}')
     if isinstance(video, str | Path):
         reader = open_clip(video)
-        return Source(Path(video).name, len(reader), _frame_rate(video) or DEFAULT_FPS, reader)
+        return Source(Path(video).name, len(reader), _frame_rate(video) or DEFAULT_FPS, reader, stem=stem_of(video))
     return Source('frames', len(video) if isinstance(video, Sized) else None, DEFAULT_FPS, video)
+
+
+def stem_of(path: str | Path) -> str:
+    """Name of a video file without its suffix, or of a folder."""
+    path = Path(path).resolve()
+    return path.name if path.is_dir() else path.stem
 
 
 def _pictures(camera: cv2.VideoCapture) -> Iterator[np.ndarray | None]:
@@ -136,35 +139,16 @@ def _frame_rate(video: str | Path) -> float | None:
         return None
 
 
-def record(
-    source: Source,
-    results: Iterable[Result],
-    keep: Callable[[Result], None],
-    draw: Callable[[Result], np.ndarray],
-    video_file: str | Path | None,
-    fps: float | None,
-    shown: bool,
-) -> int:
-    """Process the results of the frames of a video and optionally record a video of them, with progress on stderr.
+@contextmanager
+def interruptible(source: Source, results: Iterable[Result], show_progress: bool) -> Iterator[Iterator[Result]]:
+    """Provide the results of a source one by one, with progress on stderr, until the end or an interrupt (Ctrl-C).
 
-    After the first interrupt (Ctrl-C), the current frame is finished and the files are completed as at the end of the
-    video. A second interrupt stops at once, without the drawn video.
-
-    Args:
-        source: The video.
-        results: Results of its frames, computed one by one.
-        keep: Function that stores a result.
-        draw: Function that draws a result as uint8 RGB ``(H, W, 3)``.
-        video_file: Path of the video of drawings, or None.
-        fps: Frames per second of ``video_file``; by default those of the source.
-        shown: Whether to show progress.
-
-    Returns:
-        Number of frames.
+    After the first interrupt, the current result is the last one, as at the end of a video. A second interrupt stops at
+    once.
 
     Raises:
-        Interrupted: After an interrupt, unless the source is a camera.
-        ValueError: If there are no frames, or the video cannot be written.
+        Interrupted: At the end of the block, after an interrupt, unless the source is a camera.
+        ValueError: At the end of the block, if there were no results.
     """
     count = 0
 
@@ -172,7 +156,6 @@ def record(
         nonlocal count
         try:
             for result in results:
-                keep(result)
                 count += 1
                 progress.advance(task)
                 yield result
@@ -181,18 +164,33 @@ def record(
         except KeyboardInterrupt:  # from the source, or if the first interrupt is not held back
             interrupted.set()
 
-    with _show_progress(shown) as progress, _held_interrupt() as interrupted:
+    with _show_progress(show_progress) as progress, _held_interrupt() as interrupted:
         task = progress.add_task(source.name, total=source.length)
-        made = go_through()
-        first = list(islice(made, 1))
-        if first and video_file is not None:
-            write_video(video_file, map(draw, chain(first, made)), fps or source.fps)
-        deque(made, maxlen=0)
+        yield go_through()
     if interrupted.is_set() and not source.live:
         raise Interrupted(count)
     if not count and not interrupted.is_set():
         raise ValueError(f'{source.name}: there are no frames')
-    return count
+
+
+def write_pictures(path: Path, pictures: Iterator[np.ndarray], fps: float) -> bool:
+    """Write pictures as a video, or a single one as an image, as the suffix says.
+
+    Returns:
+        Whether there were pictures. If not, there is no file.
+
+    Raises:
+        ValueError: If the file cannot be written.
+    """
+    first = next(pictures, None)
+    if first is None:
+        return False
+    if path.suffix.lower() in VIDEO_SUFFIXES:
+        write_video(path, chain([first], pictures), fps)
+    else:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(first).save(path)
+    return True
 
 
 @contextmanager

@@ -44,8 +44,8 @@ def test_page(folder):
     assert names['tokens'].shape == (2, 1 + 24, 384)
     assert torch.equal(names['last'], names['features'])
     assert names['samples'][0].reconstruction.shape == (2, 3, 64, 64)
-    assert (folder / 'pairs.png').is_file()
-    assert (folder / 'pairs.mp4').is_file()
+    for name in ('preds/video_layer11.npy', 'preds/video.json', 'vis/video.png', 'vis/video.mp4'):
+        assert (folder / 'results' / name).is_file()
     (encoder,) = (folder / 'published').glob('siammae_encoder-*.pth')
     *_, backbone = read_blocks(PAGE)
     run_python(backbone, names)

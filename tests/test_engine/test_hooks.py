@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny_runs import build, tiny_config
@@ -55,9 +56,9 @@ def test_another_run_adds_only_new_lines(run, video_dir, tmp_path):
 
 
 def test_pictures_of_the_same_pairs_after_each_validation(run):
-    files = sorted(Path(run.work_dir, 'reconstructions').iterdir())
-    assert [file.name for file in files] == ['val_iter_0000008.png', 'val_iter_0000016.png']
-    first, second = (cv2.imread(str(file)) for file in files)
+    folder = Path(run.log_dir, 'vis_data', 'vis_image')
+    assert sorted(os.listdir(folder)) == ['val_reconstruction_16.png', 'val_reconstruction_8.png']
+    first, second = (cv2.imread(str(folder / f'val_reconstruction_{step}.png')) for step in (8, 16))
     assert first.shape == second.shape
     side = 128 + 4
     assert (first[18 : 18 + 128, : 2 * side] == second[18 : 18 + 128, : 2 * side]).all()  # original and masked
@@ -66,11 +67,14 @@ def test_pictures_of_the_same_pairs_after_each_validation(run):
     events = EventAccumulator(str(Path(run.log_dir, 'vis_data')))
     events.Reload()
     assert [image.step for image in events.Images('val_reconstruction')] == [8, 16]
-    assert events.Images('val_reconstruction')[0].height == first.shape[0]
+    for image, expected in zip(events.Images('val_reconstruction'), (first, second), strict=True):
+        decoded = cv2.imdecode(np.frombuffer(image.encoded_image_string, np.uint8), cv2.IMREAD_COLOR)
+        assert np.array_equal(decoded, expected)
 
 
 def test_picture_of_a_test(video_dir, tmp_path):
     config = tiny_config(video_dir, tmp_path / 'run')
-    metrics = build(config).test()
+    runner = build(config)
+    metrics = runner.test()
     assert metrics['reconstruction/constant_mse'] == pytest.approx(1, abs=0.05)
-    assert (tmp_path / 'run' / 'reconstructions' / 'test.png').exists()
+    assert Path(runner.log_dir, 'vis_data/vis_image/test_reconstruction_0.png').exists()

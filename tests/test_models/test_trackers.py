@@ -10,8 +10,7 @@ from mmengine.config import Config
 from mmengine.runner import load_checkpoint
 from mmengine.structures import InstanceData
 
-from mmvidmae.apis import Tracker, get_model
-from mmvidmae.datasets import VideoReadError
+from mmvidmae.apis import TrackingInferencer, get_model
 from mmvidmae.models import PairMAEViT
 from mmvidmae.models.selfsup import DropMAE, SiamMAE
 from mmvidmae.models.trackers import CenterHead, CenterMaps, OneStreamViT, template_cells
@@ -281,6 +280,12 @@ def test_losses_stay_finite_in_half_precision():
 # ---- tracking
 
 
+def track(model, video, box, **options):
+    """Boxes and scores of a video."""
+    tracked = TrackingInferencer(model, show_progress=False)(video, box, **options)['predictions']
+    return np.array(tracked['boxes_xywh']), np.array(tracked['scores'])
+
+
 def moving_square(num_frames: int, step: tuple[int, int] = (3, 2)) -> list[np.ndarray]:
     scene = np.random.default_rng(0).integers(0, 90, (90, 120, 3), dtype=np.uint8)
     frames = []
@@ -332,7 +337,7 @@ def test_a_tracker_learns_to_follow_in_a_minute():
         total.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
-    boxes, scores = Tracker(model, progress=False)([frame[..., ::-1] for frame in frames], (20, 15, 20, 20))
+    boxes, scores = track(model, [frame[..., ::-1] for frame in frames], (20, 15, 20, 20))
     centers = boxes[:, :2] + boxes[:, 2:] / 2
     expected = np.array([(30 + 3 * t, 25 + 2 * t) for t in range(14)])
     assert np.abs(centers - expected).max() < 5
@@ -371,23 +376,23 @@ class _Sample:
 )
 def test_first_box_must_show_something(box, message):
     with pytest.raises(ValueError, match=message):
-        Tracker(tracker(), progress=False)(moving_square(2), box)
+        track(tracker(), moving_square(2), box)
 
 
 def test_lost_frames_one_frame_and_none():
-    follow = Tracker(tracker(), progress=False)
+    model = tracker()
     frames = moving_square(4)
-    boxes, scores = follow([frames[0], None, frames[2]], (20, 15, 20, 20))
+    boxes, scores = track(model, [frames[0], None, frames[2]], (20, 15, 20, 20))
     assert scores[1] == 0
     assert boxes[1].tolist() == boxes[0].tolist() == [20, 15, 20, 20]
-    boxes, scores = follow(frames[:1], (-5, -5, 20, 20))
+    boxes, scores = track(model, frames[:1], (-5, -5, 20, 20))
     assert (boxes.tolist(), scores.tolist()) == ([[-5, -5, 20, 20]], [1])
     with pytest.raises(ValueError, match='first frame, which shows the target, is missing'):
-        follow([None, frames[0]], (20, 15, 20, 20))
+        track(model, [None, frames[0]], (20, 15, 20, 20))
 
 
 def test_boxes_stay_in_the_frame_when_the_target_leaves():
-    boxes, _ = Tracker(tracker(), progress=False)(moving_square(12, (-9, -9)), (20, 15, 20, 20))
+    boxes, _ = track(tracker(), moving_square(12, (-9, -9)), (20, 15, 20, 20))
     assert np.isfinite(boxes).all()
     inside = np.minimum(boxes[1:, :2] + boxes[1:, 2:], (120, 90)) - np.maximum(boxes[1:, :2], 0)
     assert (inside >= 9.99).all()
@@ -398,23 +403,16 @@ def test_files_and_channel_order(tmp_path):
     (tmp_path / 'clip').mkdir()
     for number, frame in enumerate(frames):
         cv2.imwrite(str(tmp_path / 'clip' / f'{number}.png'), frame)  # OpenCV takes it for BGR, readers give RGB
-    files = dict(
-        txt=tmp_path / 'out/boxes.txt', json_file=tmp_path / 'out/boxes.json', video_file=tmp_path / 'out/drawn.mp4'
-    )
-    boxes, scores = Tracker(model, progress=False)(tmp_path / 'clip', (20, 15, 20, 20), **files)
+    boxes, scores = track(model, tmp_path / 'clip', (20, 15, 20, 20), out_dir=tmp_path / 'out')
     target, expected = model.initialize(frames[0], (20, 15, 20, 20)), []
     for frame in frames[1:]:
         target, score = model.track(frame, target)
         expected.append([*target.box, score])
     np.testing.assert_allclose(np.column_stack((boxes, scores))[1:], expected, atol=1e-6)
-    np.testing.assert_allclose(np.loadtxt(files['txt'], delimiter=','), boxes, atol=1e-3)
-    assert Config.fromfile(files['json_file']).scores == scores.tolist()
-    capture = cv2.VideoCapture(str(files['video_file']))
+    np.testing.assert_allclose(np.loadtxt(tmp_path / 'out/preds/clip.txt', delimiter=','), boxes, atol=1e-3)
+    assert Config.fromfile(tmp_path / 'out/preds/clip.json').scores == scores.tolist()
+    capture = cv2.VideoCapture(str(tmp_path / 'out/vis/clip.mp4'))
     assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == 5
-    with pytest.raises(ValueError, match=r'drawn\.pdf: not the name of a video'):
-        Tracker(model)(tmp_path / 'clip', (20, 15, 20, 20), video_file=tmp_path / 'drawn.pdf')
-    with pytest.raises(VideoReadError, match='camera 77: it cannot be opened'):
-        Tracker(model, progress=False)(77, (20, 15, 20, 20))
 
 
 def test_checkpoint_of_a_tracker_loads_strictly(tmp_path):

@@ -64,7 +64,7 @@ def test_two_processes_give_the_numbers_of_one(davis, trained, tmp_path, call_to
     assert told[0]['protocol']['preset'] == 'cropmae'
     assert told[0]['input_size'] == '64x96'
     for name in 'abc':
-        assert (tmp_path / f'one/work/propagation/{name}.jpg').exists()
+        assert len(list((tmp_path / 'one/work').glob(f'*/vis_data/vis_image/propagation_{name}_0.png'))) == 1
         for path in sorted((tmp_path / f'one/predictions/{name}').iterdir()):
             assert np.array_equal(
                 read_label_map(path), read_label_map(tmp_path / f'two/predictions/{name}' / path.name)
@@ -85,7 +85,7 @@ def test_everything_goes_to_the_work_dir_with_the_name_of_the_weights(davis, tra
         assert scores['weights'] == weights[name]
         assert json.loads((tmp_path / f'{name}.json').read_text())['weights'] == weights[name]
         assert (tmp_path / name / 'predictions/a/00001.png').is_file()
-        assert (tmp_path / name / 'propagation/a.jpg').is_file()
+        assert len(list((tmp_path / name).glob('*/vis_data/vis_image/propagation_a_0.png'))) == 1
         (log,) = (tmp_path / name).glob('*/*.log')
         assert words[name] in log.read_text()
     written = {path.name for path in tmp_path.iterdir()}
@@ -222,7 +222,7 @@ def test_poses_from_the_command_line(trained, tmp_path, call_tool):
     call_tool('test.py', tmp_path / 'pose.py', '--out', 'pose.json', '--work-dir', tmp_path / 'work')
     scores = json.loads((tmp_path / 'pose.json').read_text())
     assert max(value for name, value in scores.items() if 'PCK' in name) > 90, scores
-    assert (tmp_path / 'work/propagation/clap/v.jpg').exists()
+    assert len(list((tmp_path / 'work').glob('*/vis_data/vis_image/propagation_clap_v_0.png'))) == 1
 
 
 def test_weights_of_init_cfg_must_be_whole(davis, trained, tmp_path, call_tool):

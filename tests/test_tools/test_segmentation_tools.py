@@ -16,7 +16,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from tiny_runs import dump_config, read_trace
 
-from mmvidmae.apis import VideoSegmenter, get_model
+from mmvidmae.apis import VideoSegmentationInferencer
 from mmvidmae.datasets import VideoFileReader, vos_pairs
 from mmvidmae.datasets.readers import read_image
 from mmvidmae.structures.label_maps import read_label_map
@@ -94,7 +94,7 @@ def test_two_processes_give_the_masks_of_one(davis, trained, tmp_path, call_tool
     assert scores[0] == scores[1]
     assert 0 <= scores[0]['vos/J&F-Mean'] <= 100
     for name in 'abc':
-        assert (tmp_path / f'one/work/propagation/{name}.jpg').exists()
+        assert len(list((tmp_path / 'one/work').glob(f'*/vis_data/vis_image/propagation_{name}_0.png'))) == 1
         for path in (tmp_path / f'one/masks/{name}').iterdir():
             assert np.array_equal(read_label_map(path), read_label_map(tmp_path / f'two/masks/{name}' / path.name))
 
@@ -106,10 +106,10 @@ def test_segmenting_a_folder(davis, trained, tmp_path, call_tool, capsys):
     Image.fromarray(late).save(tmp_path / 'late.png')
     call_tool(
         *('segment.py', *trained, frames, mask, '--later', 2, tmp_path / 'late.png', '--device', 'cpu'),
-        *('--masks', tmp_path / 'masks', '--video', tmp_path / 'drawn.mp4'),
+        *('--out-dir', tmp_path / 'out'),
     )
-    masks = [read_label_map(path) for path in sorted((tmp_path / 'masks').iterdir())]
-    assert len(masks) == len(VideoFileReader(str(tmp_path / 'drawn.mp4'))) == 5
+    masks = [read_label_map(path) for path in sorted((tmp_path / 'out/preds/c').iterdir())]
+    assert len(masks) == len(VideoFileReader(str(tmp_path / 'out/vis/c.mp4'))) == 5
     assert np.array_equal(masks[0], read_label_map(mask))
     assert (masks[2][late == 6] == 6).all()
     assert not any((ids == 6).any() for ids in masks[:2])
@@ -123,7 +123,7 @@ def test_segmenting_a_folder(davis, trained, tmp_path, call_tool, capsys):
         ('missing.png', 'cannot be read as a mask'),
     ):
         with pytest.raises(SystemExit):
-            call_tool('segment.py', *trained, frames, tmp_path / name, '--masks', tmp_path / 'x', '--device', 'cpu')
+            call_tool('segment.py', *trained, frames, tmp_path / name, '--out-dir', tmp_path / 'x', '--device', 'cpu')
         assert message in capsys.readouterr().err
     for later, message in (
         (5, 'a mask is given for frame 5, but the video has 5 frames'),
@@ -133,7 +133,7 @@ def test_segmenting_a_folder(davis, trained, tmp_path, call_tool, capsys):
         with pytest.raises(SystemExit):
             call_tool(
                 *('segment.py', *trained, frames, mask, '--later', later, tmp_path / 'late.png'),
-                *('--masks', tmp_path / 'x', '--device', 'cpu'),
+                *('--out-dir', tmp_path / 'x', '--device', 'cpu'),
             )
         assert message in capsys.readouterr().err
     assert not (tmp_path / 'x').exists(), 'all of this is found before the work'
@@ -143,31 +143,32 @@ def test_masks_of_0_and_255(davis, trained, tmp_path, call_tool, capsys):
     frames = davis / 'JPEGImages/480p/c'
     ids = read_label_map(davis / 'Annotations/480p/c/00000.png')
     Image.fromarray(255 * ids).save(tmp_path / 'white.png')
-    arguments = ('segment.py', *trained, frames, tmp_path / 'white.png', '--device', 'cpu', '--masks', tmp_path / 'x')
+    arguments = ('segment.py', *trained, frames, tmp_path / 'white.png', '--device', 'cpu', '--out-dir', tmp_path / 'x')
     with pytest.raises(SystemExit):
         call_tool(*arguments)
     assert '--merge-objects' in capsys.readouterr().err
     call_tool(*arguments, '--merge-objects')
-    assert np.array_equal(read_label_map(tmp_path / 'x/00000.png'), ids)
+    assert np.array_equal(read_label_map(tmp_path / 'x/preds/c/00000.png'), ids)
 
 
 def test_ctrl_c_finishes_the_files(davis, trained, tmp_path, call_tool, capsys, monkeypatch):
-    segment = VideoSegmenter.segment
+    forward = VideoSegmentationInferencer.forward
 
-    def interrupted(self, frames, masks):
-        for number, result in enumerate(segment(self, frames, masks)):
+    def interrupted(self, inputs):
+        for number, result in enumerate(forward(self, inputs)):
             if number == 1:
                 os.kill(os.getpid(), signal.SIGINT)
             yield result
 
-    monkeypatch.setattr(VideoSegmenter, 'segment', interrupted)
+    monkeypatch.setattr(VideoSegmentationInferencer, 'forward', interrupted)
     frames, mask = davis / 'JPEGImages/480p/c', davis / 'Annotations/480p/c/00000.png'
-    outputs = ('--masks', tmp_path / 'masks', '--video', tmp_path / 'drawn.ogv')
+    outputs = ('--out-dir', tmp_path / 'out', '--vis-format', '.ogv')
     with pytest.raises(SystemExit) as caught:
         call_tool('segment.py', *trained, frames, mask, *outputs, '--device', 'cpu')
     assert caught.value.code == 130
-    assert f'interrupted after 2 frames: {outputs[1]}, {outputs[3]}\n' in capsys.readouterr().out
-    assert len(list((tmp_path / 'masks').iterdir())) == len(VideoFileReader(str(tmp_path / 'drawn.ogv'))) == 2
+    assert f'interrupted after 2 frames: {tmp_path / "out"}\n' in capsys.readouterr().out
+    made = tmp_path / 'out'
+    assert len(list((made / 'preds/c').iterdir())) == len(VideoFileReader(str(made / 'vis/c.ogv'))) == 2
 
 
 def test_frames_as_they_come(davis, trained):
@@ -181,12 +182,10 @@ def test_frames_as_they_come(davis, trained):
 
     mask = np.zeros((64, 96), np.uint8)
     mask[16:40, 8:32] = 1
-    segmenter = VideoSegmenter(get_model(str(trained[0]), str(trained[1]), device='cpu'), short_side=32, progress=False)
-    for number, (frame, ids) in enumerate(segmenter.segment(frames(), mask)):
+    segmenter = VideoSegmentationInferencer(*map(str, trained), device='cpu', show_progress=False)
+    for number, sample in enumerate(segmenter.stream(frames(), masks=mask, short_side=32)):
         assert read == list(range(number + 1))
-        assert ids.shape == frame.shape[:2] == (64, 96)
-    with pytest.raises(ValueError, match='set mask_dir or video_file'):
-        segmenter(davis / 'JPEGImages/480p/c', mask)
+        assert sample.pred_mask.shape == sample.frame.shape[:2] == (64, 96)
 
 
 def test_a_damaged_frame_is_named(davis, trained, tmp_path, call_tool):
@@ -213,7 +212,7 @@ def test_incomplete_weights_give_no_masks_and_no_scores(davis, trained, tmp_path
         call_tool('test.py', path, tmp_path / 'part.safetensors')
     frames, mask = davis / 'JPEGImages/480p/c', davis / 'Annotations/480p/c/00000.png'
     with pytest.raises(SystemExit):
-        call_tool('segment.py', path, tmp_path / 'part.safetensors', frames, mask, '--masks', tmp_path / 'masks')
+        call_tool('segment.py', path, tmp_path / 'part.safetensors', frames, mask, '--out-dir', tmp_path / 'masks')
     assert re.search(message, capsys.readouterr().err)
     assert not (tmp_path / 'masks').exists()
 

@@ -60,20 +60,23 @@ def test_mistakes_give_one_clear_message(trained, call_tool, capsys, arguments, 
 def test_visualize_reconstruction(trained, video_dir, tmp_path, call_tool, capsys):
     tool = 'analysis_tools/visualize_reconstruction.py'
     model = [trained / 'run.py', trained / 'run' / 'epoch_1.pth']
-    call_tool(tool, *model, video_dir / 'e.mp4', '--num', '2', '-o', 'pictures/two.png')
-    assert 'two.png: 2 pairs' in capsys.readouterr().out
-    call_tool(tool, *model, video_dir / 'e.mp4', '--frames', '3', '9', '-o', 'one.png')
-    pictures = [(tmp_path / name).read_bytes() for name in ('pictures/two.png', 'one.png')]
+    call_tool(tool, *model, video_dir / 'e.mp4', '--num', '2', '--out-dir', 'two')
+    assert 'two: 2 pairs, mean error ' in capsys.readouterr().out
+    assert len(json.loads((tmp_path / 'two/preds/e.json').read_text())['errors']) == 2
+    call_tool(tool, *model, video_dir / 'e.mp4', '--frames', '3', '9', '--no-save-pred')
+    assert not (tmp_path / 'outputs/preds').exists()
+    pictures = [(tmp_path / name / 'vis/e.png').read_bytes() for name in ('two', 'outputs')]
     assert all(picture.startswith(b'\x89PNG') for picture in pictures)
-    call_tool(tool, *model, video_dir / 'e.mp4', '--gap', '5', '9', '-o', 'all.mp4')
-    assert 'all.mp4: 31 pairs' in capsys.readouterr().out
-    assert len(VideoFileReader(str(tmp_path / 'all.mp4'))) == 36 - 5
+    call_tool(tool, *model, video_dir / 'e.mp4', '--all', '--gap', '5', '9', '--vis-format', '.mp4')
+    assert 'outputs: 31 pairs' in capsys.readouterr().out
+    assert len(VideoFileReader(str(tmp_path / 'outputs/vis/e.mp4'))) == 36 - 5
 
     for arguments, message in [
         ([video_dir / 'e.mp4', '--frames', '3', '99'], 'number of frames of'),
         ([Path(__file__)], 'not a readable video'),
         ([video_dir / 'e.mp4', '--num', '0'], 'expected at least one, got 0'),
-        ([video_dir / 'e.mp4', '-o', 'one.doc'], 'unknown file extension'),
+        ([video_dir / 'e.mp4', '--vis-format', '.doc'], 'vis_format must be one of'),
+        ([video_dir / 'e.mp4', '--all', '--num', '3'], 'not allowed with argument'),
     ]:
         with pytest.raises(SystemExit):
             call_tool(tool, *model, *arguments)

@@ -13,7 +13,7 @@ import torch
 from mmengine.config import Config
 from tiny_runs import dump_config, read_trace
 
-from mmvidmae.apis import Tracker
+from mmvidmae.apis import TrackingInferencer
 from mmvidmae.datasets import VideoFileReader
 
 pytest.importorskip('mmdet')
@@ -111,23 +111,23 @@ def test_two_processes_give_the_boxes_of_one(sequences, checkpoint, tmp_path, ca
 
 def test_tracking_a_folder(sequences, checkpoint, tmp_path, call_tool, capsys):
     config = tracking_config(sequences, tmp_path)
-    outputs = [argument for name in ('t.txt', 't.json', 't.mp4') for argument in ('-o', tmp_path / name)]
-    call_tool('track.py', config, checkpoint, sequences / 'a/img', '--box', 8, 6, 16, 16, '--device', 'cpu', *outputs)
-    boxes = np.loadtxt(tmp_path / 't.txt', delimiter=',')
-    told = json.loads((tmp_path / 't.json').read_text())
+    outputs = ('--device', 'cpu', '--out-dir', tmp_path / 'out')
+    call_tool('track.py', config, checkpoint, sequences / 'a/img', '--box', 8, 6, 16, 16, *outputs)
+    boxes = np.loadtxt(tmp_path / 'out/preds/img.txt', delimiter=',')
+    told = json.loads((tmp_path / 'out/preds/img.json').read_text())
     assert boxes.shape == (22, 4)
     assert np.allclose(boxes, told['boxes_xywh'], atol=1e-3)
     assert told['scores'][0] == 1
-    assert len(VideoFileReader(str(tmp_path / 't.mp4'))) == 22
+    assert len(VideoFileReader(str(tmp_path / 'out/vis/img.mp4'))) == 22
     for arguments, message in (
-        (('--box', 8, 6, 0, 16, '-o', 'x.txt'), 'no positive, finite area'),
-        (('--box', 900, 6, 16, 16, '-o', 'x.txt'), 'lies outside the frame of 96 x 72 pixels'),
-        (('--box', 8, 6, 16, 16, '-o', 'x.doc'), 'x.doc: neither .txt, .json nor the name of a video'),
-        (('--box', 8, 6, 16, 16, '-o', 'x.txt', '-o', 'y.txt'), 'y.txt: given twice'),
+        (('--box', 8, 6, 0, 16), 'no positive, finite area'),
+        (('--box', 900, 6, 16, 16), 'lies outside the frame of 96 x 72 pixels'),
+        (('--box', 8, 6, 16, 16, '--vis-format', '.doc'), 'vis_format must be one of .3gp .avi'),
     ):
         with pytest.raises(SystemExit):
             call_tool('track.py', config, checkpoint, sequences / 'a/img', *arguments)
         assert message in capsys.readouterr().err
+    assert not (tmp_path / 'outputs').exists()
 
 
 def test_an_encoder_alone_does_not_track(sequences, checkpoint, tmp_path, call_tool, capsys):
@@ -138,32 +138,29 @@ def test_an_encoder_alone_does_not_track(sequences, checkpoint, tmp_path, call_t
     with pytest.raises(ValueError, match=r'encoder\.pth does not fit DropTrack: missing \d+ parameters \(head\.'):
         call_tool('test.py', config, tmp_path / 'encoder.pth')
     with pytest.raises(SystemExit):
-        call_tool(
-            'track.py', config, tmp_path / 'encoder.pth', sequences / 'a/img', '--box', 8, 6, 16, 16, '-o', 'x.txt'
-        )
+        call_tool('track.py', config, tmp_path / 'encoder.pth', sequences / 'a/img', '--box', 8, 6, 16, 16)
     assert 'does not fit DropTrack: missing' in capsys.readouterr().err
 
 
 def test_ctrl_c_finishes_the_files(sequences, checkpoint, tmp_path, call_tool, capsys, monkeypatch):
-    follow = Tracker.follow
+    forward = TrackingInferencer.forward
 
     def interrupted(self, frames, box):
-        for number, tracked in enumerate(follow(self, frames, box)):
+        for number, tracked in enumerate(forward(self, frames, box)):
             if number == 3:
                 os.kill(os.getpid(), signal.SIGINT)
             yield tracked
 
-    monkeypatch.setattr(Tracker, 'follow', interrupted)
-    outputs = [argument for name in ('t.txt', 't.json', 't.webm') for argument in ('-o', tmp_path / name)]
-    arguments = ('--box', 8, 6, 16, 16, '--device', 'cpu', *outputs)
+    monkeypatch.setattr(TrackingInferencer, 'forward', interrupted)
+    out = tmp_path / 'out'
+    arguments = ('--box', 8, 6, 16, 16, '--device', 'cpu', '--out-dir', out, '--vis-format', '.webm')
     with pytest.raises(SystemExit) as caught:
         call_tool('track.py', tracking_config(sequences, tmp_path), checkpoint, sequences / 'a/img', *arguments)
     assert caught.value.code == 130
-    expected = ', '.join(str(tmp_path / name) for name in ('t.txt', 't.json', 't.webm'))
-    assert f'interrupted after 4 frames: {expected}\n' in capsys.readouterr().out
-    assert np.loadtxt(tmp_path / 't.txt', delimiter=',').shape == (4, 4)
-    assert len(json.loads((tmp_path / 't.json').read_text())['scores']) == 4
-    assert len(VideoFileReader(str(tmp_path / 't.webm'))) == 4
+    assert f'interrupted after 4 frames: {out}\n' in capsys.readouterr().out
+    assert np.loadtxt(out / 'preds/img.txt', delimiter=',').shape == (4, 4)
+    assert len(json.loads((out / 'preds/img.json').read_text())['scores']) == 4
+    assert len(VideoFileReader(str(out / 'vis/img.webm'))) == 4
 
 
 def test_a_first_box_alone_gives_files(sequences, checkpoint, tmp_path, call_tool):

@@ -65,7 +65,7 @@ def test_config_runs_under_mmpretrains_own_tool(video_dir, tmp_path, monkeypatch
     tool = Path(mmpretrain.__file__).parent / '.mim' / 'tools' / 'train.py'
     runpy.run_path(str(tool), run_name='__main__')
     assert (tmp_path / 'run' / 'epoch_1.pth').exists()
-    assert (tmp_path / 'run' / 'reconstructions' / 'val_iter_0000004.png').exists()
+    assert len(list((tmp_path / 'run').glob('*/vis_data/vis_image/val_reconstruction_4.png'))) == 1
 
 
 def test_flags(video_dir, tmp_path, call_tool):

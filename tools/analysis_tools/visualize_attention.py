@@ -34,7 +34,7 @@ def main() -> None:
 def draw(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     import cv2
 
-    from mmvidmae.apis import extract_features, get_model
+    from mmvidmae.apis import FeatureInferencer, get_model
     from mmvidmae.datasets import VideoReadError
     from mmvidmae.datasets.readers import read_image
     from mmvidmae.models.layers import attention_weights
@@ -56,7 +56,7 @@ def draw(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         with backbone.layers[-1].attn.register_forward_pre_hook(
             lambda attn, x: seen.append(attention_weights(attn, x[0]))
         ):
-            extract_features(model, [resized])
+            FeatureInferencer(model)([resized])
     except (OSError, ValueError, VideoReadError) as error:
         parser.error(str(error))
 

@@ -54,7 +54,7 @@ def draw(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     import numpy as np
     import torch
 
-    from mmvidmae.apis import extract_features, get_model
+    from mmvidmae.apis import FeatureInferencer, get_model
     from mmvidmae.datasets import VideoReadError
     from mmvidmae.visualization import contact_sheet, draw_heat, mark_point
 
@@ -69,7 +69,7 @@ def draw(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         scale = args.short_side / min(height, width)
         size = tuple(max(1, round(side * scale / patch)) * patch for side in (height, width))
         inputs = [cv2.resize(frame, size[::-1], interpolation=cv2.INTER_AREA) for frame in frames]
-        features = torch.nn.functional.normalize(extract_features(model, inputs), dim=1)
+        features = torch.nn.functional.normalize(FeatureInferencer(model)(inputs)['predictions'], dim=1)
     except (OSError, ValueError, VideoReadError) as error:
         parser.error(str(error))
 

@@ -1,6 +1,14 @@
-"""Draw what a model reconstructs of a video: original, masked picture and reconstruction for both frames of pairs."""
+"""Draw reconstructions of a video: original, masked picture and reconstruction for both frames of pairs.
 
-import argparse
+Writes a picture of all pairs (OUT_DIR/vis/NAME.png) and their errors (OUT_DIR/preds/NAME.json).
+
+Example:
+    python tools/analysis_tools/visualize_reconstruction.py CONFIG CHECKPOINT a.mp4 --num 4 --out-dir results
+    python tools/analysis_tools/visualize_reconstruction.py CONFIG CHECKPOINT a.mp4 --all --gap 8 8 --vis-format .mp4
+
+Ctrl-C completes all files with the pairs so far; the exit code is then 130.
+"""
+
 import sys
 from pathlib import Path
 
@@ -8,53 +16,32 @@ ROOT = Path(__file__).resolve().parents[2]
 if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
     sys.path.insert(0, str(ROOT))
 
-from mmvidmae.utils.interrupt import leave_on_interrupt  # noqa: E402
+from mmvidmae.utils.inference_arguments import make_parser, model_options, output_options  # noqa: E402
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', help='config file of the model, or its name in the model index')
-    parser.add_argument('checkpoint', help='its checkpoint')
-    parser.add_argument('video', help='video file, or folder of frames')
-    parser.add_argument(
-        '-o',
-        '--out',
-        default='reconstruction.png',
-        help='picture to write, or video (.mp4) that pairs each frame with the one MIN frames later '
-        '(default: %(default)s)',
+    parser = make_parser(__doc__, vis_format='.png')
+    parser.add_argument('video', help='video file, or folder of images')
+    chosen = parser.add_mutually_exclusive_group()
+    chosen.add_argument('--num', type=int, default=4, help='number of random pairs (default: %(default)s)')
+    chosen.add_argument(
+        '--frames', nargs=2, type=int, metavar=('PAST', 'FUTURE'), help='frame numbers of one pair, instead'
     )
-    parser.add_argument(
-        '--frames',
-        nargs=2,
-        type=int,
-        metavar=('PAST', 'FUTURE'),
-        help='frame numbers of one pair (default: random pairs)',
-    )
-    parser.add_argument('--num', type=int, default=4, help='number of random pairs (default: %(default)s)')
+    chosen.add_argument('--all', action='store_true', help='pair each frame with the one MIN frames later, instead')
     parser.add_argument(
         '--gap', nargs=2, type=int, metavar=('MIN', 'MAX'), default=(4, 48), help='frames between them (default: 4 48)'
     )
     parser.add_argument('--seed', type=int, default=0, help='of the random pairs and of the masks')
     args = parser.parse_args()
-    with leave_on_interrupt('Nothing was written: run the same command again.'):
-        draw(parser, args)
+    from mmvidmae.apis import ReconstructionInferencer  # these take seconds
+    from mmvidmae.apis.programs import one_message
 
-
-def draw(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
-    from mmvidmae.apis import PairReconstructor, get_model
-    from mmvidmae.datasets import VideoReadError
-    from mmvidmae.datasets.sources import VIDEO_SUFFIXES
-
-    try:
-        reconstructor = PairReconstructor(get_model(args.config, args.checkpoint), seed=args.seed)
-        if Path(args.out).suffix.lower() in VIDEO_SUFFIXES:
-            errors = reconstructor.write_video(args.video, args.out, gap=args.gap[0])
-        else:
-            pairs = [tuple(args.frames)] if args.frames else args.num
-            errors = reconstructor.write_picture(args.video, args.out, pairs, tuple(args.gap))
-    except (OSError, ValueError, VideoReadError) as error:
-        parser.error(str(error))
-    print(f'{args.out}: {len(errors)} pairs, mean error {sum(errors) / len(errors):.3f}')
+    with one_message(parser, args.out_dir):
+        pairs = None if args.all else [tuple(args.frames)] if args.frames else args.num
+        options = dict(gap=tuple(args.gap), seed=args.seed, **output_options(args))
+        results = ReconstructionInferencer(**model_options(args))(args.video, pairs, **options)
+    errors = results['predictions']['errors']
+    print(f'{args.out_dir}: {len(errors)} pairs, mean error {sum(errors) / len(errors):.3f}')
 
 
 if __name__ == '__main__':

@@ -1,32 +1,31 @@
-"""Shows what was propagated."""
+"""Pictures of propagated labels."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
-import numpy as np
+from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmpretrain.structures import DataSample
 
-from mmvidmae.datasets.readers import read_image
 from mmvidmae.registry import HOOKS
-from mmvidmae.visualization import contact_sheet, draw_masks, draw_pose, write_video
+from mmvidmae.visualization import PropagationVisualizer, write_video
 
 
 @HOOKS.register_module()
 class PropagationVisHook(Hook):
     """Draws the predicted masks or poses of a frozen evaluation over the frames.
 
-    Each video becomes a contact sheet, ``<work_dir>/propagation/<video_name>.jpg``, with frames at equal distances from
-    the first, which is given, to the last; and, if wanted, a video with all frames. Every rank draws its own videos.
+    Each video becomes a contact sheet with frames at equal distances from the first, which is given, to the last. The
+    sheet goes to all visualization backends, as ``propagation_<video name>``. Only rank 0 draws, from its share of the
+    videos.
 
     Args:
-        max_videos: How many videos each rank draws; None for all.
-        num_frames: Frames on a sheet.
-        side: Longest side of a picture on a sheet, in pixels.
-        video: Whether to write videos, too.
-        fps: Frames a second of videos.
+        max_videos: Number of videos to draw. None draws all.
+        num_frames: Number of frames on a sheet.
+        side: Longest side of a frame on a sheet, in pixels.
+        video: Whether to also write ``<work_dir>/propagation/<video name>.mp4`` with all frames.
+        fps: Frames per second of these videos.
     """
 
     def __init__(
@@ -43,34 +42,18 @@ class PropagationVisHook(Hook):
         self.video = video
         self.fps = fps
 
+    @master_only
     def after_test_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: Sequence[DataSample] = ()
     ) -> None:
         """Draw the videos of a batch."""
         if self.max_videos is not None and batch_idx >= self.max_videos:
             return
+        visualizer = PropagationVisualizer.sharing_backends(runner.visualizer)
         for sample in outputs:
-            stem = Path(runner.work_dir, 'propagation', sample.video_name)
-            stem.parent.mkdir(parents=True, exist_ok=True)
-            last = len(sample.frame_names) - 1
-            chosen = sorted({round(last * i / max(1, self.num_frames - 1)) for i in range(self.num_frames)})
-            pictures = [self._shrink(picture) for picture in _draw(sample, chosen)]
-            sheet = contact_sheet(pictures, [sample.frame_names[frame] for frame in chosen])
-            cv2.imwrite(f'{stem}.jpg', sheet[..., ::-1])  # OpenCV writes BGR
+            name = sample.video_name.replace('/', '_')  # backends write files of this name
+            visualizer.add_datasample(f'propagation_{name}', sample, self.num_frames, self.side)
             if self.video:
-                write_video(f'{stem}.mp4', _draw(sample, range(last + 1)), self.fps)
-
-    def _shrink(self, picture: np.ndarray) -> np.ndarray:
-        scale = self.side / max(picture.shape[:2])
-        return cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else picture
-
-
-def _draw(sample: DataSample, frames: Sequence[int]) -> Iterator[np.ndarray]:
-    """Frames of a sample with its prediction, one by one."""
-    for frame in frames:
-        path = Path(sample.frame_paths[frame])
-        picture = read_image(str(path.parent), path.name)
-        if 'pred_masks' in sample:
-            yield draw_masks(picture, sample.pred_masks[frame])
-        else:
-            yield draw_pose(picture, sample.pred_joints[frame])
+                frames = range(len(sample.frame_names))
+                path = Path(runner.work_dir, 'propagation', f'{sample.video_name}.mp4')
+                write_video(path, visualizer.draw_frames(sample, frames), self.fps)

@@ -1,9 +1,11 @@
-"""What tracker and segmenter take, and what they leave behind: wrong input, interrupts, drawn videos."""
+"""Inferencers for tracking and video segmentation: wrong input, interrupts, files, drawn videos."""
 
+import gc
 import json
 import os
 import signal
 import threading
+import weakref
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,9 +17,10 @@ import torch
 from mmengine.config import Config
 from PIL import Image
 
-from mmvidmae.apis import Tracker, VideoSegmenter, get_model
-from mmvidmae.apis.videos import Interrupted, open_video, parse_video
-from mmvidmae.datasets import VideoFileReader
+from mmvidmae.apis import Interrupted, TrackingInferencer, VideoSegmentationInferencer, model_zoo
+from mmvidmae.apis.programs import parse_video
+from mmvidmae.apis.videos import open_video
+from mmvidmae.datasets import VideoFileReader, VideoReadError
 from mmvidmae.datasets.sources import VIDEO_SUFFIXES
 from mmvidmae.models.segmentors import DropSeg
 from mmvidmae.structures.label_maps import read_label_map
@@ -28,9 +31,7 @@ BOX = (8, 8, 16, 16)
 
 
 @pytest.fixture(scope='module')
-def tracker():
-    pytest.importorskip('mmdet')
-    torch.manual_seed(0)
+def tracking_config():
     model = dict(
         type='mmvidmae.DropTrack',
         template_size=32,
@@ -38,7 +39,14 @@ def tracker():
         backbone=dict(type='mmvidmae.OneStreamViT', arch=ARCH, patch_size=8, ce_loc=(), ce_keep_ratio=()),
         head=dict(type='mmvidmae.CenterHead', channels=8),
     )
-    return Tracker(get_model(Config(dict(default_scope='mmtrack', model=model)), device='cpu'), progress=False)
+    return Config(dict(default_scope='mmtrack', model=model))
+
+
+@pytest.fixture(scope='module')
+def tracker(tracking_config):
+    torch.manual_seed(0)
+    with pytest.warns(UserWarning, match='the model has random weights: set weights'):
+        return TrackingInferencer(tracking_config, device='cpu', show_progress=False)
 
 
 @pytest.fixture(scope='module')
@@ -46,25 +54,15 @@ def segmenter():
     torch.manual_seed(0)
     small = dict(channels=(8, 8))
     net = DropSeg(backbone=dict(arch=ARCH, img_size=32, patch_size=8), neck=small, decode_head=small)
-    return VideoSegmenter(net, progress=False)
+    return VideoSegmentationInferencer(net, show_progress=False)
 
 
 @pytest.fixture(params=['tracker', 'segmenter'])
 def run(request):
-    """A function ``run(frames, folder)`` that goes through frames and writes all kinds of files into the folder."""
-    api = request.getfixturevalue(request.param)
-    if request.param == 'tracker':
-        return lambda video, folder, suffix='.mp4', **options: api(
-            video,
-            BOX,
-            txt=folder / 'boxes.txt',
-            json_file=folder / 'boxes.json',
-            video_file=folder / f'drawn{suffix}',
-            **options,
-        )
-    return lambda video, folder, suffix='.mp4', **options: api(
-        video, mask(), folder / 'masks', folder / f'drawn{suffix}', **options
-    )
+    """A function ``run(video, folder)`` that goes through a video and writes all kinds of files into the folder."""
+    inferencer = request.getfixturevalue(request.param)
+    prompt = BOX if request.param == 'tracker' else mask()
+    return lambda video, folder, **options: inferencer(video, prompt, out_dir=folder, **options)
 
 
 def mask(value: int = 1, size=(48, 64)) -> np.ndarray:
@@ -80,13 +78,20 @@ def frames(number: int = 4, size=(48, 64)) -> list[np.ndarray]:
 
 def frame_counts(folder: Path) -> set[int]:
     """Frames in each file of a folder."""
-    counts = {len(VideoFileReader(str(path))) for path in folder.glob('drawn*')}
-    if (folder / 'masks').exists():
-        counts.add(len([read_label_map(path) for path in (folder / 'masks').iterdir()]))
-    else:
-        counts.add(len(np.loadtxt(folder / 'boxes.txt', delimiter=',', ndmin=2)))
-        counts.add(len(json.loads((folder / 'boxes.json').read_text())['scores']))
+    counts = {len(VideoFileReader(str(path))) for path in folder.glob('vis/*')}
+    for path in folder.glob('preds/*'):
+        if path.is_dir():
+            counts.add(len([read_label_map(file) for file in path.iterdir()]))
+        elif path.suffix == '.txt':
+            counts.add(len(np.loadtxt(path, delimiter=',', ndmin=2)))
+        else:
+            counts.add(len(json.loads(path.read_text())['scores']))
     return counts
+
+
+def files(folder: Path) -> list[str]:
+    """All files in a folder."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob('*') if path.is_file())
 
 
 class TestWrongInput:
@@ -108,7 +113,7 @@ class TestWrongInput:
         video[1] = wrong(video[1])
         with pytest.raises(ValueError, match=message):
             run(video, tmp_path)
-        assert not list(tmp_path.glob('drawn*'))
+        assert not [name for name in files(tmp_path) if name.startswith('vis')]
 
     def test_the_conversions_that_errors_name_work(self, run, tmp_path):
         frame = frames(1)[0]
@@ -136,10 +141,11 @@ class TestWrongInput:
         ],
     )
     def test_boxes(self, tracker, tmp_path, box, message):
-        (tmp_path / 'boxes.txt').write_text('of an earlier run')
+        (tmp_path / 'preds').mkdir()
+        (tmp_path / 'preds/frames.txt').write_text('of an earlier run')
         with pytest.raises(ValueError, match=message):
-            tracker(frames(), box, txt=tmp_path / 'boxes.txt')
-        assert (tmp_path / 'boxes.txt').read_text() == 'of an earlier run'
+            tracker(frames(), box, out_dir=tmp_path)
+        assert (tmp_path / 'preds/frames.txt').read_text() == 'of an earlier run'
 
     @pytest.mark.parametrize(
         ('masks', 'message'),
@@ -157,15 +163,24 @@ class TestWrongInput:
     )
     def test_masks_before_the_work(self, segmenter, tmp_path, masks, message):
         with pytest.raises(ValueError, match=message):
-            segmenter(frames(), masks, tmp_path / 'masks')
-        assert not (tmp_path / 'masks').exists()
+            segmenter(frames(), masks, out_dir=tmp_path / 'out')
+        assert not (tmp_path / 'out').exists()
 
     def test_masks_of_0_and_255_are_one_object_if_told_so(self, segmenter, tmp_path):
-        merging = VideoSegmenter(segmenter.model, merge_objects=True, progress=False)
         Image.fromarray(mask(255)).save(tmp_path / 'mask.png')
         for given in (mask(255), tmp_path / 'mask.png'):
-            _, ids = next(iter(merging.segment(frames(1), given)))
-            assert np.array_equal(ids, mask(1))
+            sample = next(segmenter.stream(frames(1), masks=given, merge_objects=True))
+            assert np.array_equal(sample.pred_mask, mask(1))
+
+    def test_models_and_outputs_that_do_not_fit(self, tracker, segmenter):
+        with pytest.raises(ValueError, match='TrackingInferencer needs a DropTrack, got DropSeg'):
+            TrackingInferencer(segmenter.model)
+        with pytest.raises(ValueError, match='no output: set out_dir or return_datasamples'):
+            segmenter(frames(), mask())
+        with pytest.raises(ValueError, match=r"vis_format must be one of \.3gp .*, got '\.png'"):
+            tracker(frames(), BOX, vis_format='.png')
+        with pytest.raises(VideoReadError, match='camera 77: it cannot be opened'):
+            tracker(77, BOX)
 
 
 class TestInterrupts:
@@ -233,9 +248,10 @@ class TestInterrupts:
                 pass
 
         monkeypatch.setattr(cv2, 'VideoCapture', Camera)
-        run(0, tmp_path)
+        results = run(0, tmp_path)
         assert frame_counts(tmp_path) == {5}
-        assert rate(tmp_path / 'drawn.mp4') == 12.5
+        assert results['visualization'] == str(tmp_path / 'vis/camera_0.mp4')
+        assert rate(results['visualization']) == 12.5
 
     def test_other_threads_are_left_alone(self, run, tmp_path):
         thread = threading.Thread(target=run, args=(frames(), tmp_path))
@@ -244,7 +260,7 @@ class TestInterrupts:
         assert frame_counts(tmp_path) == {4}
 
 
-def rate(path: Path) -> Fraction:
+def rate(path: Path | str) -> Fraction:
     with av.open(str(path)) as container:
         return container.streams.video[0].guessed_rate
 
@@ -262,25 +278,86 @@ class TestDrawnVideos:
 
     def test_at_the_rate_of_the_source(self, run, tmp_path, write_video):
         source = write_video(tmp_path / 'source.mp4', 4, options=('-r', '30000/1001', '-frames:v', '4'))
-        run(source, tmp_path)
-        assert rate(tmp_path / 'drawn.mp4') == rate(source) == Fraction(30000, 1001)
-        run(source, tmp_path, fps=10)
-        assert rate(tmp_path / 'drawn.mp4') == 10
-        run(frames(), tmp_path)
-        assert rate(tmp_path / 'drawn.mp4') == 25
+        drawn = [
+            run(video, tmp_path, **options)['visualization']
+            for video, options in ((source, {}), (source, dict(fps=10, vis_format='.mkv')), (frames(), {}))
+        ]
+        assert drawn == [str(tmp_path / 'vis' / name) for name in ('source.mp4', 'source.mkv', 'frames.mp4')]
+        assert rate(drawn[0]) == rate(source) == Fraction(30000, 1001)
+        assert [rate(path) for path in drawn[1:]] == [10, 25]
 
     def test_one_size_or_an_error(self, tracker, tmp_path):
         video = [*frames(2), *frames(1, (32, 64))]
-        message = r'drawn\.mp4: picture 2 has 64 x 32 pixels, those before 64 x 48'
+        message = r'frames\.mp4: picture 2 has 64 x 32 pixels, those before 64 x 48'
         with pytest.raises(ValueError, match=message):
-            tracker(video, BOX, txt=tmp_path / 'boxes.txt', video_file=tmp_path / 'drawn.mp4')
-        assert [path.name for path in tmp_path.iterdir()] == ['boxes.txt']
-        assert len(tracker(video, BOX)[0]) == 3, 'boxes alone can be had'
+            tracker(video, BOX, out_dir=tmp_path)
+        assert files(tmp_path) == ['preds/frames.txt']
+        assert len(tracker(video, BOX)['predictions']['scores']) == 3, 'boxes alone can be had'
 
     def test_what_a_format_refuses_is_an_error(self, tmp_path):
         with pytest.raises(ValueError, match=r'v\.mpg: a video of 64 x 48 pixels and 7 frames a second cannot be'):
             write_video(tmp_path / 'v.mpg', frames(), fps=7)
         assert not list(tmp_path.iterdir())
+
+
+class TestResults:
+    def test_predictions_and_data_samples(self, tracker, segmenter, tmp_path):
+        video = frames(3)
+        results = tracker(video, BOX, out_dir=tmp_path)
+        assert results['predictions'] == json.loads((tmp_path / 'preds/frames.json').read_text())
+        samples = tracker(video, BOX, return_datasamples=True)['predictions']
+        assert [sample.pred_bbox for sample in samples] == results['predictions']['boxes_xywh']
+        assert [sample.pred_score for sample in samples] == results['predictions']['scores']
+        assert all(sample.frame is frame for sample, frame in zip(samples, video, strict=True))
+        results = segmenter(video, mask(), out_dir=tmp_path, save_vis=False)
+        folder = str(tmp_path / 'preds/frames')
+        assert results == dict(predictions=dict(video='frames', num_frames=3, mask_dir=folder), visualization=None)
+        samples = segmenter(video, mask(), return_datasamples=True)['predictions']
+        for number, sample in enumerate(samples):
+            assert np.array_equal(sample.pred_mask, read_label_map(f'{folder}/{number:05d}.png'))
+
+    def test_frames_are_not_kept(self, run, tmp_path):
+        """Of a video of any length only the last frames are in memory."""
+        alive = []
+
+        def video():
+            for frame in frames(9):
+                frame = frame.copy()
+                alive.append(weakref.ref(frame))
+                yield frame
+                del frame
+                gc.collect()
+                assert sum(ref() is not None for ref in alive) <= 2
+
+        run(video(), tmp_path)
+        assert len(alive) == 9
+
+    def test_a_lost_frame_is_black(self, tracker, tmp_path):
+        video = frames(3)
+        video[1] = None
+        results = tracker(video, BOX, out_dir=tmp_path)
+        assert results['predictions']['scores'][1] == 0
+        drawn = VideoFileReader(results['visualization']).get_batch([0, 1, 2])
+        assert drawn[1, 30:].mean() < 3
+        assert drawn[[0, 2], 30:].mean() > 60
+
+    def test_model_by_name_config_or_itself(self, tracker, tracking_config, tmp_path, monkeypatch):
+        torch.save(dict(state_dict=tracker.model.state_dict()), tmp_path / 'tracker.pth')
+        tracking_config.dump(tmp_path / 'config.py')
+        expected = tracker(frames(), BOX)
+        monkeypatch.setitem(model_zoo._CONFIGS, 'tiny_tracker', tmp_path / 'config.py')
+        for config in (tracking_config, tmp_path / 'config.py', str(tmp_path / 'config.py'), 'tiny_tracker'):
+            other = TrackingInferencer(config, tmp_path / 'tracker.pth', 'cpu', show_progress=False)
+            assert other(frames(), BOX) == expected
+        for parameter in other.model.parameters():
+            torch.nn.init.normal_(parameter)
+        assert other(frames(), BOX) != expected
+        again = TrackingInferencer(other.model, tmp_path / 'tracker.pth', show_progress=False)
+        assert again.model is other.model
+        assert again(frames(), BOX) == expected
+        assert 'tiny_tracker' in TrackingInferencer.list_models('tiny')
+        with pytest.raises(FileNotFoundError, match='no_model'):
+            TrackingInferencer('no_model', tmp_path / 'tracker.pth')
 
 
 def test_a_folder_named_like_a_number_is_a_folder(tmp_path, monkeypatch):

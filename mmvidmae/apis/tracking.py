@@ -1,0 +1,117 @@
+"""Single-object tracking in a video or a camera stream."""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.structures import BaseDataElement
+
+from mmvidmae.models.trackers import DropTrack
+from mmvidmae.utils.files import atomic_write
+from mmvidmae.visualization import VideoVisualizer
+
+from .base import VideoInferencer
+from .videos import Source, Video, check_frames, open_video
+
+
+class TrackingInferencer(VideoInferencer):
+    """Tracks a target from its box in the first frame. See :class:`VideoInferencer` for the arguments of the
+    constructor.
+
+    Example:
+        >>> tracker = TrackingInferencer('CONFIG.py', 'CHECKPOINT.pth')
+        >>> boxes = tracker('video.mp4', box=(120, 80, 64, 48), out_dir='results')['predictions']['boxes_xywh']
+        >>> for sample in tracker.stream(0, box=(120, 80, 64, 48)):  # camera 0
+        ...     sample.frame, sample.pred_bbox, sample.pred_score
+    """
+
+    model_type = DropTrack
+    visualizer_type = VideoVisualizer
+    forward_kwargs = {'box'}
+
+    def __call__(  # type: ignore[override]
+        self,
+        inputs: Video,
+        box: Sequence[float],
+        return_datasamples: bool = False,
+        out_dir: str | PathLike | None = None,
+        save_pred: bool = True,
+        save_vis: bool = True,
+        vis_format: str = '.mp4',
+        fps: float | None = None,
+    ) -> dict[str, Any]:
+        """Track the target to the end of the video.
+
+        Args:
+            inputs: Video file, folder of images, camera number, or an iterable of uint8 RGB frames ``(H, W, 3)``. None
+                in an iterable is a lost frame, in which the target keeps its last box.
+            box: Box (x, y, w, h) of the target in pixels of the first frame.
+            return_datasamples: Whether to return a data sample for each frame, with the frame.
+            out_dir: Folder for output files. By default nothing is written.
+            save_pred: Whether to write ``<out_dir>/preds/<name>.txt`` with a line ``x,y,w,h`` for each frame, and
+                ``<name>.json`` with boxes and scores. A line is written at once, so a killed run keeps its boxes.
+            save_vis: Whether to write ``<out_dir>/vis/<name>.mp4`` with drawn boxes.
+            vis_format: Suffix of this video.
+            fps: Frames per second of this video; by default those of the source, or 25 if unknown.
+
+        Returns:
+            ``predictions``: a dictionary of ``video``, ``boxes_xywh`` ((x, y, w, h) in pixels for each frame) and
+            ``scores`` (in [0, 1]; 1 for the first frame, 0 for lost frames), or data samples with ``frame``,
+            ``pred_bbox`` and ``pred_score``. ``visualization``: path of the video with boxes, or None.
+
+        Raises:
+            Interrupted: After an interrupt, unless the video is a camera. The files are complete.
+            VideoReadError: If the video cannot be read.
+            ValueError: If the box is not four finite numbers, has no area or is outside the frame, the first frame is
+                lost, a frame is invalid, or the output video cannot be written.
+        """
+        outputs = (out_dir, save_pred, save_vis, vis_format, fps)
+        return super().__call__(inputs, return_datasamples, 1, *outputs, box=box)
+
+    def preprocess(self, inputs: Video, batch_size: int = 1) -> Source:
+        """Open a video."""
+        source = open_video(inputs)
+        return source._replace(items=check_frames(source.items))
+
+    def forward(self, inputs: Iterable[np.ndarray | None], box: Sequence[float]) -> Iterator[BaseDataElement]:
+        """Track the target frame by frame. The sample of a lost frame has no field ``frame``."""
+        target, score = None, 1.0
+        for number, frame in enumerate(inputs):
+            if frame is None:
+                if target is None:
+                    raise ValueError('the first frame, which shows the target, is missing')
+                sample = BaseDataElement(pred_bbox=target.box, pred_score=0.0)
+            else:
+                image = np.ascontiguousarray(frame[..., ::-1]) if self.model.data_preprocessor.bgr_to_rgb else frame
+                if target is None:
+                    target = self.model.initialize(image, box)
+                else:
+                    target, score = self.model.track(image, target)
+                sample = BaseDataElement(frame=frame, pred_bbox=target.box, pred_score=score)
+            sample.set_metainfo(dict(frame_id=number))
+            yield sample
+
+    def postprocess(
+        self, preds: Iterable[BaseDataElement], source: Source, path: Path | None, results: dict[str, Any]
+    ) -> Iterator[BaseDataElement]:
+        """Save boxes and scores."""
+        boxes: list[list[float]] = []
+        scores: list[float] = []
+        results['predictions'] = dict(video=source.name, boxes_xywh=boxes, scores=scores)
+        with ExitStack() as opened:
+            for pred in preds:
+                if path is not None:
+                    if not boxes:
+                        path.parent.mkdir(parents=True, exist_ok=True)
+                        lines = opened.enter_context(open(f'{path}.txt', 'w', buffering=1, encoding='utf-8'))
+                    lines.write(','.join(f'{value:.3f}' for value in pred.pred_bbox) + '\n')
+                boxes.append(pred.pred_bbox)
+                scores.append(pred.pred_score)
+                yield pred
+        if path is not None and boxes:
+            with atomic_write(f'{path}.json') as part:
+                part.write_text(json.dumps(results['predictions']))
