@@ -44,7 +44,7 @@ def foreign(name: str) -> dict[str, torch.Tensor]:
     if name in ('dropmae', 'cropmae', 'mae'):
         return getattr(converters, f'mmvidmae_to_{name}')(ours(name))
     if name == 'rvm':
-        return converters.mmvidmae_to_rvm(ours('rvm'), dict(encoder=2, rnn_core=1, decoder=2))
+        return converters.mmvidmae_to_rvm(ours('rvm'), dict(encoder=2, rnn_core=2, decoder=2))
     if name == 'cosettle':
         adapter = {key: value for key, value in ours('cosettle').items() if key.startswith('backbone.adapter.')}
         return converters.mmvidmae_to_cosettle({**encoder_of(ours('mae')), **adapter})

@@ -150,6 +150,24 @@ def test_its_checkpoint_loads_into_label_propagation(tmp_path):
     torch.testing.assert_close(features, torch.nn.functional.normalize(maps, dim=1))
 
 
+def test_the_frozen_weights_must_be_complete(tmp_path):
+    weights = build().backbone.encoder.state_dict()
+    for name, missing in (('whole', ''), ('part', 'layers.1.ln1.weight')):
+        state = {f'backbone.{key}': value for key, value in weights.items() if key != missing}
+        torch.save(state | {'neck.weight': torch.ones(1)}, tmp_path / f'{name}.pth')
+
+    def make(name):
+        init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / f'{name}.pth'), prefix='backbone.')
+        model = MODELS.build(dict(type='mmvidmae.CoSettle', backbone=dict(encoder=dict(OURS, init_cfg=init_cfg))))
+        model.init_weights()
+        return model
+
+    loaded = make('whole').backbone.encoder.state_dict()
+    assert all(torch.equal(value, loaded[key]) for key, value in weights.items())
+    with pytest.raises(ValueError, match=r'part\.pth does not fit PairMAEViT: missing 1 parameters \(layers\.1\.ln1'):
+        make('part')
+
+
 def test_one_graph():
     torch._dynamo.reset()
     models = []

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from mmvidmae.registry import MODELS
+from mmvidmae.utils.weights import load_pretrained
 
 from ..layers import init_mae_weights, require
 
@@ -44,7 +45,8 @@ class AdaptedViT(BaseModule):
     Args:
         encoder: Config of a vision transformer with a feature map (``out_type='featmap'``, which is filled in) and a
             position embedding ``pos_embed`` of shape ``(1, class tokens + L, D)``: :class:`PairMAEViT`,
-            ``mmpretrain.VisionTransformer`` and others of mmpretrain. Its ``init_cfg`` names the frozen weights.
+            ``mmpretrain.VisionTransformer`` and others of mmpretrain. Its ``init_cfg`` names the frozen weights, which
+            must be complete.
         init_cfg: Initialization config of MMEngine.
 
     Raises:
@@ -64,6 +66,15 @@ class AdaptedViT(BaseModule):
         self.adapter = LinearAdapter(self.embed_dims)
         self.encoder.requires_grad_(False)
         self.train()
+
+    def init_weights(self) -> None:
+        """Load the frozen weights that the encoder's ``init_cfg`` names, all of them, and initialize the adapter.
+
+        Raises:
+            ValueError: If the checkpoint does not fit the encoder.
+        """
+        load_pretrained(self.encoder)
+        super().init_weights()
 
     @property
     def patch_resolution(self) -> tuple[int, int]:

@@ -34,7 +34,7 @@ class GatedCrossCore(BaseModule):
     Args:
         embed_dims: Width D.
         depth: Number of blocks. A block reads the memory, then applies feed-forward and self-attention.
-        num_heads: Attention heads; by default one for each 64 channels.
+        num_heads: Attention heads.
         feedforward_channels: Hidden width of the feed-forward layers; by default four times the width.
         with_cp: Whether to use gradient checkpointing in the blocks.
 
@@ -45,12 +45,11 @@ class GatedCrossCore(BaseModule):
         self,
         embed_dims: int = 768,
         depth: int = 4,
-        num_heads: int | None = None,
+        num_heads: int = 12,
         feedforward_channels: int | None = None,
         with_cp: bool = False,
     ) -> None:
         super().__init__()
-        num_heads = max(embed_dims // 64, 1) if num_heads is None else num_heads
         require_whole(self, depth=depth, num_heads=num_heads)
         require_divisible(self, num_heads, 'num_heads', embed_dims=embed_dims)
         hidden = 4 * embed_dims if feedforward_channels is None else feedforward_channels
@@ -101,7 +100,8 @@ class RecurrentViT(PairMAEViT):
     Args:
         *args: Arguments of :class:`PairMAEViT`.
         num_sources: Number K of frames at the begin of a clip that the core reads.
-        core: Config of :class:`GatedCrossCore`. The width is filled in.
+        core: Config of :class:`GatedCrossCore`. The width is filled in, and the number of attention heads is that of
+            the ViT by default.
         **kwargs: Further arguments of :class:`PairMAEViT`. Only the last layer can be an output, and the encoding is
             siamese.
 
@@ -121,8 +121,13 @@ class RecurrentViT(PairMAEViT):
         del self.pos_embed
         self.register_buffer('pos_embed', pos_embed, persistent=False)
         self.num_sources = num_sources
-        core = dict(type='mmvidmae.GatedCrossCore', embed_dims=self.embed_dims) | (core or {})
-        self.core = MODELS.build({'with_cp': self.with_cp, **core})
+        default = dict(
+            type='mmvidmae.GatedCrossCore',
+            embed_dims=self.embed_dims,
+            num_heads=self.arch_settings['num_heads'],
+            with_cp=self.with_cp,
+        )
+        self.core = MODELS.build({**default, **(core or {})})
 
     def positions(self, grid: tuple[int, int]) -> Tensor:
         """Position embedding ``(1, L, D)`` of a frame with a grid of L patches."""

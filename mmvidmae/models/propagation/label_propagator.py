@@ -6,13 +6,12 @@ import torch
 import torch.nn.functional as F
 from mmengine.logging import MMLogger, print_log
 from mmengine.model import BaseDataPreprocessor, BaseModel
-from mmengine.runner import CheckpointLoader
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
 from mmvidmae.registry import MODELS
 from mmvidmae.utils.progress import count_frames
-from mmvidmae.utils.weights import load_whole
+from mmvidmae.utils.weights import load_pretrained
 
 from .context import propagate_features
 from .labels import Labels, MaskLabels, PoseLabels
@@ -216,14 +215,7 @@ def _init_quietly(backbone: nn.Module) -> None:
     """
     if not hasattr(backbone, 'init_weights'):
         return
-    init_cfg = getattr(backbone, 'init_cfg', None)
-    if isinstance(init_cfg, dict) and init_cfg['type'] == 'Pretrained':
-        checkpoint, prefix = init_cfg['checkpoint'], init_cfg.get('prefix') or ''
-        state_dict = CheckpointLoader.load_checkpoint(checkpoint, 'cpu')
-        state_dict = state_dict.get('state_dict', state_dict)
-        state_dict = {key.removeprefix(prefix): value for key, value in state_dict.items() if key.startswith(prefix)}
-        load_whole(backbone, state_dict, checkpoint)
-        backbone.is_init = True
+    if load_pretrained(backbone):
         return
     logger = MMLogger.get_current_instance()
     level = logger.level

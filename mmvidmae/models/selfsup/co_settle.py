@@ -1,10 +1,12 @@
 """Co-Settle: a linear adapter on a frozen encoder, trained by the cycle between two frames."""
 
+import logging
 from itertools import pairwise
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
+from mmengine.logging import print_log
 from mmpretrain.models.selfsup.base import BaseSelfSupervisor
 from mmpretrain.structures import DataSample
 from torch import Tensor
@@ -110,6 +112,17 @@ class CoSettle(BaseSelfSupervisor):
         self._forward_pretrain = type(self).forward_pretrain  # unbound, so that a copied model calls itself
         if compile is not False:
             self._forward_pretrain = torch.compile(self._forward_pretrain, **({} if compile is True else compile))
+
+    def init_weights(self) -> None:
+        """Load the frozen encoder and initialize the adapter, see :class:`AdaptedViT`."""
+        if getattr(self.backbone.encoder, 'init_cfg', None) is None:
+            print_log(
+                'CoSettle: no weights are named for the frozen encoder (model.backbone.encoder.init_cfg): it stays '
+                'random unless a checkpoint is loaded',
+                'current',
+                logging.WARNING,
+            )
+        super().init_weights()
 
     @property
     def enlarged(self) -> tuple[int, int]:
