@@ -2,10 +2,12 @@
 
 import pytest
 import torch
+import torch.distributed as dist
 from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint
 from mmpretrain.structures import DataSample
 
+from mmvidmae.engine.strategies.fsdp import shard
 from mmvidmae.models.propagation import LabelPropagator
 from mmvidmae.registry import MODELS
 
@@ -180,3 +182,16 @@ def test_one_graph():
             losses = [model(**data, mode='loss') for model in models]
         for name, loss in losses[0].items():
             torch.testing.assert_close(losses[1][name], loss)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='compares with the model on the CPU')
+def test_shifted_positions_survive_sharding():
+    model = build()
+    data = batch(model)
+    expected = model(**data, mode='loss')
+    dist.init_process_group('gloo', store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        losses = shard(model)(**data, mode='loss')
+    finally:
+        dist.destroy_process_group()
+    torch.testing.assert_close(losses, expected)

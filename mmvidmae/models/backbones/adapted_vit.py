@@ -65,6 +65,9 @@ class AdaptedViT(BaseModule):
         self.embed_dims = pos_embed.shape[-1]
         self.adapter = LinearAdapter(self.embed_dims)
         self.encoder.requires_grad_(False)
+        if isinstance(pos_embed, nn.Parameter):  # a buffer of the same name: FSDP would not let a parameter be replaced
+            del self.encoder.pos_embed
+            self.encoder.register_buffer('pos_embed', pos_embed.detach())
         self.train()
 
     def init_weights(self) -> None:
