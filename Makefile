@@ -12,7 +12,7 @@ CANDIDATES := $(or $(PYTHON),python3.11 python3.12 python3.10 python3)
 FITS := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))
 FOUND := $(shell for python in $(CANDIDATES); do "$$python" -c '$(FITS)' 2>/dev/null && echo "$$python" && break; done)
 RUN := "$(VENV)/bin/python"
-export VIDEOS PYTEST_ARGS TORCH_INDEX_URL
+export VIDEOS TORCH_INDEX_URL
 
 help:
 	@sed -n '/^#/!q; s/^# //p' Makefile
@@ -38,10 +38,10 @@ docs: full
 	@echo 'Open docs/_build/html/index.html'
 
 test: lint docs
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist worksteal $$PYTEST_ARGS
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist worksteal $(PYTEST_ARGS)
 
 coverage: full
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --cov $$PYTEST_ARGS
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --cov $(PYTEST_ARGS)
 
 docs-check: full
 	OMP_NUM_THREADS=1 $(RUN) tests/docs_check.py $(PAGES)

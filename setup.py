@@ -52,7 +52,7 @@ EXTRAS = dict(
         'tqdm',
     ],
     segmentation=['ftfy', 'prettytable', 'regex'],
-    test=['mypy', 'pytest', 'pytest-cov', 'pytest-xdist', 'ruff', 'timm'],
+    test=['mypy', 'pytest', 'pytest-cov', 'pytest-timeout', 'pytest-xdist', 'ruff', 'timm'],
     docs=['furo', 'linkify-it-py', 'myst-parser', 'sphinx', 'sphinx-copybutton'],
 )
 EXTRAS['all'] = sorted(set(EXTRAS['tracking'] + EXTRAS['segmentation']))

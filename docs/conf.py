@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 DOCS = Path(__file__).resolve().parent
-sys.path[:0] = [str(DOCS), str(DOCS.parent)]
+sys.path.insert(0, str(DOCS))
 
 import mmvidmae  # noqa: E402
 import mmvidmae.registry  # noqa: E402 (applies the bridges that importing the toolboxes needs)

@@ -37,10 +37,11 @@ NOT_RUN = ('apt-get', 'make', 'mim', 'pip')
 SHORTER = {
     r'train\S* (configs/|my_siammae)': 'train_dataloader.batch_size=1 train_dataloader.num_workers=0 '
     'train_dataloader.persistent_workers=False',
-    r'train\S* (configs/(dropmae|siammae)/|my_siammae)': 'train_cfg.max_epochs=1',
-    r'train\S* configs/(droptrack|stark)/': 'train_cfg.max_epochs=1 train_dataloader.sampler.samples_per_epoch=1',
+    r'train\S* (configs/(dropmae|siammae)/(?!benchmarks)|my_siammae)': 'train_cfg.max_epochs=1',
+    r'train\S* configs/(droptrack/|\w+/benchmarks/stark)': 'train_cfg.max_epochs=1 '
+    'train_dataloader.sampler.samples_per_epoch=1',
     r'train\S* configs/dropseg/': 'train_cfg.max_iters=1',
-    r'train\S* configs/(droptrack|dropseg|stark)/': 'default_hooks.checkpoint.save_last=False',
+    r'train\S* configs/(droptrack/|dropseg/|\w+/benchmarks/stark)': 'default_hooks.checkpoint.save_last=False',
     r'test\S* configs/dropseg/': 'test_dataloader.dataset.pipeline.0.short_side=96',
 }
 """What is added to the options of commands, so that training ends after a step or two."""

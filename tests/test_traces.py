@@ -11,6 +11,7 @@ pytest.importorskip('mmdet')
 pytest.importorskip('mmseg')
 from traces import TRACES
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 RECORDED = json.loads((Path(__file__).parent / 'assets/traces.json').read_text())
 
 

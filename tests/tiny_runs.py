@@ -19,7 +19,7 @@ _NUMBERS = count()
 
 
 def tiny_config(video_dir: Path, work_dir: Path, model: str = 'DropMAE', **changes) -> Config:
-    """Config of a run: 32 x 32 pairs, 8 clips of which an effective epoch visits 4, one an iteration, for 2 pairs each.
+    """Config of a run: 32 x 32 pairs, 8 clips of which an epoch samples 4, one an iteration, with 2 pairs each.
 
     Args:
         video_dir: Folder with at least one clip.

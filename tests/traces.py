@@ -56,7 +56,7 @@ def train(cfg: Config) -> list[float]:
     return np.asarray(runner.message_hub.get_scalar('train/loss').data[0])[-STEPS:].tolist()
 
 
-def pretrain(folder: Path, config: str, masking: dict | None = None) -> list[float]:
+def pretrain(folder: Path, method: str, masking: dict | None = None) -> list[float]:
     """Losses of a small pre-training on frame folders."""
     clips = folder / 'clips'
     if not clips.exists():
@@ -65,7 +65,7 @@ def pretrain(folder: Path, config: str, masking: dict | None = None) -> list[flo
                 path = clips / f'{clip}/{number:03d}.png'
                 path.parent.mkdir(parents=True, exist_ok=True)
                 Image.fromarray(frame).save(path)
-    cfg = Config.fromfile(ROOT / config)
+    cfg = Config.fromfile(ROOT / f'configs/small/{method}_vit-tiny6-p8_1xb8-coslr-20e_clips.py')
     cfg.model.backbone.update(arch=ARCH, img_size=32, patch_size=4)
     cfg.model.neck.update(decoder_dims=48, depth=2, num_heads=3)
     dataset = cfg.train_dataloader.dataset
@@ -94,7 +94,7 @@ def track(folder: Path) -> list[float]:
 
 
 def tracker_config() -> Config:
-    cfg = Config.fromfile(ROOT / 'configs/small/droptrack.py')
+    cfg = Config.fromfile(ROOT / 'configs/small/droptrack_vit-tiny6-p8-96_1xb16-1e_sequences.py')
     cfg.model.update(template_size=32, search_size=64)
     cfg.model.backbone.update(arch=ARCH, ce_loc=(1,), ce_keep_ratio=(0.7,))
     cfg.model.head.channels = 16
@@ -103,7 +103,7 @@ def tracker_config() -> Config:
 
 def segment(folder: Path) -> list[float]:
     """Losses of a small DropSeg."""
-    cfg = Config.fromfile(ROOT / 'configs/small/dropseg.py')
+    cfg = Config.fromfile(ROOT / 'configs/small/dropseg_vit-tiny6-p8-128_1xb8-400i_davis2017.py')
     cfg.model.backbone.update(arch=ARCH, img_size=32)
     cfg.model.neck.channels = cfg.model.decode_head.channels = (16, 8)
     cfg.train_dataloader.batch_size = 2
@@ -123,7 +123,7 @@ def davis(folder: Path) -> Path:
 
 def segment_with_mmseg(folder: Path) -> list[float]:
     """Losses of a small segmentor of mmseg."""
-    cfg = Config.fromfile(ROOT / 'configs/small/fcn.py')
+    cfg = Config.fromfile(ROOT / 'configs/small/fcn_dropmae-vit-tiny6-p8_1xb8-300i_davis2016-128x128.py')
     cfg.model.backbone.update(arch=ARCH, out_indices=(0, 1))
     for head in (cfg.model.decode_head, cfg.model.auxiliary_head):
         head.update(in_channels=48, channels=8)
@@ -135,7 +135,7 @@ def segment_with_mmseg(folder: Path) -> list[float]:
 
 def linear_probe(folder: Path) -> list[float]:
     """Losses of a linear probe of mmpretrain."""
-    cfg = Config.fromfile(ROOT / 'configs/classification/dropmae-vit-base-p16_linear_8xb2048-coslr-90e_in1k.py')
+    cfg = Config.fromfile(ROOT / 'configs/dropmae/benchmarks/linear_dropmae-vit-base-p16_8xb2048-coslr-90e_in1k.py')
     cfg.model.backbone.update(arch=ARCH, img_size=32, patch_size=4, frozen_stages=2, init_cfg=None)
     cfg.model.head.update(in_channels=48, num_classes=3)
     if cfg.model.get('neck'):
@@ -183,19 +183,19 @@ def follow(folder: Path) -> list[list[float]]:
     return np.round(boxes, 3).tolist()
 
 
-def masking(kind: str, config: str = 'configs/small/mae.py', **options: Any) -> Callable[[Path], Any]:
+def masking(kind: str, method: str = 'mae', **options: Any) -> Callable[[Path], Any]:
     """A pre-training with another masking."""
-    return lambda folder: pretrain(folder, config, dict(type=f'mmvidmae.{kind}', **options))
+    return lambda folder: pretrain(folder, method, dict(type=f'mmvidmae.{kind}', **options))
 
 
 TRACES: dict[str, Callable[[Path], Any]] = {
-    'dropmae': lambda folder: pretrain(folder, 'configs/small/dropmae.py'),
-    'twinmae': lambda folder: pretrain(folder, 'configs/small/twinmae.py'),
-    'siammae': lambda folder: pretrain(folder, 'configs/small/siammae.py'),
+    'dropmae': lambda folder: pretrain(folder, 'dropmae'),
+    'twinmae': lambda folder: pretrain(folder, 'twinmae'),
+    'siammae': lambda folder: pretrain(folder, 'siammae'),
     'mae, per frame': masking('PerFrameRandomMasking', mask_ratio=0.75),
-    'siammae, grid': masking('GridMasking', 'configs/small/siammae.py'),
-    'siammae, asymmetric .5': masking('AsymmetricMasking', 'configs/small/siammae.py', mask_ratio=(0.25, 0.75)),
-    'dropmae, joint .5': masking('JointRandomMasking', 'configs/small/dropmae.py', mask_ratio=0.5),
+    'siammae, grid': masking('GridMasking', 'siammae'),
+    'siammae, asymmetric .5': masking('AsymmetricMasking', 'siammae', mask_ratio=(0.25, 0.75)),
+    'dropmae, joint .5': masking('JointRandomMasking', 'dropmae', mask_ratio=0.5),
     'droptrack': track,
     'dropseg': segment,
     'linear probe': linear_probe,

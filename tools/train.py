@@ -1,14 +1,7 @@
 """Train the model of a config, alone or started by dist_train.sh, slurm_train.sh or ``mim train mmvidmae``."""
 
-import sys
-from pathlib import Path
-
-ROOT = Path(__file__).resolve().parents[1]
-if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
-    sys.path.insert(0, str(ROOT))
-
-from mmvidmae.utils.arguments import make_parser, require_file  # noqa: E402
-from mmvidmae.utils.interrupt import leave_on_interrupt  # noqa: E402
+from mmvidmae.utils.arguments import make_parser, require_file
+from mmvidmae.utils.interrupt import leave_on_interrupt
 
 
 def main() -> None:

@@ -8,6 +8,15 @@ default_hooks = dict(
     checkpoint=dict(type='mmvidmae.AtomicCheckpointHook', by_epoch=False, interval=10000, max_keep_ckpts=3),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     weights=dict(type='mmvidmae.WeightsRecordHook'),  # which weights are scored, for the log and the score files
+    # The loss is over all pixels to iteration 20,000 and over the hardest 15 % from 70,000 (DropSeg's losses.py:26-46).
+    top_share=dict(
+        type='mmvidmae.AttributeScheduleHook',
+        attribute='loss_decode.top_share',
+        begin=20000,
+        end=70000,
+        start_value=1.0,
+        end_value=0.15,
+    ),
     progress=dict(type='mmvidmae.FrameProgressHook'),  # frames done and time left in a test, every 10 seconds
 )
 custom_hooks = [

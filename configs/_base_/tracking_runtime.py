@@ -1,4 +1,6 @@
-# What runs in mmtrack's scope share.
+# What runs in mmtrack's scope share: types without a prefix are mmtrack's.
+default_scope = 'mmtrack'
+
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=50),

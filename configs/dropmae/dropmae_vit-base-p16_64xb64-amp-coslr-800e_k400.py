@@ -1,7 +1,9 @@
 # DropMAE, ViT-B/16, Kinetics-400, 800 epochs.
 _base_ = [
-    '../_base_/methods/dropmae.py',
+    '../_base_/models/dropmae.py',
     '../_base_/datasets/k400.py',
+    '../_base_/datasets/pipelines/dropmae.py',
+    '../_base_/schedules/adamw_dropmae.py',
     '../_base_/schedules/coslr_800e.py',
     '../_base_/default_runtime.py',
 ]

@@ -1,8 +1,10 @@
 # DropMAE, as small as shows the method at work within two minutes on two cores: `make demo`.
 _base_ = [
-    '../_base_/methods/dropmae.py',
+    '../_base_/models/dropmae.py',
     '../_base_/datasets/demo.py',
-    '../_base_/schedules/coslr_demo.py',
+    '../_base_/datasets/pipelines/dropmae.py',
+    '../_base_/schedules/adamw_dropmae.py',
+    '../_base_/schedules/coslr_6e.py',
     '../_base_/default_runtime.py',
 ]
 

@@ -1,7 +1,9 @@
 # DropSeg ViT-B/16, trained on DAVIS-2017 and YouTube-VOS.
 _base_ = [
-    '../_base_/methods/dropseg.py',
+    '../_base_/models/dropseg.py',
     '../_base_/datasets/vos_train.py',
+    '../_base_/datasets/pipelines/dropseg.py',
+    '../_base_/schedules/adam_dropseg.py',
     '../_base_/schedules/dropseg_210k.py',
     '../_base_/segmentation_runtime.py',
 ]

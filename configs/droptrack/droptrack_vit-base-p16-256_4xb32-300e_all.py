@@ -1,7 +1,9 @@
 # DropTrack ViT-B/16, template 128 and search region 256, 300 epochs on LaSOT, GOT-10k, COCO and TrackingNet.
 _base_ = [
-    '../_base_/methods/droptrack_256.py',
+    '../_base_/models/droptrack_256.py',
     '../_base_/datasets/sot_train_all.py',
+    '../_base_/datasets/pipelines/droptrack_256.py',
+    '../_base_/schedules/adamw_droptrack.py',
     '../_base_/schedules/droptrack_300e.py',
     '../_base_/tracking_runtime.py',
 ]

@@ -1,7 +1,9 @@
 # DropTrack ViT-B/16, template 192 and search region 384, 100 epochs on GOT-10k.
 _base_ = [
-    '../_base_/methods/droptrack.py',
+    '../_base_/models/droptrack.py',
     '../_base_/datasets/sot_train_got10k.py',
+    '../_base_/datasets/pipelines/droptrack.py',
+    '../_base_/schedules/adamw_droptrack.py',
     '../_base_/schedules/droptrack_100e.py',
     '../_base_/tracking_runtime.py',
 ]

@@ -1,7 +1,9 @@
 # DropTrack ViT-B/16, template 192 and search region 384, 300 epochs on LaSOT, GOT-10k, COCO and TrackingNet.
 _base_ = [
-    '../_base_/methods/droptrack.py',
+    '../_base_/models/droptrack.py',
     '../_base_/datasets/sot_train_all.py',
+    '../_base_/datasets/pipelines/droptrack.py',
+    '../_base_/schedules/adamw_droptrack.py',
     '../_base_/schedules/droptrack_300e.py',
     '../_base_/tracking_runtime.py',
 ]

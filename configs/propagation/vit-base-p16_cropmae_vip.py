@@ -1,13 +1,9 @@
 _base_ = [
-    '../_base_/propagation/vit-base-p16.py',
-    '../_base_/propagation/cropmae.py',
+    '../_base_/models/frozen/vit-base-p16.py',
+    '../_base_/protocols/cropmae.py',
     '../_base_/datasets/vip_propagation.py',
-    '../_base_/propagation/runtime.py',
+    '../_base_/propagation_runtime.py',
 ]
 
-model = dict(protocol=dict(topk=10, **_base_.protocol), data_preprocessor=_base_.data_preprocessor)
-test_pipeline = [
-    dict(type='mmvidmae.LoadVideoFrames', long_side=880),
-    dict(type='mmvidmae.PackVideoSequence'),
-]
-test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+model = dict(backbone=_base_.encoder, protocol=_base_.protocols.vip)
+test_dataloader = dict(dataset=dict(pipeline=_base_.test_pipelines.vip))

@@ -1,13 +1,9 @@
 _base_ = [
-    '../_base_/propagation/vit-micro-p8.py',
-    '../_base_/propagation/cropmae.py',
+    '../_base_/models/frozen/vit-micro-p8.py',
+    '../_base_/protocols/cropmae.py',
     '../_base_/datasets/davis2017_propagation.py',
-    '../_base_/propagation/runtime.py',
+    '../_base_/propagation_runtime.py',
 ]
 
-model = dict(protocol=_base_.protocol, data_preprocessor=_base_.data_preprocessor)
-test_pipeline = [
-    dict(type='mmvidmae.LoadVideoFrames', size=(480, 880)),
-    dict(type='mmvidmae.PackVideoSequence'),
-]
-test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+model = dict(backbone=_base_.encoder, protocol=_base_.protocols.vos)
+test_dataloader = dict(dataset=dict(pipeline=_base_.test_pipelines.vos))

@@ -1,13 +1,11 @@
 _base_ = [
-    '../_base_/propagation/vit-small-p16.py',
-    '../_base_/propagation/crw.py',
+    '../_base_/models/frozen/vit-small-p16.py',
+    '../_base_/protocols/crw.py',
     '../_base_/datasets/davis2017_propagation.py',
-    '../_base_/propagation/runtime.py',
+    '../_base_/propagation_runtime.py',
 ]
 
-model = dict(protocol=_base_.protocol, data_preprocessor=_base_.data_preprocessor)
-test_pipeline = [
-    dict(type='mmvidmae.LoadVideoFrames', divisor=16),
-    dict(type='mmvidmae.PackVideoSequence'),
-]
+model = dict(backbone=_base_.encoder, protocol=_base_.protocols.vos)
+test_pipeline = _base_.test_pipelines.vos
+test_pipeline[0].divisor = 16  # the stride
 test_dataloader = dict(dataset=dict(pipeline=test_pipeline))

@@ -1,13 +1,9 @@
 _base_ = [
-    '../_base_/propagation/vit-small-p16.py',
-    '../_base_/propagation/dino.py',
+    '../_base_/models/frozen/vit-small-p16.py',
+    '../_base_/protocols/dino.py',
     '../_base_/datasets/youtube_vos_propagation.py',
-    '../_base_/propagation/runtime.py',
+    '../_base_/propagation_runtime.py',
 ]
 
-model = dict(protocol=_base_.protocol, data_preprocessor=_base_.data_preprocessor)
-test_pipeline = [
-    dict(type='mmvidmae.LoadVideoFrames', short_side=480),
-    dict(type='mmvidmae.PackVideoSequence'),
-]
-test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+model = dict(backbone=_base_.encoder, protocol=_base_.protocols.vos)
+test_dataloader = dict(dataset=dict(pipeline=_base_.test_pipelines.vos))

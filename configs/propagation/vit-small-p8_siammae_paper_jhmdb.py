@@ -1,13 +1,9 @@
 _base_ = [
-    '../_base_/propagation/vit-small-p8.py',
-    '../_base_/propagation/siammae_paper.py',
+    '../_base_/models/frozen/vit-small-p8.py',
+    '../_base_/protocols/siammae_paper.py',
     '../_base_/datasets/jhmdb_propagation.py',
-    '../_base_/propagation/runtime.py',
+    '../_base_/propagation_runtime.py',
 ]
 
-model = dict(protocol=_base_.protocol, data_preprocessor=_base_.data_preprocessor)
-test_pipeline = [
-    dict(type='mmvidmae.LoadVideoFrames', size=(320, 320)),
-    dict(type='mmvidmae.PackVideoSequence'),
-]
-test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+model = dict(backbone=_base_.encoder, protocol=_base_.protocols.jhmdb)
+test_dataloader = dict(dataset=dict(pipeline=_base_.test_pipelines.jhmdb))

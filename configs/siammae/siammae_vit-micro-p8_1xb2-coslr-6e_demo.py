@@ -1,8 +1,10 @@
 # SiamMAE, as small as shows the method at work within two minutes on two cores: `make demo`.
 _base_ = [
-    '../_base_/methods/siammae.py',
+    '../_base_/models/siammae.py',
     '../_base_/datasets/demo.py',
-    '../_base_/schedules/coslr_demo.py',
+    '../_base_/datasets/pipelines/siammae.py',
+    '../_base_/schedules/adamw_siammae.py',
+    '../_base_/schedules/coslr_6e.py',
     '../_base_/default_runtime.py',
 ]
 

@@ -1,8 +1,10 @@
 # SiamMAE, ViT-S/16, Kinetics-400, 2000 effective epochs (the paper's main table). 64 videos on each of 16 GPUs, 2 pairs
 # of each: 2048 pairs in a step.
 _base_ = [
-    '../_base_/methods/siammae.py',
+    '../_base_/models/siammae.py',
     '../_base_/datasets/k400.py',
+    '../_base_/datasets/pipelines/siammae.py',
+    '../_base_/schedules/adamw_siammae.py',
     '../_base_/schedules/coslr_2000e.py',
     '../_base_/default_runtime.py',
 ]

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / 'tools')]
+sys.path.insert(0, str(ROOT / 'tools'))
 
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402

@@ -1,7 +1,7 @@
-"""Bridges over defects of the libraries below us: one file each, with what is wrong, why, and when the file can go.
+"""Bridges over defects of other libraries, one per file. Each tells what is wrong, why, and until when it is needed.
 
-Importing :mod:`mmvidmae.registry`, as every use of our types does, applies those that a training core needs
-(:func:`apply`); the others are called where they are needed. Nothing here turns a check of another library off.
+Importing :mod:`mmvidmae.registry`, as every use of our types does, applies those of the training core
+(:func:`apply`). The others are called where they are needed. No bridge turns off a security check.
 """
 
 from .checkpoint_globals import allow_checkpoint_globals
@@ -13,7 +13,7 @@ from .safetensors import load_safetensors_everywhere
 
 
 def apply() -> None:
-    """Apply the bridges of the training core; any number of calls has the effect of one."""
+    """Apply the bridges of the training core. Repeated calls have no further effect."""
     allow_checkpoint_globals()
     find_forks()
     ignore_missing_ops()

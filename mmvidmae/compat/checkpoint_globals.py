@@ -1,4 +1,4 @@
-"""Checkpoints on torch >= 2.6, with ``weights_only`` on: we read what MMEngine writes, and anybody what we write.
+"""Checkpoints on torch >= 2.6 with ``weights_only``: MMEngine's can be read, and ours can be read by any code.
 
 What: ``Runner.resume``, ``load_from`` and ``init_cfg=dict(type='Pretrained')`` refuse the checkpoints that MMEngine
 itself has written.
@@ -28,9 +28,9 @@ _HISTORY = ('log_history', 'count_history', 'max_length')
 
 
 def _statistic(owner: type, name: str):
-    """What ``getattr`` in a checkpoint means here: one of ``HistoryBuffer``'s own statistics and nothing else.
+    """Replacement of ``getattr`` in a checkpoint: returns only statistics of ``HistoryBuffer``.
 
-    The plain ``getattr`` would reach anything from an allowed object, and so undo the allow-list.
+    The plain ``getattr`` would reach any object from an allowed one and bypass the allow-list.
 
     Raises:
         pickle.UnpicklingError: For any other object or name.
@@ -41,9 +41,9 @@ def _statistic(owner: type, name: str):
 
 
 def to_plain(value: Any) -> Any:
-    """A copy of what a checkpoint holds that ``torch.load(weights_only=True)`` rebuilds without any allow-list.
+    """Copy a value of a checkpoint so that ``torch.load(weights_only=True)`` reads it without an allow-list.
 
-    Log histories become dicts of tensors (see :func:`restore_histories`), NumPy's arrays tensors, its scalars numbers.
+    Log histories become dicts of tensors (see :func:`restore_histories`), NumPy arrays tensors, NumPy scalars numbers.
     Containers are copied, tensors are not.
     """
     if isinstance(value, HistoryBuffer):

@@ -1,4 +1,4 @@
-"""Checkpoints that hold code stay refused with OneDL's MMEngine.
+"""OneDL's MMEngine refuses checkpoints with code, too.
 
 What: ``Runner.resume``, ``load_from`` and ``init_cfg=dict(type='Pretrained')`` run the code in a checkpoint.
 
@@ -14,9 +14,9 @@ from mmengine.runner import checkpoint
 
 
 def refuse_code_in_checkpoints() -> None:
-    """Let ``torch.load`` decide, as with the original MMEngine; any number of calls has the effect of one.
+    """Let ``torch.load`` decide, as with the original MMEngine. Repeated calls have no further effect.
 
-    What MMEngine writes itself is allow-listed by :mod:`mmvidmae.compat.checkpoint_globals`.
+    MMEngine's own types are allow-listed by :mod:`mmvidmae.compat.checkpoint_globals`.
     """
     if hasattr(checkpoint, '_safe_torch_load'):
         checkpoint._safe_torch_load = torch.load

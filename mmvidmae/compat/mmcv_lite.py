@@ -1,9 +1,9 @@
-"""Quiet with mmcv-lite.
+"""No needless warning with mmcv-lite.
 
 What: importing mmpretrain's models beside mmcv-lite warns that ``MultiScaleDeformableAttention`` cannot be imported.
 
-Why: ``mmcv/cnn/bricks/transformer.py`` (2.1.0) looks for a compiled op that mmcv-lite leaves out on purpose and that
-no part of pre-training uses. The warning tells every user of every tool to install something that is not needed.
+Why: ``mmcv/cnn/bricks/transformer.py`` (2.1.0) imports a compiled op that mmcv-lite does not have and that
+pre-training does not use. The warning tells every user of every tool to install something that is not needed.
 
 Until: mmcv imports the op where it is used.
 """

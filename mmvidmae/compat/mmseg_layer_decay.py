@@ -2,8 +2,8 @@
 
 What: ``LearningRateDecayOptimizerConstructor`` and its old form train ``backbone.frame_embed`` at the rate of heads.
 
-Why: mmseg (1.2.2, ``engine/optimizers/layer_decay_optimizer_constructor.py``) gives a parameter its depth by a list of
-the names that its own vision transformers have, and takes what it does not know for a head. mmpretrain asks the
+Why: mmseg (1.2.2, ``engine/optimizers/layer_decay_optimizer_constructor.py``) finds the depth of a parameter in a list
+of names of its own vision transformers, and takes unknown names for heads. mmpretrain asks the
 backbone (``get_layer_depth``).
 
 Until: mmseg asks the backbone, too.
@@ -19,8 +19,8 @@ FRAME_IDENTITIES = 'backbone.frame_embed'
 def know_frame_identities() -> None:
     """Give frame identities depth 0 in mmseg's layer-wise decay.
 
-    Does nothing in a process that has not imported mmseg: then no model of mmseg is being built. Any number of calls
-    has the effect of one.
+    Does nothing in a process that has not imported mmseg: then no model of mmseg is being built. Repeated
+    calls have no further effect.
     """
     if 'mmseg' not in sys.modules:
         return

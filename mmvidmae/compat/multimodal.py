@@ -3,10 +3,10 @@
 What: with ``transformers`` 5 and ``pycocotools`` installed, ``import mmpretrain.models`` fails, and everything that
 needs it: ``TypeError: NoneType takes no arguments``.
 
-Why: mmpretrain (1.2.0, ``utils/dependency.py``) imports its multi-modal models if these two packages are there, of
-whatever version. The models subclass and call functions of ``transformers.modeling_utils`` that version 5 has moved.
+Why: mmpretrain (1.2.0, ``utils/dependency.py``) imports its multi-modal models if any version of these two packages
+is installed. The models subclass and call functions of ``transformers.modeling_utils`` that version 5 has moved.
 
-Until: mmpretrain asks for versions that it works with, or follows the move.
+Until: mmpretrain checks the versions or supports the new ones.
 """
 
 import importlib
@@ -26,4 +26,4 @@ def leave_out_broken_multimodal() -> None:
         modeling = None
     if not hasattr(modeling, 'apply_chunking_to_forward'):
         dependency.WITH_MULTIMODAL = False
-        print_log("mmpretrain's multi-modal models are left out: they need transformers < 5", 'current')
+        print_log("mmpretrain's multi-modal models are not available: they need transformers < 5", 'current')

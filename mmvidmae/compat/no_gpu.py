@@ -3,7 +3,7 @@
 What: ``--launcher pytorch`` fails without CUDA, and so does a config with ``AmpOptimWrapper``.
 
 Why: MMEngine's launcher (0.10.7, ``dist/utils.py``) selects a CUDA device before it starts the process group,
-``Runner.wrap_model`` hands ``device_ids`` to DDP, which takes them for GPU modules only, and ``AmpOptimWrapper``
+``Runner.wrap_model`` passes ``device_ids`` to DDP, which accepts them only for GPU modules, and ``AmpOptimWrapper``
 asserts that there is a GPU.
 
 Until: MMEngine chooses by the devices that it finds.
@@ -16,9 +16,9 @@ from mmengine.logging import print_log
 
 
 def adapt_to_cpu(cfg: Config) -> None:
-    """Change a config so that it runs on this machine; does nothing where MMEngine finds an accelerator.
+    """Change a config so that it runs on a machine without an accelerator. Otherwise it does nothing.
 
-    For ``launcher='pytorch'`` the process group is started here, with gloo (MMEngine leaves one that it finds alone),
+    For ``launcher='pytorch'`` the process group is started here, with gloo (MMEngine keeps an existing one),
     and the model is wrapped without device ids. Mixed precision is replaced by float32.
 
     Args:

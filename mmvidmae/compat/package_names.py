@@ -16,7 +16,7 @@ from mmengine.config.utils import MODULE2PACKAGE
 
 
 def find_forks() -> None:
-    """Let MMEngine ask for the module where there is one without the distribution; any number of calls is like one."""
+    """Let MMEngine look for the module if the distribution is missing. Repeated calls have no further effect."""
     for module, package in MODULE2PACKAGE.items():
         if module == package:
             continue

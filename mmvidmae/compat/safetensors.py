@@ -2,9 +2,9 @@
 
 What: ``load_from``, ``init_cfg=dict(type='Pretrained')`` and the tools of all toolboxes fail at such a file.
 
-Why: MMEngine (0.10.7, ``runner/checkpoint.py``) hands every local file to ``torch.load``. It chooses a loader by the
-beginning of a name and not by its suffix, so the loader of all local files is replaced by one that knows this format
-and hands the others on.
+Why: MMEngine (0.10.7, ``runner/checkpoint.py``) passes every local file to ``torch.load``. It chooses a loader by the
+prefix of a name and not by its suffix. The loader of local files is therefore replaced by one that reads this format
+and passes other files on.
 
 Until: MMEngine reads the format.
 """
@@ -22,7 +22,7 @@ def read_safetensors(path: str | os.PathLike, device: str | torch.device = 'cpu'
     """Read a ``.safetensors`` file.
 
     Returns:
-        ``state_dict``, the tensors by name, and ``meta``, the strings that the file notes.
+        ``state_dict``, the tensors by name, and ``meta``, the metadata strings of the file.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -41,7 +41,7 @@ def read_safetensors(path: str | os.PathLike, device: str | torch.device = 'cpu'
 
 
 def load_from_local(filename: str, map_location: str | torch.device | Callable | None) -> dict:
-    """What MMEngine calls for a local file."""
+    """MMEngine's loader of local files."""
     if not str(filename).lower().endswith(SUFFIX):
         return mmengine_checkpoint.load_from_local(filename, map_location)
     device = map_location if isinstance(map_location, str | torch.device) else 'cpu'
@@ -49,5 +49,5 @@ def load_from_local(filename: str, map_location: str | torch.device | Callable |
 
 
 def load_safetensors_everywhere() -> None:
-    """Register :func:`load_from_local` with MMEngine; any number of calls has the effect of one."""
+    """Register :func:`load_from_local` with MMEngine. Repeated calls have no further effect."""
     mmengine_checkpoint.CheckpointLoader.register_scheme('', loader=load_from_local, force=True)

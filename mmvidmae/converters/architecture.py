@@ -1,4 +1,4 @@
-"""What a state dict says about the model it belongs to."""
+"""Architecture of a model, read from its state dict."""
 
 import re
 from collections.abc import Mapping
@@ -20,19 +20,18 @@ class Architecture:
 
     Attributes:
         embed_dims: Width D of the encoder.
-        num_layers: Its layers.
+        num_layers: Number of its layers.
         feedforward_channels: Hidden width of its feed-forward layers.
         patch_size: Patch side in pixels.
         in_channels: Channels of a frame.
-        num_patches: Patches that the position embedding is made for; None if it is not a parameter.
+        num_patches: Number of patches of the position embedding, or None if it is not a parameter.
         cls_token: Whether there is a class token.
         frame_embed: Whether there are frame identity embeddings.
-        decoder: ``'mae'`` (joint self-attention), ``'dropmae'`` (with frame identities), ``'cropmae'`` (cross-self,
-            post-norm), ``'rvm'`` (with an embedding of time offsets), ``'cross'`` (any other that reads a memory),
-            ``'tracking'`` (DropTrack's head and two position
-            embeddings in the place of one), ``'segmentation'`` (DropSeg's mask embedding, pyramid and decoder), or None
-            without a decoder.
-        shapes: Shape of every parameter that such a model has, by name.
+        decoder: Kind of the decoder, or None without one: ``'mae'`` (joint self-attention), ``'dropmae'`` (with frame
+            identities), ``'cropmae'`` (cross-self, post-norm), ``'rvm'`` (with an embedding of time offsets),
+            ``'cross'`` (any other with cross-attention to a memory), ``'tracking'`` (DropTrack's head and two position
+            embeddings instead of one), ``'segmentation'`` (DropSeg's mask embedding, pyramid and decoder).
+        shapes: Shapes of all parameters of such a model, by name.
         addition: What the encoder has in addition to a ViT: ``'adapter'`` (Co-Settle), ``'recurrent core'`` (RVM), or
             None.
     """
@@ -66,10 +65,10 @@ class Architecture:
 def infer_architecture(state: Mapping[str, Tensor]) -> Architecture:
     """Read the architecture of a model with our names (``backbone.*`` and perhaps ``neck.*``) from its parameters.
 
-    The number of attention heads is not recorded in parameters and does not matter for their shapes.
+    The number of attention heads does not change the shapes of parameters, so it is unknown.
 
     Raises:
-        ValueError: If a parameter without which nothing can be said is missing or has no sensible shape.
+        ValueError: If a parameter that determines the architecture is missing or has an invalid shape.
     """
     if 'backbone.adapter.linear.weight' in state:
         return _with_adapter(state)

@@ -1,9 +1,9 @@
-"""Reading checkpoints of strangers and writing ones that hold nothing but tensors and strings.
+"""Safe reading of checkpoints from any source, and writing of checkpoints with only tensors and strings.
 
-A pickle is a program. ``torch.load(weights_only=True)`` runs the harmless part of it and refuses the rest. Files that
-it refuses because they hold objects of their authors' training code (DropTrack's settings and statistics) are read a
-second time, with an unpickler that knows how to rebuild tensors and puts an inert placeholder in the place of
-everything else: nothing outside this file and torch is imported, looked up or called.
+A pickle can run code. ``torch.load(weights_only=True)`` allows only harmless operations. It refuses files with objects
+of their authors' training code, such as DropTrack's settings and statistics. Such files are read again with an
+unpickler that rebuilds tensors and replaces everything else by an inert placeholder. Nothing outside this file and
+torch is imported, looked up or called.
 """
 
 import argparse
@@ -24,6 +24,7 @@ from torch import Tensor
 
 from mmvidmae.compat.safetensors import SUFFIX as SAFETENSORS
 from mmvidmae.compat.safetensors import read_safetensors
+from mmvidmae.utils.files import atomic_write
 
 from .key_maps import StateDict
 
@@ -97,22 +98,22 @@ _TENSORS_ONLY = SimpleNamespace(
     Unpickler=_TensorUnpickler,
     load=lambda file, **kwargs: _TensorUnpickler(file, **kwargs).load(),
 )
-"""What ``torch.load(pickle_module=...)`` wants of a pickle module."""
+"""Pickle module for ``torch.load(pickle_module=...)``."""
 
 
 def read_state_dict(path: str | os.PathLike) -> StateDict:
-    """Read the parameters from a checkpoint, without trusting it.
+    """Read the parameters of a checkpoint from an untrusted source.
 
     Args:
-        path: A ``.safetensors`` file, an ``.npz`` archive of arrays (RVM), or a file of ``torch.save`` in the zip or
-            the older format. The parameters may lie directly in the file or in one of :data:`CONTAINERS`;
-            :func:`strip_wrappers` cleans their names.
+        path: A ``.safetensors`` file, an ``.npz`` file of arrays (RVM), or a file of ``torch.save`` in the zip or the
+            older format. The parameters are at the top level or in one of :data:`CONTAINERS`. :func:`strip_wrappers`
+            cleans their names.
 
     Returns:
         Tensors on the CPU by name.
 
     Raises:
-        CheckpointError: If the file does not exist or is damaged, asks to run something, or holds no parameters.
+        CheckpointError: If the file does not exist, is damaged, would run code, or has no parameters.
     """
     path = Path(path)
     if not path.is_file():
@@ -120,20 +121,20 @@ def read_state_dict(path: str | os.PathLike) -> StateDict:
     try:
         read = {SAFETENSORS: read_safetensors, NUMPY: _read_numpy}.get(path.suffix.lower(), _read_torch)
         tree = read(path)
-    except Exception as error:  # a damaged or hostile file can make the parsers raise anything
+    except Exception as error:  # a damaged or malicious file can make the parsers raise anything
         raise CheckpointError(f'{path} cannot be read as a checkpoint: {error}') from error
     return _find_state_dict(tree, path)
 
 
 def strip_wrappers(state: Mapping[str, Tensor]) -> StateDict:
-    """Take off parameter names what wrappers of a model leave in front of them, nested in any order.
+    """Remove the prefixes of model wrappers from parameter names, nested in any order.
 
-    ``torch.compile``, FSDP and activation checkpointing put a module of their own anywhere in a name. ``module.`` (data
-    parallel), ``model.`` and ``encoder.`` come off the front, and only if all names begin with it: otherwise they tell
-    parts of one model apart.
+    ``torch.compile``, FSDP and activation checkpointing add a module anywhere in a name. ``module.`` (data parallel),
+    ``model.`` and ``encoder.`` are removed from the front, and only if all names begin with the prefix. Otherwise these
+    names distinguish parts of one model.
 
     Raises:
-        ValueError: If two parameters would get one name.
+        ValueError: If two parameters would get the same name.
     """
     names = {name: _INNER_WRAPPERS.sub('', name) for name in state}
     while all('.' in name for name in names.values()):
@@ -142,12 +143,12 @@ def strip_wrappers(state: Mapping[str, Tensor]) -> StateDict:
             break
         names = {name: stripped.partition('.')[2] for name, stripped in names.items()}
     if len(set(names.values())) < len(names):
-        raise ValueError('some parameters are there twice, with and without the name of a wrapper')
+        raise ValueError('some parameters occur twice, with and without the prefix of a wrapper')
     return {names[name]: value for name, value in state.items()}
 
 
 def compact(state: Mapping[str, Tensor]) -> StateDict:
-    """Copies of parameters that can be saved: a view would drag its whole storage along, and safetensors refuses shared
+    """Copy parameters for saving. A view would be saved with its whole storage, and safetensors refuses shared
     memory."""
     return {name: value.detach().clone(memory_format=torch.contiguous_format) for name, value in state.items()}
 
@@ -155,33 +156,27 @@ def compact(state: Mapping[str, Tensor]) -> StateDict:
 def write_state_dict(
     state: Mapping[str, Tensor], path: str | Path, meta: Mapping[str, str], container: str = 'state_dict'
 ) -> None:
-    """Write parameters, first aside and then into place, so that a kill leaves no broken file.
+    """Write parameters to a file with :func:`atomic_write`.
 
     Args:
         state: Parameters by name.
-        path: Where to; with the suffix ``.safetensors`` in that format, where ``meta`` becomes its metadata; with
-            ``.npz`` as arrays without ``meta``; otherwise with ``torch.save`` as
+        path: Path of the file. The suffix ``.safetensors`` selects that format, with ``meta`` as its metadata, and
+            ``.npz`` arrays without ``meta``. Any other file is written with ``torch.save`` as
             ``{container: state, 'meta': meta}``, which ``weights_only=True`` accepts.
-        meta: What to note in the file.
+        meta: Metadata of the file.
         container: Key of the parameters.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     state = compact(state)
-    aside = path.with_name(f'.{path.name}.{os.getpid()}')
-    try:
-        if path.suffix == SAFETENSORS:
+    with atomic_write(path) as part:
+        if Path(path).suffix == SAFETENSORS:
             from safetensors.torch import save_file
 
-            save_file(state, aside, dict(meta))
-        elif path.suffix == NUMPY:
-            with aside.open('wb') as file:
+            save_file(state, part, dict(meta))
+        elif Path(path).suffix == NUMPY:
+            with Path(part).open('wb') as file:
                 np.savez(file, **{name: value.numpy() for name, value in state.items()})
         else:
-            torch.save({container: state, 'meta': dict(meta)}, aside)
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
+            torch.save({container: state, 'meta': dict(meta)}, part)
 
 
 def _read_numpy(path: Path) -> StateDict:
@@ -192,10 +187,10 @@ def _read_numpy(path: Path) -> StateDict:
 def _read_torch(path: Path) -> Any:
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
-            # torch.load would hand such a file to torch.jit.load.
+            # torch.load would pass such a file to torch.jit.load.
             if any(name.endswith('/constants.pkl') for name in archive.namelist()):
                 raise CheckpointError('it is a TorchScript program; save its state_dict() instead')
-    # The authors' files hold their command line. Before torch 2.5 nothing can be allowed: the second way reads them.
+    # The authors' files contain their command line. Before torch 2.5 it cannot be allowed: the fallback reads them.
     safe_globals = getattr(torch.serialization, 'safe_globals', nullcontext)
     try:
         with safe_globals([argparse.Namespace]):
@@ -210,9 +205,9 @@ def _find_state_dict(tree: Any, path: Path) -> StateDict:
     ):
         tree = inner[0]
     if not isinstance(tree, Mapping) or not any(isinstance(value, Tensor) for value in tree.values()):
-        raise CheckpointError(f'{path} holds no parameters, neither directly nor under {", ".join(CONTAINERS)}')
+        raise CheckpointError(f'{path} has no parameters, neither at the top level nor under {", ".join(CONTAINERS)}')
     if others := [str(key) for key, value in tree.items() if not isinstance(value, Tensor)]:
-        raise CheckpointError(f'{path}: {len(others)} entries among the parameters are no tensors: {", ".join(others)}')
+        raise CheckpointError(f'{path}: {len(others)} parameters are not tensors: {", ".join(others)}')
     if not all(isinstance(key, str) for key in tree):
         raise CheckpointError(f'{path}: parameters are not named by strings')
     # A Parameter's detached tensor carries neither gradients nor hooks.

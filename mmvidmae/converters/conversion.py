@@ -1,4 +1,4 @@
-"""Conversion of a whole state dict: recognize, rename, check, adapt, rename."""
+"""Conversion of a state dict: detect the format, rename to our names, check, adapt, rename to the target."""
 
 import re
 from collections.abc import Mapping
@@ -17,21 +17,21 @@ from .position_embedding import interpolate_pos_embed
 
 
 class ConversionError(ValueError):
-    """Weights that cannot be converted in full, with everything that stands against it."""
+    """Weights that cannot be converted completely. The message lists all reasons."""
 
 
 @dataclass(frozen=True)
 class Conversion:
-    """Converted weights and how they came about.
+    """Converted weights and a record of the conversion.
 
     Attributes:
-        state_dict: The parameters, by the names of the target.
-        source: Name of the format they had.
-        target: Name of the format they have.
-        architecture: The model they belong to, before position embeddings were adapted.
-        num_mapped: How many parameters of the source were converted.
-        dropped: Names of the parameters left out on purpose, by the reason.
-        container: Where the target's code looks for the parameters in a file.
+        state_dict: Parameters with the names of the target.
+        source: Source format.
+        target: Target format.
+        architecture: Architecture of the model, before position embeddings were interpolated.
+        num_mapped: Number of converted parameters of the source.
+        dropped: Names of the parameters that were dropped on purpose, by reason.
+        container: Key under which the target's code expects the parameters in a file.
     """
 
     state_dict: StateDict
@@ -43,7 +43,7 @@ class Conversion:
     container: str
 
     def summary(self) -> str:
-        """The mapping counts, in a few lines."""
+        """Numbers of converted and dropped parameters, in a few lines."""
         lines = [
             f'source: {self.source}, {self.architecture}',
             f'mapped: {self.num_mapped} parameters to {len(self.state_dict)} of {self.target}',
@@ -64,22 +64,22 @@ def convert_state_dict(
     grid: tuple[int, int] | None = None,
     fold_identity: int | None = None,
 ) -> Conversion:
-    """Convert the parameters of a model, all of them or none.
+    """Convert all parameters of a model, or raise an error.
 
     Args:
-        state: Parameters by name, also with what :func:`strip_wrappers` takes off.
-        source: A format of :data:`SOURCES`, or ``'auto'`` to recognize it by the names.
+        state: Parameters by name, possibly with the prefixes that :func:`strip_wrappers` removes.
+        source: A format of :data:`SOURCES`, or ``'auto'`` to detect it by the names.
         target: A format of :data:`TARGETS`.
-        encoder_only: Whether to leave decoder and heads behind.
+        encoder_only: Whether to drop decoder and heads.
         resize_to: Input (height, width) in pixels for which the position embeddings are interpolated.
-        pos_interp: How; see :func:`interpolate_pos_embed`.
-        grid: Patches (rows, columns) of the source's position embedding, needed where that is not square.
-        fold_identity: Frame (0 or 1) whose identity embedding is added to the position embedding, for code that has
-            no identities; see :func:`fold_identity`.
+        pos_interp: Mode of the interpolation, see :func:`interpolate_pos_embed`.
+        grid: Patch grid (rows, columns) of the source's position embedding, needed if it is not square.
+        fold_identity: Frame (0 or 1) whose identity embedding is added to the position embedding, for code without
+            identity embeddings; see :func:`fold_identity`.
 
     Raises:
-        ConversionError: If a parameter is missing, unexpected or of another shape, if the target has no place for
-            something, or if an option does not apply. Nothing is converted in part.
+        ConversionError: If a parameter is missing, unexpected or of another shape, if the target does not support a
+            part of the model, or if an option does not apply.
     """
     try:
         state = strip_wrappers(state)
@@ -122,7 +122,7 @@ def convert_state_dict(
 def _select(
     state: Mapping[str, Tensor], name: str, source: Source, encoder_only: bool
 ) -> tuple[StateDict, dict[str, tuple[str, ...]]]:
-    """Split parameters into those to convert and those dropped on purpose."""
+    """Split parameters into those to convert and those to drop."""
     unused, why = source.unused or ('(?!)', '')
     dropped = {why: tuple(key for key in state if re.fullmatch(unused, key))}
     outside = tuple(key for key in state if re.fullmatch(source.outside, key))
@@ -139,7 +139,7 @@ def _select(
 
 
 def _to_checked(state: StateDict, source: Source) -> tuple[StateDict, Architecture]:
-    """Convert to our names and compare names and shapes with those of the model that they describe."""
+    """Convert to our names, and compare names and shapes with those of the inferred model."""
     try:
         ours = source.convert(state)
     except KeyError as error:
@@ -194,7 +194,7 @@ def _resize(
 
 
 def _require_place(state: StateDict, architecture: Architecture, name: str, target: Target) -> None:
-    """Make sure that the target's code has everything that the parameters belong to, and nothing more."""
+    """Check that the target's code has exactly the parts of the parameters."""
     frame_embed = 'backbone.frame_embed' in state
     if target.frame_embed is not None and frame_embed != target.frame_embed:
         raise ConversionError(

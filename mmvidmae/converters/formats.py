@@ -1,4 +1,4 @@
-"""The formats that weights come from and go to. All conversions pass through our own names."""
+"""Formats of weights that can be read and written. All conversions pass through our own names."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -34,11 +34,11 @@ class Source:
     """A format that can be read.
 
     Attributes:
-        marks: Regular expressions by which it is recognized: each must match one of the names.
-        convert: From its names to ours.
+        marks: Regular expressions that detect the format: each must match one of the names.
+        convert: Function that converts its names to ours.
         outside: Regular expression of the names that do not belong to the encoder.
-        unused: Regular expression of names that the model does not use for anything, and why.
-        encoder_only_because: Why what lies outside the encoder has no counterpart here, if so.
+        unused: Regular expression of names that the model does not use, and the reason.
+        encoder_only_because: Reason why parameters outside the encoder have no counterpart here, if they have none.
     """
 
     marks: tuple[str, ...]
@@ -57,11 +57,11 @@ class Target:
     """A format that can be written.
 
     Attributes:
-        convert: From our names to its.
-        decoders: The kinds of decoder that its code has (see :class:`Architecture`); None if all are kept.
-        frame_embed: Whether its encoder has frame identity embeddings; None if it may.
-        cls_token: Whether its encoder has a class token; None if it may.
-        container: Where its code looks for the parameters in a file of ``torch.save``.
+        convert: Function that converts our names to its names.
+        decoders: Decoders that its code has (see :class:`Architecture`); None if all are kept.
+        frame_embed: Whether its encoder has frame identity embeddings; None if both are possible.
+        cls_token: Whether its encoder has a class token; None if both are possible.
+        container: Key of the parameters in a file of ``torch.save``.
         addition: What its encoder has in addition to a ViT (see :class:`Architecture`), or None for nothing; ``'any'``
             if all is kept.
     """
@@ -74,7 +74,7 @@ class Target:
     addition: str | None = None
 
 
-# In the order in which they are tried: the special ones first.
+# Formats are tried in this order, specific ones first.
 SOURCES: dict[str, Source] = {
     'droptrack': Source(
         marks=(r'backbone\.pos_embed_x', r'box_head\..*'),
@@ -128,7 +128,7 @@ SOURCES: dict[str, Source] = {
         outside=r'(neck|head|decode_head)\..*|backbone\.mask_embed\..*',
         unused=_OPENMMLAB_UNUSED,
     ),
-    # Also our models that have nothing of their own, such as the encoder of SiamMAE: their names are the same.
+    # Also our models without additional parameters, such as the encoder of SiamMAE: their names are the same.
     'mmpretrain': Source(
         marks=(r'backbone\.layers\.\d+\.attn\.qkv\.weight',),
         convert=dict,
@@ -150,6 +150,6 @@ TARGETS: dict[str, Target] = {
 
 
 def recognize(names: Iterable[str]) -> str | None:
-    """Name of the first format of :data:`SOURCES` that parameter names fit, or None."""
+    """Name of the first format of :data:`SOURCES` that matches parameter names, or None."""
     names = list(names)
     return next((name for name, source in SOURCES.items() if source.matches(names)), None)

@@ -1,7 +1,7 @@
 """Parameter names of the authors' implementations and ours, in both directions.
 
-A state dict of theirs maps to one of :class:`mmvidmae.models.PairMAE` and back without loss. Any dict of tensors with
-the same names and shapes maps likewise, for instance one of gradients.
+State dicts are converted without loss. Other dicts of tensors with the same names and shapes, such as gradients, are
+converted in the same way.
 """
 
 import re
@@ -115,7 +115,7 @@ _RSP_BLOCK = (
 
 
 def _rename(state: Mapping[str, Tensor], pairs: list[tuple[str, str]]) -> StateDict:
-    """Rename by the pair whose first name, with ``#`` any layer number, is the key up to ``.weight`` and the like."""
+    """Rename keys by pairs of names, in which ``#`` is a layer number. Suffixes such as ``.weight`` are kept."""
     suffixes = r'((?:\.(?:weight|bias|running_mean|running_var|num_batches_tracked))?)'
     rules = {re.escape(old).replace(r'\#', r'(\d+)') + suffixes: new for old, new in pairs}
     renamed, unknown = {}, []
@@ -128,7 +128,7 @@ def _rename(state: Mapping[str, Tensor], pairs: list[tuple[str, str]]) -> StateD
         else:
             unknown.append(key)
     if unknown:
-        raise KeyError(f'{len(unknown)} parameter names are not known here: {", ".join(sorted(unknown))}')
+        raise KeyError(f'{len(unknown)} parameter names are unknown: {", ".join(sorted(unknown))}')
     return renamed
 
 
@@ -143,7 +143,7 @@ def _to_theirs(state: Mapping[str, Tensor], table: tuple[tuple[str, str], ...]) 
 def _without_prefix(state: Mapping[str, Tensor], prefix: str) -> StateDict:
     stripped = {key.removeprefix(prefix): value for key, value in state.items()}
     if len(stripped) < len(state):
-        raise KeyError(f'some parameters are there twice, with and without {prefix!r} in front')
+        raise KeyError(f'some parameters occur twice, with and without the prefix {prefix!r}')
     return stripped
 
 
@@ -163,7 +163,7 @@ def mae_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
     MAE's decoder becomes a :class:`JointPairDecoder` without frame identity embeddings.
 
     Raises:
-        KeyError: Listing the names that MAE's model does not have.
+        KeyError: If there are names that MAE's model does not have. The message lists them.
     """
     return _to_ours(state, _MAE)
 
@@ -180,7 +180,7 @@ def dropmae_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
     class-token row of the position embeddings is dropped.
 
     Raises:
-        KeyError: Listing the names that DropMAE's model does not have.
+        KeyError: If there are names that DropMAE's model does not have. The message lists them.
     """
     state = _stack_identities(state)
     for name in ('pos_embed', 'decoder_pos_embed'):
@@ -202,14 +202,13 @@ def mmvidmae_to_dropmae(state: Mapping[str, Tensor]) -> StateDict:
 
 
 def droptrack_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
-    """Convert a DropTrack or OSTrack state dict, without the ``cls_token`` and ``pos_embed`` that it keeps and never
-    uses.
+    """Convert a DropTrack or OSTrack state dict, without its unused ``cls_token`` and ``pos_embed``.
 
-    Without box head and template position embedding, the rest becomes a plain encoder, whose position embedding is the
-    learned one of the search region.
+    Without box head and template position embedding, the result is a plain encoder with the learned position embedding
+    of the search region.
 
     Raises:
-        KeyError: Listing the names that the tracker does not have.
+        KeyError: If there are names that the tracker does not have. The message lists them.
     """
     state = _stack_identities(_without_prefix(state, 'backbone.'))
     if 'pos_embed_z' in state:
@@ -230,12 +229,11 @@ def mmvidmae_to_droptrack(state: Mapping[str, Tensor]) -> StateDict:
 def dropseg_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
     """Convert a DropSeg state dict.
 
-    Its position embedding is that of a frame at the size of training (``pos_embed_two_frame``), which the authors have
-    interpolated from ``pos_embed``. Without it, and without the segmentor's other parts, the rest becomes a plain
-    encoder.
+    The position embedding is that of a frame at the training size (``pos_embed_two_frame``), which the authors
+    interpolated from ``pos_embed``. Without it and the other parts of the segmentor, the result is a plain encoder.
 
     Raises:
-        KeyError: Listing the names that the segmentor does not have.
+        KeyError: If there are names that the segmentor does not have. The message lists them.
     """
     state = _stack_identities(state)
     if 'pos_embed_two_frame' in state:
@@ -247,7 +245,7 @@ def dropseg_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
 
 
 def mmvidmae_to_dropseg(state: Mapping[str, Tensor]) -> StateDict:
-    """Inverse of :func:`dropseg_to_mmvidmae` for whole segmentors, without what they keep and never use."""
+    """Inverse of :func:`dropseg_to_mmvidmae` for whole segmentors, without their unused parameters."""
     state = _to_theirs(state, _DROPSEG)
     if 'temporal_pos_embed' in state:
         state['temporal_pos_embed_x'], state['temporal_pos_embed_z'] = state.pop('temporal_pos_embed').unbind(1)

@@ -1,9 +1,10 @@
-"""Position embeddings for another input size, and frame identities for code that has none."""
+"""Position embeddings for another input size, and folding of frame identity embeddings."""
 
 import torch
-import torch.nn.functional as F
 from mmpretrain.models.utils import resize_pos_embed
 from torch import Tensor
+
+from mmvidmae.models.layers.position_embedding import interpolate_pos_embed_dino
 
 from .key_maps import StateDict
 
@@ -16,12 +17,12 @@ def interpolate_pos_embed(
     """Interpolate a position embedding to another patch grid (bicubic).
 
     Args:
-        pos_embed: ``(1, extra + rows * columns, D)``.
-        grid: Its patches (rows, columns).
-        new_grid: Patches wanted.
-        num_extra_tokens: Class tokens in front, which stay as they are.
-        mode: ``'size'`` as mmpretrain and MAE do, or ``'dino'`` as DINO, CropMAE and CatMAE do: by the factors
-            ``(rows + 0.1) / old rows`` and the like, which shifts the sampling points a little.
+        pos_embed: Embedding ``(1, extra + rows * columns, D)``.
+        grid: Its patch grid (rows, columns).
+        new_grid: Target grid.
+        num_extra_tokens: Number of class tokens in front, which do not change.
+        mode: ``'size'`` as in mmpretrain and MAE, or ``'dino'`` as in DINO, CropMAE and CatMAE, see
+            :func:`interpolate_pos_embed_dino`.
 
     Returns:
         ``(1, extra + new rows * new columns, D)``.
@@ -34,24 +35,20 @@ def interpolate_pos_embed(
     if mode == 'size' or tuple(grid) == tuple(new_grid):
         return resize_pos_embed(pos_embed, grid, new_grid, num_extra_tokens=num_extra_tokens)
     extra, patches = pos_embed[:, :num_extra_tokens], pos_embed[:, num_extra_tokens:]
-    factors = tuple((new + 0.1) / old for new, old in zip(new_grid, grid))
-    # The factor itself has to reach the kernel: with a size, PyTorch would use the exact ratio. As in resize_pos_embed,
-    # half precision is interpolated in single.
-    image = patches.unflatten(1, grid).permute(0, 3, 1, 2).float()
-    image = F.interpolate(image, scale_factor=factors, mode='bicubic')
-    return torch.cat((extra, image.flatten(2).transpose(1, 2).to(pos_embed.dtype)), dim=1)
+    patches = interpolate_pos_embed_dino(patches.float(), grid, new_grid)  # half precision as in resize_pos_embed
+    return torch.cat((extra, patches.to(pos_embed.dtype)), dim=1)
 
 
 def fold_identity(state: StateDict, frame: int) -> StateDict:
-    """Add the identity embedding of a frame to the position embedding of an encoder, which then needs no identities.
+    """Add the identity embedding of a frame to the position embedding of an encoder.
 
     Args:
-        state: An encoder with our names.
+        state: State dict of an encoder with our names.
         frame: 0 (the earlier frame in pre-training, the search region in DropTrack) or 1 (the later frame, the
             template).
 
     Returns:
-        The parameters without ``backbone.frame_embed``. The class token, where there is one, has no identity.
+        Parameters without ``backbone.frame_embed``. A class token does not change.
 
     Raises:
         KeyError: If the encoder has no identity embeddings.

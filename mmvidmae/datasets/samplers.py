@@ -102,7 +102,7 @@ class _Part(NamedTuple):
 
     start: int  # its first index
     size: int
-    pairs_per_visit: int
+    pairs_per_sample: int
     num_samples: int  # in an epoch, over all ranks
     cycle: int  # epochs after which all of its items have been sampled
 
@@ -136,7 +136,7 @@ class PairSampler(Sampler):
 
     Attributes:
         start (int): Samples of this rank to skip in the next pass, because a resumed run has already used them.
-        pairs_per_visit (float): Mean number of pairs in a sample.
+        pairs_per_sample (float): Mean number of pairs in a sample.
 
     Raises:
         ValueError: If ``shares`` or ``samples_per_epoch`` are not positive or are given without ``shuffle``, or if the
@@ -161,16 +161,16 @@ class PairSampler(Sampler):
         if not shuffle and (samples_per_epoch is not None or shares is not None):
             raise ValueError('PairSampler: samples_per_epoch and shares need shuffle=True')
         self.parts = _divide(dataset, samples_per_epoch, shares)
-        self.epoch_visits = sum(part.num_samples for part in self.parts) if shuffle else self.num_clips  # of all ranks
-        self.num_visits = self.epoch_visits
+        self.epoch_size = sum(part.num_samples for part in self.parts) if shuffle else self.num_clips  # of all ranks
+        self.total_size = self.epoch_size
         if round_up:
-            self.num_visits = math.ceil(self.epoch_visits / self.world_size) * self.world_size
-        pairs = sum(part.num_samples * part.pairs_per_visit for part in self.parts)
-        self.pairs_per_visit = pairs / max(1, sum(part.num_samples for part in self.parts))
+            self.total_size = math.ceil(self.epoch_size / self.world_size) * self.world_size
+        pairs = sum(part.num_samples * part.pairs_per_sample for part in self.parts)
+        self.pairs_per_sample = pairs / max(1, sum(part.num_samples for part in self.parts))
 
     def __iter__(self) -> Iterator[SampleIndex]:
         epoch = self.epoch if self.shuffle else 0
-        numbers = np.resize(self._numbers(epoch), self.num_visits)[self.rank :: self.world_size]
+        numbers = np.resize(self._numbers(epoch), self.total_size)[self.rank :: self.world_size]
         start, self.start = self.start, 0
         return self._sample_indices(numbers[start:], epoch)
 
@@ -178,7 +178,7 @@ class PairSampler(Sampler):
         return (SampleIndex(number % self.num_clips, epoch, self.seed, number) for number in numbers.tolist())
 
     def _numbers(self, epoch: int) -> np.ndarray:
-        """Samples of an epoch before rounding up, as an array of shape (epoch_visits,). Entries are clip indices, plus
+        """Samples of an epoch before rounding up, as an array of shape (epoch_size,). Entries are clip indices, plus
         the number of clips for each earlier sample of the same clip in this epoch."""
         if not self.shuffle:
             return np.arange(self.num_clips)
@@ -195,7 +195,7 @@ class PairSampler(Sampler):
 
     def __len__(self) -> int:
         """Number of samples of this rank in an epoch."""
-        return len(range(self.rank, self.num_visits, self.world_size))
+        return len(range(self.rank, self.total_size, self.world_size))
 
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch of the next iteration over the sampler. MMEngine calls this before every training epoch."""
@@ -212,7 +212,7 @@ class InfinitePairSampler(PairSampler):
     def __iter__(self) -> Iterator[SampleIndex]:
         position = self.rank + self.world_size * self.start
         while True:
-            epoch, place = divmod(position, self.epoch_visits)
+            epoch, place = divmod(position, self.epoch_size)
             numbers = self._numbers(epoch)[place :: self.world_size]
             yield from self._sample_indices(numbers, epoch)
             position += self.world_size * len(numbers)

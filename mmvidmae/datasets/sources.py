@@ -5,7 +5,6 @@ import json
 import logging
 import os
 import re
-import tempfile
 import time
 from collections.abc import Iterator
 from datetime import datetime
@@ -13,6 +12,8 @@ from pathlib import Path
 from typing import Literal
 
 from mmengine.logging import print_log
+
+from mmvidmae.utils.files import atomic_write
 
 VIDEO_SUFFIXES = frozenset(
     '.3gp .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts .vob .webm .wmv'.split()  # noqa: SIM905
@@ -243,12 +244,9 @@ def _from_cache(cache_file: Path, root: str) -> list[str] | None:
 
 
 def _to_cache(cache_file: Path, content: dict) -> None:
-    """Write to a temporary file and rename it, so that readers never see a partial file."""
     try:
-        cache_file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile('w', dir=cache_file.parent, suffix='.part', delete=False) as file:
-            json.dump(content, file)
-        os.replace(file.name, cache_file)
+        with atomic_write(cache_file) as part:
+            part.write_text(json.dumps(content))
     except OSError as error:
         _log(f'The scan of {content["root"]} is not remembered: {error}', logging.WARNING)
 

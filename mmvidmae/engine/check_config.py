@@ -1,5 +1,8 @@
-"""Finds misspelled names in a config before anything is built: MMEngine ignores an unknown name at the top, and an
-unknown argument of a part ends in a long traceback, or comes up when a training has begun."""
+"""Find misspelled names in a config before anything is built.
+
+MMEngine ignores an unknown top-level name. An unknown argument of a part gives a long traceback, sometimes only after
+training has begun.
+"""
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -28,7 +31,7 @@ CONFIG_KEYS = {
 } - {'self', 'cfg'}
 """Top-level keys that MMEngine reads, whether a config has them or not."""
 
-_CUTOFF = 0.85  # of 2,800 configs of OpenMMLab's toolboxes one has a variable this close, and there it is a mistake
+_CUTOFF = 0.85  # one of 2,800 OpenMMLab configs has a variable this close to a known name, and it is a mistake
 
 _LOADER = {*inspect.signature(DataLoader).parameters, 'num_batch_per_epoch', 'disable_subprocess_warning'}
 _FIXED = dict(
@@ -50,8 +53,8 @@ _CHILDREN = dict(
     sampler=registries.DATA_SAMPLERS,
     vis_backends=registries.VISBACKENDS,
 )
-"""Registries of parts within parts, by their key; those of other keys come from the registry of the part around them,
-and pipelines are transforms."""
+"""Registries of nested parts by key. Parts of other keys use the registry of the enclosing part; pipelines are
+transforms."""
 
 _DIRECT = (
     registries.DATASETS,
@@ -68,28 +71,30 @@ _EXTRA = {
     registries.OPTIM_WRAPPERS: {'constructor', 'paramwise_cfg'},
     registries.PARAM_SCHEDULERS: {'convert_to_iter_based'},
 }
-"""What MMEngine takes out of a dict before it builds the part."""
+"""Keys that MMEngine removes from a dict before it builds the part."""
 
 
 class ConfigError(ValueError):
-    """A config has names that nothing reads; a line for each, with its path and the name that was meant."""
+    """A config has names that nothing reads. The message has a line for each, with its path and the likely name."""
 
 
 def check_config(config: Config, parts: Iterable[str] | None = None, scope: str | None = None) -> None:
-    """Look for misspelled names: at the top of a config, of types, and of the arguments of parts.
+    """Check the names of a config: top-level names, types, and arguments of parts.
 
-    At the top, names of the user's own are legal unless they are much like one that MMEngine reads and what they hold
-    is not in use there. An argument of a part is refused if its class does not take it. Of parts of other packages that
-    have ways of their own to be built (models, optimizers, ``**kwargs``), it is refused only if it is much like one
-    that they take; their models with ``**kwargs`` may have any.
+    - A top-level name of the user is an error if it is close to one that MMEngine reads, unless its value is used
+      there.
+    - An argument is an error if the class of the part does not take it.
+    - Models, optimizers and classes with ``**kwargs`` of other packages may take arguments that the signature does not
+      show. Their arguments are an error only if they are close to a known one. Models of other packages with
+      ``**kwargs`` may have any argument.
 
     Args:
-        config: A config, loaded.
-        parts: Names of the parts whose arguments are looked at; by default all.
-        scope: Of types without a prefix; by default the ``default_scope`` of the config.
+        config: Loaded config.
+        parts: Names of the parts whose arguments are checked; by default all.
+        scope: Scope of types without a prefix; by default the ``default_scope`` of the config.
 
     Raises:
-        ConfigError: If there is one.
+        ConfigError: If there is a misspelled name.
     """
     scope = scope or config.get('default_scope') or 'mmengine'
     problems = [*_check_names(config), *_check_parts(config, parts, scope)]
@@ -102,8 +107,8 @@ def _check_names(config: Config) -> Iterator[str]:
         near = None if name in CONFIG_KEYS else closest(name, CONFIG_KEYS)
         if near and not name.startswith(f'{near}_') and not _is_used(value, config.get(near)):
             yield (
-                f'{name}: nothing reads this name; did you mean {near}? (a variable of your own needs a name less like '
-                'it)'
+                f'{name}: nothing reads this name; did you mean {near}? (give a variable of your own a less similar '
+                'name)'
             )
 
 
@@ -142,14 +147,14 @@ def _loop(name: str, part: Any) -> str:
 
 
 def _check_part(part: Any, path: str, registry: Registry, scope: str, default: Any = None) -> Iterator[str]:
-    """Look at a part, and at the parts within it.
+    """Check a part and the parts nested in it.
 
     Args:
-        part: Dict of a part, a list of them, or a dict of them; anything else is passed over.
-        path: Its key in the config.
-        registry: Where its type is registered.
+        part: Dict of a part, a list of them, or a dict of them. Anything else is skipped.
+        path: Key of the part in the config.
+        registry: Registry of its type.
         scope: Default scope of the types.
-        default: Its type if it names none.
+        default: Type of a part without ``type``.
     """
     if isinstance(part, list | tuple):
         for index, item in enumerate(part):
@@ -191,14 +196,14 @@ def _check_keys(part: Mapping, path: str, owner: str, accepted: set[str], certai
 
 
 def _find(kind: str, registry: Registry, scope: str) -> tuple[Any, set[str]]:
-    """What a type stands for, or None; and the names of the registry, as this config would write them."""
+    """The registered object of a type or None, and the names of the registry as this config would write them."""
     try:
         with registry.switch_scope_and_registry(scope) as scoped:
             found = scoped.get(kind)
             prefix, _, _ = kind.rpartition('.')
             owner = registry.children.get(prefix) if prefix else scoped
             names = set() if owner is None else {*owner.module_dict, *getattr(owner, 'on_demand', ())}
-    except Exception:  # a toolbox that cannot be imported: whoever builds the part will say so
+    except Exception:  # a toolbox that cannot be imported: building the part reports it
         return None, set()
     return found, {f'{prefix}.{name}' if prefix else name for name in names}
 
@@ -206,8 +211,8 @@ def _find(kind: str, registry: Registry, scope: str) -> tuple[Any, set[str]]:
 def arguments(cls: Callable) -> tuple[set[str], bool]:
     """Names of the arguments of a class or function, and whether it takes ``**kwargs``.
 
-    With ``**kwargs`` the arguments of the next base class count, and those that the class names as its ``options``.
-    There are no names if they cannot be told.
+    With ``**kwargs``, the arguments of the next base class and those in the attribute ``options`` of the class are
+    included. The set is empty if the signature is unknown.
     """
     inits = [cls]
     if inspect.isclass(cls):
@@ -226,7 +231,7 @@ def arguments(cls: Callable) -> tuple[set[str], bool]:
 
 
 def closest(name: str, names: Iterable[str], cutoff: float = _CUTOFF) -> str | None:
-    """The name that is most like another, in any order of its letters; or None."""
+    """The most similar of some names, also one with the same letters in another order; None if there is none."""
     names = sorted(names)
     return next(
         iter(get_close_matches(name, names, 1, cutoff)),
@@ -235,7 +240,7 @@ def closest(name: str, names: Iterable[str], cutoff: float = _CUTOFF) -> str | N
 
 
 def _is_used(value: Any, within: Any) -> bool:
-    """Whether a variable's value is in use: found in a part, as a whole or, of a list or dict, item by item."""
+    """Whether a variable's value is used in a part: as a whole or, for a list or dict, item by item."""
     if _is_part_of(value, within):
         return True
     items = within.values() if isinstance(within, dict) else within if isinstance(within, list | tuple) else ()

@@ -1,4 +1,4 @@
-"""What ``tools/train.py`` and ``tools/test.py`` share: OpenMMLab's usual flags, and one clear message for a mistake."""
+"""Shared code of ``tools/train.py`` and ``tools/test.py``: OpenMMLab's usual flags and clear messages for mistakes."""
 
 import argparse
 import gc
@@ -35,10 +35,10 @@ __all__ = [
 
 
 def load_config(parser: argparse.ArgumentParser, args: argparse.Namespace) -> Config:
-    """Load ``args.config`` and merge the shared arguments; a mistake of the user ends the program with one message.
+    """Load ``args.config`` and merge the shared arguments. A mistake of the user ends the program with one message.
 
-    For configs with mmpretrain's default scope the loaders get the defaults of mmpretrain's own tools
-    (``default_collate``, pinned memory, persistent workers). For those with mmtrack's, mmtrack is made to work.
+    For configs with mmpretrain's default scope, the loaders get the defaults of mmpretrain's own tools
+    (``default_collate``, pinned memory, persistent workers). For configs of mmtrack, the bridge to mmtrack is enabled.
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     require_file(parser, args.config, 'config')
@@ -84,14 +84,14 @@ def load_config(parser: argparse.ArgumentParser, args: argparse.Namespace) -> Co
                 loader.setdefault('persistent_workers', True)
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         loader = cfg.get(name)
-        if isinstance(loader, dict) and not loader.get('num_workers', 0):  # PyTorch refuses what is about workers
+        if isinstance(loader, dict) and not loader.get('num_workers', 0):  # PyTorch refuses options of workers
             loader['persistent_workers'] = False
             loader.pop('prefetch_factor', None)
     return cfg
 
 
 def build_runner(cfg: Config) -> Runner:
-    """Build the runner that a config asks for, also on a machine without a GPU."""
+    """Build the runner of a config, also on a machine without a GPU."""
     adapt_to_cpu(cfg)
     if cfg.get('strategy'):  # the plain runner would ignore it
         cfg.setdefault('runner_type', 'FlexibleRunner')
@@ -103,9 +103,9 @@ def build_runner(cfg: Config) -> Runner:
 
 
 def resume_latest(parser: argparse.ArgumentParser, cfg: Config) -> None:
-    """Make a config resume from the latest checkpoint of its work dir; without one it starts from scratch and says so.
+    """Let a config resume from the latest checkpoint of its work dir. Without one, training starts from scratch.
 
-    A broken note of the latest checkpoint ends the program with a message.
+    If ``last_checkpoint`` names a missing file, the program ends with a message.
     """
     from mmvidmae.engine.hooks import latest_checkpoint  # takes seconds
 
@@ -118,14 +118,14 @@ def resume_latest(parser: argparse.ArgumentParser, cfg: Config) -> None:
         cfg.load_from = latest
     else:
         print_log(
-            f'--resume: there is no checkpoint in {cfg.work_dir} to go on from, so training starts from scratch. '
-            '--work-dir names another folder, --resume CHECKPOINT a file',
+            f'--resume: there is no checkpoint in {cfg.work_dir}, so training starts from scratch. To resume from '
+            'elsewhere, use --work-dir FOLDER or --resume CHECKPOINT',
             'current',
         )
 
 
 def train(parser: argparse.ArgumentParser, runner: Runner) -> None:
-    """Train; Ctrl-C and a checkpoint that cannot be resumed end the program with a message."""
+    """Train. Ctrl-C and a checkpoint that cannot be resumed end the program with a message."""
     from mmvidmae.engine.hooks import CannotResume, latest_checkpoint
 
     own = os.getpid()
@@ -144,7 +144,7 @@ def train(parser: argparse.ArgumentParser, runner: Runner) -> None:
         if runner.rank == 0:
             latest = latest_checkpoint(runner.work_dir)
             saved = f'the latest checkpoint is {latest}' if latest else 'no checkpoint was saved so far'
-            onwards = 'To go on from it, run the same command with --resume' if latest else 'Run it again to start over'
+            onwards = 'To continue, run the same command with --resume' if latest else 'Run it again to start over'
             at = f'in epoch {runner.epoch + 1}, ' if runner.max_epochs > 1 else ''
             print(f'\nStopped {at}after {runner.iter} iterations; {saved}. {onwards}.', file=sys.stderr)
         sys.exit(130)
@@ -153,14 +153,14 @@ def train(parser: argparse.ArgumentParser, runner: Runner) -> None:
 
 
 def require_batches(parser: argparse.ArgumentParser, runner: Runner) -> None:
-    """End the program with a message if the training data do not fill a batch, of which MMEngine says little."""
+    """End the program with a clear message if the training data do not fill a batch."""
     loader = runner.train_dataloader
     if isinstance(loader.sampler, Sized) and not len(loader):
-        at_visit = getattr(loader.sampler, 'pairs_per_visit', 1)
-        part = f', 1/{at_visit:g} of them an epoch (repeated_sampling)' if at_visit > 1 else ''
+        per_sample = getattr(loader.sampler, 'pairs_per_sample', 1)
+        part = f', of which an epoch uses 1/{per_sample:g} (repeated_sampling)' if per_sample > 1 else ''
         parser.error(
-            f'the training data do not fill a batch: {len(loader.dataset)} items{part} are {len(loader.sampler)} for a '
-            f'process, and train_dataloader.batch_size is {loader.batch_sampler.batch_size}. Add data or lower it'
+            f'the training data do not fill a batch: {len(loader.dataset)} items{part} give {len(loader.sampler)} '
+            f'per process, and train_dataloader.batch_size is {loader.batch_sampler.batch_size}. Add data or lower it'
         )
 
 
@@ -172,10 +172,10 @@ def _is_pair_model(model: Config) -> bool:
 
 
 def close_distributed() -> None:
-    """Leave the process group after a successful run; call it when no model or runner is in use any more.
+    """Destroy the process group after a successful run. No model or runner may be in use any more.
 
-    The threads of gloo release tensors, and abort the whole process if the interpreter is already shutting down (torch
-    2.11). They end with the group, which lives as long as a model wrapped by DDP: so unused models are freed first.
+    The threads of gloo release tensors and abort the process if the interpreter is already shutting down (torch 2.11).
+    They end with the process group, which a model wrapped by DDP keeps alive. Unused models are therefore freed first.
     """
     gc.collect()
     if torch.distributed.is_available() and torch.distributed.is_initialized():

@@ -9,9 +9,9 @@ from mmvidmae.registry import PARAM_SCHEDULERS
 class LinearLR(_LinearLR):
     """MMEngine's ``LinearLR``, except that a warm-up of one step or less ends at ``end_factor``, too.
 
-    MMEngine (0.10.7) goes from ``start_factor`` in the first step to ``end_factor`` in the last. If they are the same
-    step, the rate stays at ``start_factor``, and whatever follows starts from there: with few clips an epoch can be one
-    step. A warm-up of half an epoch is then no step at all, which MMEngine refuses.
+    MMEngine (0.10.7) moves from ``start_factor`` in the first step to ``end_factor`` in the last. With a single step,
+    the learning rate stays at ``start_factor``, also for later schedulers. An epoch of few clips can be one step. A
+    warm-up of half an epoch then has no step, which MMEngine refuses.
 
     Takes the arguments of MMEngine's class.
     """

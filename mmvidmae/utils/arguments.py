@@ -1,4 +1,4 @@
-"""The command line that ``tools/train.py`` and ``tools/test.py`` share. Imports nothing that takes long."""
+"""Shared command line of ``tools/train.py`` and ``tools/test.py``. Imports nothing slow."""
 
 import argparse
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 
 class _Options(argparse.Action):
-    """MMEngine's parser of ``key=value`` options, with an error that names a malformed one."""
+    """MMEngine's parser of ``key=value`` options, with an error for malformed ones."""
 
     def __call__(self, parser: argparse.ArgumentParser, namespace, values: Any, option_string=None) -> None:
         from mmengine.config import DictAction  # takes seconds
@@ -18,12 +18,10 @@ class _Options(argparse.Action):
 
 
 def make_parser(description: str) -> argparse.ArgumentParser:
-    """A parser with the arguments that training and testing share."""
+    """Create a parser with the arguments of both training and testing."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument('config', help='config file')
-    parser.add_argument(
-        '--work-dir', help='folder for everything that is written (default: work_dirs/<name of the config>)'
-    )
+    parser.add_argument('--work-dir', help='output folder (default: work_dirs/<name of the config>)')
     parser.add_argument(
         '--cfg-options',
         nargs='+',

@@ -1,7 +1,7 @@
-"""What works in this Python environment, and the pip line for what does not: ``python -m mmvidmae.utils.check_env``.
+"""Check this Python environment: ``python -m mmvidmae.utils.check_env``.
 
-Needs only the standard library, so that it can tell what is missing. It judges by importing modules, never by the
-names of distributions: forks that keep OpenMMLab's import names (``onedl-*``) are as good. Its exit code is 0 if
+Prints what works, and the pip line for what does not. Needs only the standard library. It imports modules and does not
+look at names of distributions, so forks with OpenMMLab's import names (``onedl-*``) pass. The exit code is 0 if
 pre-training works.
 """
 
@@ -15,13 +15,13 @@ from importlib import metadata
 
 from mmvidmae import __version__
 
-#: What is listed with its version.
+#: Modules that are listed with their versions.
 LISTED = (
     *('numpy', 'torch', 'torchvision', 'cv2', 'av', 'mmengine', 'mmcv', 'mmpretrain'),
     *('mmdet', 'mmseg', 'mmtrack'),
 )
 
-#: The modules that a capability imports, in an order that meets the cause of a failure first.
+#: The modules that a capability imports. The order lets the cause of a failure appear first.
 CAPABILITIES = {
     'pre-train': (
         *(
@@ -50,7 +50,7 @@ CAPABILITIES = {
     ),
 }
 
-#: What pip installs for a module that is missing; any other module is named like its distribution.
+#: Requirement for a missing module. Any other module has the name of its distribution.
 PIP = {
     'PIL': 'pillow==12.3.0',
     'av': 'av==18.1.0',
@@ -74,7 +74,7 @@ PIP = {
     'yaml': 'pyyaml==6.0.3',
 }
 
-#: What takes their place in an environment with OneDL's forks; they have the same files.
+#: Their replacements in an environment with OneDL's forks, which have the same files.
 FORKS = {
     'mmcv': 'onedl-mmcv==2.3.6',
     'mmdet': 'onedl-mmdetection==3.5.1',
@@ -114,7 +114,7 @@ def pip(command: str) -> str:
 
 
 def requirement(module: str) -> str:
-    """What to give ``pip install`` for a module; a fork where there are forks already."""
+    """Argument of ``pip install`` for a module: a fork if the environment has forks."""
     line = PIP.get(module, module)
     fork = FORKS.get(module.partition('.')[0])
     if fork and any(found.startswith('onedl-') for name in FORKS for found in distributions(name)):
@@ -123,14 +123,14 @@ def requirement(module: str) -> str:
 
 
 def remedy(module: str, error: Exception) -> str | None:
-    """What mends an import, as a shell command or a sentence.
+    """Suggest a fix of an import, as a shell command or a sentence.
 
     Args:
-        module (str): The module that was imported.
-        error (Exception): What that raised.
+        module: Imported module.
+        error: Exception of the import.
 
     Returns:
-        str | None: None if the error names neither a missing module nor a version that a toolbox refuses.
+        None if the error names neither a missing module nor a version that a toolbox refuses.
     """
     if isinstance(error, AssertionError):  # 'MMCV==2.2.0 is used but incompatible. Please install ...'
         if module.startswith('mmtrack'):
@@ -151,14 +151,14 @@ def remedy(module: str, error: Exception) -> str | None:
 
 
 def report(name: str, reason: str | None, *more: str | None) -> None:
-    """Print a capability: ``yes``, or ``no`` with the reason; then further lines."""
+    """Print a capability with ``yes``, or ``no`` and the reason, then further lines."""
     print(f'  {name:<10} {"yes" if reason is None else f"no: {reason}"}')
     for line in filter(None, more):
         print(f'{"":13}{line}')
 
 
 def check(name: str) -> bool:
-    """Print whether a capability works, from importing what it needs, and return it."""
+    """Import what a capability needs, print whether it works, and return it."""
     for module in CAPABILITIES[name]:
         if error := failure(module):
             message = ' '.join(str(error).split())
@@ -169,7 +169,7 @@ def check(name: str) -> bool:
 
 
 def check_gpu() -> None:
-    """Print whether torch can use a GPU, and which."""
+    """Print whether torch can use a GPU, and its name."""
     if failure('torch'):
         return report('GPU', 'torch does not import')
     import torch
@@ -178,7 +178,7 @@ def check_gpu() -> None:
         replace = f'{pip("uninstall -y torch torchvision")} && {pip("install " + PIP["torch"])}'
         return report('GPU', 'this torch is built without CUDA', replace)
     if not torch.cuda.is_available():
-        return report('GPU', f'no device, or no driver for CUDA {torch.version.cuda}, which this torch is built for')
+        return report('GPU', f'no device, or no driver for CUDA {torch.version.cuda} of this torch')
     try:
         torch.ones(1, device='cuda').add_(1)
     except RuntimeError as error:  # such as a torch without kernels for this device
@@ -190,7 +190,7 @@ def main() -> int:
     """Print the report.
 
     Returns:
-        int: The exit code, 0 if pre-training works.
+        Exit code, 0 if pre-training works.
     """
     print(f'mmvidmae {__version__}, Python {platform.python_version()}, {platform.platform()}\n\nVersions')
     for module in LISTED:

@@ -1,4 +1,4 @@
-"""The one way in which pictures are read: frames, label maps, sizes."""
+"""Reading of all pictures: frames, label maps, sizes."""
 
 from io import BytesIO
 
@@ -11,25 +11,25 @@ SIDEWAYS = (5, 6, 7, 8)
 
 
 class UnreadableImage(Exception):
-    """A file that is no picture, is damaged or cut off, or holds what is no picture of 8 or 16 bits. Says why."""
+    """A file that is not a picture of 8 or 16 bits, or is damaged or truncated. The message tells why."""
 
 
 def decode_image(data: bytes) -> np.ndarray:
-    """Decode a picture as it is meant to be seen: upright (EXIF), in colors of 8 bits.
+    """Decode a picture, upright (EXIF) and in 8-bit RGB.
 
-    Of 16 bits the upper 8 are taken, gray becomes RGB, palettes and CMYK become colors, alpha is left out, and of an
-    animation or a file with pages the first is taken.
+    16-bit values are reduced to their upper 8 bits. Gray, palette and CMYK pictures become RGB. Alpha is dropped. The
+    first picture of an animation or a file with pages is used.
 
     Args:
-        data: What the file holds.
+        data: Content of the file.
 
     Returns:
         ``(H, W, 3)``, uint8 RGB.
 
     Raises:
-        UnreadableImage: If it cannot be decoded, also for want of memory; if its header promises more pixels than
-            Pillow's limit against decompression bombs (179 million); if its values are floating-point numbers or
-            integers of 32 bits, whose range is not known.
+        UnreadableImage: If it cannot be decoded or memory is short; if its header states more pixels than Pillow's
+            limit against decompression bombs (179 million); if its values are floating-point numbers or 32-bit
+            integers, whose range is unknown.
     """
     _, mode = _header(BytesIO(data))
     _check_range(mode)
@@ -43,34 +43,34 @@ def decode_image(data: bytes) -> np.ndarray:
 
 
 def rgb_of(image: Image.Image) -> np.ndarray:
-    """What :func:`decode_image` gives, of a picture that is open in Pillow.
+    """Convert a picture that is open in Pillow, with the result of :func:`decode_image`.
 
     Returns:
         ``(H, W, 3)``, uint8 RGB.
 
     Raises:
-        UnreadableImage: If its values are floating-point numbers or integers of 32 bits.
+        UnreadableImage: If its values are floating-point numbers or 32-bit integers.
     """
     _check_range(image.mode)
     image = ImageOps.exif_transpose(image)
-    if image.mode.startswith('I;16'):  # Pillow would cut off what is above 255
+    if image.mode.startswith('I;16'):  # Pillow would clip values above 255
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     return np.array(image.convert('RGB'))
 
 
 def decode_ids(path: str) -> tuple[np.ndarray, str]:
-    """Decode an image whose pixels are numbers and not colors: palette indices or gray values, upright (EXIF).
+    """Decode an image whose pixels are ids (palette indices or gray values), upright (EXIF).
 
     Args:
-        path: The file.
+        path: Path of the file.
 
     Returns:
-        The array as Pillow gives it and Pillow's mode.
+        The array as read by Pillow, and Pillow's mode.
 
     Raises:
         OSError: If there is no such file, or it cannot be read.
-        UnreadableImage: If it cannot be decoded or promises too many pixels, as in :func:`decode_image`; if it is a
-            JPEG file, which does not keep numbers.
+        UnreadableImage: If it cannot be decoded or has too many pixels, as in :func:`decode_image`; if it is a JPEG
+            file, which does not preserve ids.
     """
     with open(path, 'rb') as file:
         data = BytesIO(file.read())
@@ -82,16 +82,16 @@ def decode_ids(path: str) -> tuple[np.ndarray, str]:
             return np.array(ImageOps.exif_transpose(image)), mode
     except UnreadableImage:
         raise
-    except Exception as error:  # Pillow raises whatever a damaged file leads it to
+    except Exception as error:  # a damaged file can make Pillow raise anything
         raise UnreadableImage(f'no readable image ({error})') from error
 
 
 def image_size(path: str) -> tuple[tuple[int, int], str]:
-    """Size ``(W, H)`` of the upright picture and Pillow's mode, by the header alone: about 0.1 ms.
+    """Read the size ``(W, H)`` of the upright picture and Pillow's mode from the header, in about 0.1 ms.
 
     Raises:
         OSError: If there is no such file, or it cannot be read.
-        UnreadableImage: If the header is not that of a picture, or promises too many pixels.
+        UnreadableImage: If the header is not that of a picture or states too many pixels.
     """
     with open(path, 'rb') as file:
         return _header(file)
@@ -99,7 +99,7 @@ def image_size(path: str) -> tuple[tuple[int, int], str]:
 
 def _check_range(mode: str) -> None:
     if mode in ('I', 'F'):
-        raise UnreadableImage(f'no picture of 8 or 16 bits, but of Pillow mode {mode}, whose range is not known')
+        raise UnreadableImage(f'no picture of 8 or 16 bits, but of Pillow mode {mode}, whose range is unknown')
 
 
 def _header(file) -> tuple[tuple[int, int], str]:
@@ -112,5 +112,5 @@ def _header(file) -> tuple[tuple[int, int], str]:
             return ((height, width) if sideways else (width, height)), image.mode
     except Image.DecompressionBombError as error:
         raise UnreadableImage(f'no readable image (its header promises too many pixels: {error})') from error
-    except Exception as error:  # Pillow raises whatever a damaged file leads it to
+    except Exception as error:  # a damaged file can make Pillow raise anything
         raise UnreadableImage('no readable image') from error

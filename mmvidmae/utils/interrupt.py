@@ -1,4 +1,4 @@
-"""Ctrl-C ends a program with a message instead of a traceback. Imports nothing that takes long."""
+"""Ctrl-C ends a program with a message instead of a traceback. Imports nothing slow."""
 
 import os
 import sys
@@ -6,20 +6,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 EXIT_CODE = 130
-"""What a shell gives a program that SIGINT ended: 128 + 2."""
+"""Exit code of a program ended by SIGINT in a shell: 128 + 2."""
 
 
 @contextmanager
 def leave_on_interrupt(message: str | Callable[[], str]) -> Iterator[None]:
-    """End the program when Ctrl-C comes within the block: one message on stderr, exit code 130, no traceback.
+    """End the program after Ctrl-C within the block: one message on stderr, exit code 130, no traceback.
 
-    Of the processes of a launcher only the first one speaks.
+    With a launcher, only the first process writes the message.
 
     Args:
-        message: What was saved, and how to continue; or a function that says so when the time has come.
+        message: Text that tells what was saved and how to continue, or a function that returns it.
 
     Raises:
-        SystemExit: In the place of ``KeyboardInterrupt``.
+        SystemExit: Instead of ``KeyboardInterrupt``.
     """
     try:
         yield

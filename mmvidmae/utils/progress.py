@@ -1,4 +1,4 @@
-"""How far a test has come, in frames: an item is a whole video, and the log of videos alone is silent for minutes."""
+"""Progress of tests in frames, because a single video can take minutes."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -9,14 +9,14 @@ from mmengine.logging import MessageHub, print_log
 
 T = TypeVar('T')
 KEY = 'frame_progress'
-"""Where MMEngine's message hub holds the progress of a test."""
+"""Key of the progress in MMEngine's message hub."""
 
 
 class FrameProgress:
-    """Writes frames done, frames a second and the time left to the log.
+    """Logs the number of processed frames, frames per second and the remaining time.
 
     Args:
-        total: Frames of the test, of this process.
+        total: Frames of the test in this process.
         interval: Seconds between two lines of the log.
     """
 
@@ -27,7 +27,7 @@ class FrameProgress:
         self.start = self.last = time.monotonic()
 
     def step(self, video: str) -> None:
-        """A frame of a video is done."""
+        """Count a processed frame of a video."""
         self.done += 1
         now = time.monotonic()
         if now - self.last < self.interval:
@@ -39,7 +39,7 @@ class FrameProgress:
 
 
 def count_frames(items: Iterable[T], video: str) -> Iterator[T]:
-    """Pass on what comes of a video, an item a frame, and count it if a test is in progress (FrameProgressHook)."""
+    """Yield the items of a video, one per frame, and count them during a test (:class:`FrameProgressHook`)."""
     progress = MessageHub.get_current_instance().get_info(KEY)
     for item in items:
         if progress is not None:

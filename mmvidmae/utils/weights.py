@@ -1,4 +1,4 @@
-"""Weights for use, not for a start of training: all that a model has must be in the file."""
+"""Strict loading of weights: the file must have all parameters of the model."""
 
 from collections.abc import Mapping
 from os import PathLike
@@ -7,28 +7,29 @@ from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
 _NO_WEIGHTS = ('data_preprocessor.',)
-"""Names that some checkpoints have and that the config decides."""
+"""Prefixes of parameters that the config determines, not the checkpoint."""
 
 
 def load_whole(model: nn.Module, state_dict: Mapping[str, Tensor], source: str | PathLike) -> None:
-    """Load parameters into a model that is then used.
+    """Load all parameters of a model.
 
-    MMEngine warns where something does not fit, and goes on with random weights. Here that is an error. What belongs to
-    parts that the model does not have, as a decoder beside a frozen encoder, is left.
+    MMEngine only warns about mismatches and continues with random weights. Here they are errors. Parameters of parts
+    that the model does not have, such as a decoder for a frozen encoder, are ignored.
 
     Args:
-        model: The model.
-        state_dict: Its parameters by name.
-        source: Where they come from, for the message.
+        model: Model to load into.
+        state_dict: Parameters by name.
+        source: Origin of the parameters, for the message.
 
     Raises:
-        ValueError: If a parameter is missing or of another shape, or a part of the model has no such parameter.
+        ValueError: If a parameter is missing or has another shape, or a part of the model has no such parameter.
     """
     own = {name for name in model.state_dict() if not name.endswith('num_batches_tracked')}
-    missing = sorted(own - state_dict.keys())  # now: hooks of a model fill in what a start of training may lack
+    # Before loading, because hooks of a model fill in parameters that an initialization may lack.
+    missing = sorted(own - state_dict.keys())
     try:
         _, unexpected = model.load_state_dict(state_dict, strict=False)
-    except (RuntimeError, ValueError) as error:  # PyTorch lists what is of another shape
+    except (RuntimeError, ValueError) as error:  # PyTorch lists parameters with other shapes
         raise ValueError(f'{source} does not fit {type(model).__name__}. {error}. {_HINT}') from error
     unknown = sorted(
         name for name in unexpected if hasattr(model, name.partition('.')[0]) and not name.startswith(_NO_WEIGHTS)
@@ -65,7 +66,7 @@ def load_pretrained(model: nn.Module) -> bool:
 
 _HINT = (
     'The config must be that of the training; tools/model_converters/convert.py converts the weights of other code; an '
-    'encoder alone is a start for training (model.backbone.init_cfg)'
+    'encoder alone can initialize a training (model.backbone.init_cfg)'
 )
 
 

@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmvidmae import converters
-from mmvidmae.models.trackers import CenterHead, CenterMaps, OneStreamViT, box_cells, keep_ratio_at, template_cells
+from mmvidmae.engine.hooks import AttributeScheduleHook
+from mmvidmae.models.trackers import CenterHead, CenterMaps, OneStreamViT, box_cells, template_cells
 from mmvidmae.models.trackers.center_head import (
     center_focal_loss,
     cxcywh_to_xyxy,
@@ -73,9 +74,7 @@ def check_droptrack(arrays: Arrays) -> Report:
     target = gaussian_heatmap(boxes, model.backbone.grids[1])
     report.compare('loss/gaussian_target', target, arrays['loss/gaussian_target'], atol=1e-6)
 
-    rate = keep_ratio_at(
-        int(arrays['train/epoch']), ELIMINATION_START, ELIMINATION_WARMUP, arrays['cfg/ce_keep_ratio'][0].item()
-    )
+    rate = _keep_ratio(int(arrays['train/epoch']), ELIMINATION_WARMUP, arrays['cfg/ce_keep_ratio'][0].item())
     report.compare('train/ce_keep_rate', rate, arrays['train/ce_keep_rate'], atol=1e-12)
     inputs = (template, search, None if arrays['train/ce_range_all'] else cells, rate)
     for run, training, rtol in (('loss_eval/', False, 1e-5), ('loss_train/', True, 1e-4)):
@@ -110,9 +109,7 @@ def check_droptrack_geometry(arrays: Arrays) -> Report:
     for name in arrays:
         if name.startswith('keep_rate/warm'):
             warmup, rate = name.removeprefix('keep_rate/warm').split('_r')
-            rates = [
-                keep_ratio_at(epoch, ELIMINATION_START, int(warmup), float(rate)) for epoch in arrays['keep_rate/epoch']
-            ]
+            rates = [_keep_ratio(epoch, int(warmup), float(rate)) for epoch in arrays['keep_rate/epoch']]
             report.compare(name, rates, arrays[name], atol=1e-12)
         elif name.startswith('hann/'):
             report.compare(name, hann_window(*arrays[name].shape), arrays[name], atol=1e-6)
@@ -181,6 +178,11 @@ def check_droptrack_track(arrays: Arrays) -> Report:
     report.compare('state_xywh[1:]', boxes, states[1:], atol=0.05)
     report.compare('state_xywh[-1], once through', once_through.box, states[-1], atol=0.05)
     return report
+
+
+def _keep_ratio(epoch: int, warmup: int, final: float) -> float:
+    end = ELIMINATION_START + warmup
+    return AttributeScheduleHook('keep_ratio', ELIMINATION_START, end, 1.0, final, curve='cosine').value_at(epoch)
 
 
 def _encoder(arrays: Arrays) -> dict:

@@ -33,6 +33,7 @@ def folder(tmp_path, write_video, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_page(folder):
     names = {}
     for _, manner, _, check in checks_of(PAGE, names):

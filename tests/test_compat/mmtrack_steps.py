@@ -42,8 +42,8 @@ SHIPPED = {
     'stark1': ('stark/stark-st1_r50_8xb16-500e_got10k.py', 2, 1, 128, 320),
     'stark2': ('stark/stark-st2_r50_8xb16-50e_got10k.py', 2, 1, 128, 320),
     'siamrpn': ('siamese_rpn/siamese-rpn_r50_8xb28-20e_imagenetvid-imagenetdet-coco_test-lasot.py', 1, 1, 127, 255),
-    'dropmae': (OURS / 'stark/stark-st1_dropmae-vit-base-p16_8xb16-500e_got10k.py', 2, 1, 128, 320),
-    'siammae': (OURS / 'stark/stark-st1_siammae-vit-small-p16_8xb16-500e_got10k.py', 2, 1, 128, 320),
+    'dropmae': (OURS / 'dropmae/benchmarks/stark-st1_dropmae-vit-base-p16_8xb16-500e_got10k.py', 2, 1, 128, 320),
+    'siammae': (OURS / 'siammae/benchmarks/stark-st1_siammae-vit-small-p16_8xb16-500e_got10k.py', 2, 1, 128, 320),
     'prdimp': ('prdimp/prdimp_r50_8xb10-50e_got10k.py', 2, 2, 288, 288),
 }
 found['losses'] = {}

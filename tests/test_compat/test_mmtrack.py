@@ -31,6 +31,7 @@ def found() -> dict:
     return dict(json.loads(line.removeprefix('FOUND ')), warnings=warnings)
 
 
+@pytest.mark.slow
 def test_every_module_imports_and_nothing_else_changes(found):
     assert found['failed'] == {}
     assert found['unchanged'], 'versions of mmcv and mmdet and what mmdet.models.layers holds'
@@ -88,6 +89,7 @@ except ImportError as error:
     assert 'REFUSED lap is not installed' in done.stdout
 
 
+@pytest.mark.slow
 def test_installed_for_all_programs(tmp_path):
     """`import mmtrack` in a program that knows nothing of us; then without it, and with our package gone."""
     site = f'import site, sys; site.addsitedir({str(tmp_path)!r})\n'
@@ -110,6 +112,7 @@ def test_installed_for_all_programs(tmp_path):
 @pytest.mark.parametrize(
     'tool', [('-m', 'mmvidmae.compat.mmtrack', 'test'), (ROOT / 'tools/test.py',)], ids=['its own tool', 'our tool']
 )
+@pytest.mark.slow
 def test_stark_tracks(tmp_path, tool):
     """mmtrack's shipped config, shrunk, on a sequence in LaSOT's layout."""
     folder = tmp_path / 'data/lasot/dog/dog-1'

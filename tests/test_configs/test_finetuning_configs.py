@@ -1,5 +1,6 @@
 """Configs of mmseg, mmpretrain and DropSeg on our encoders: they build, train and load weights."""
 
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,9 @@ import mmseg.engine
 import mmseg.models  # noqa: F401
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
-SEGMENTATION = sorted((CONFIGS / 'segmentation').glob('*.py'))
-CLASSIFICATION = sorted((CONFIGS / 'classification').glob('*.py'))
+BENCHMARKS = sorted(CONFIGS.glob('*/benchmarks/*.py'))
+CLASSIFICATION = [path for path in BENCHMARKS if path.stem.startswith(('linear_', 'finetune_'))]
+SEGMENTATION = [path for path in BENCHMARKS if path.stem.startswith(('fcn_', 'setr-pup_', 'upernet_'))]
 DROPSEG = sorted((CONFIGS / 'dropseg').glob('*.py'))
 
 
@@ -28,7 +30,7 @@ def build(config: Config) -> torch.nn.Module:
         return MODELS.build(config.model)
 
 
-@pytest.mark.parametrize('path', [*SEGMENTATION, CONFIGS / 'small/fcn.py'], ids=lambda path: path.stem)
+@pytest.mark.parametrize('path', [*SEGMENTATION, *(CONFIGS / 'small').glob('fcn_*.py')], ids=lambda path: path.stem)
 def test_segmentors_train_and_predict(path):
     """With an encoder of the same form and narrow heads, on a picture that patches do not divide but for the crop."""
     config = Config.fromfile(path)
@@ -91,7 +93,7 @@ def test_classifiers_train_and_predict(path):
         moved = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
         assert any(name.startswith('head.') for name in moved)
         in_layers = any(name.startswith('backbone.layers.') for name in moved)
-        assert in_layers != ('_linear_' in path.stem), 'a probe leaves the encoder alone'
+        assert in_layers != (path.stem.startswith('linear_')), 'a probe leaves the encoder alone'
         assert model.eval()(images, samples, mode='predict')[0].pred_score.shape == (5,)
 
 
@@ -131,7 +133,9 @@ def test_dropseg_builds(path):
     assert (model.backbone.embed_dims, model.backbone.num_layers) == (768, 12)
     assert tuple(model.backbone.patch_resolution) == (24, 24)
     assert [skip.in_channels for skip in model.decode_head.skips] == [512, 256]
-    assert (model.loss_decode.top_share, model.loss_decode.start, model.loss_decode.end) == (0.15, 20000, 70000)
+    schedule = HOOKS.build(config.default_hooks.top_share)
+    assert attrgetter(schedule.attribute)(model) == 1
+    assert [schedule.value_at(step) for step in (0, 20000, 45000, 70000, 210000)] == [1, 1, 0.575, 0.15, 0.15]
     assert (config.train_cfg.max_iters, config.param_scheduler.milestones) == (210000, [125000])
     assert (config.optim_wrapper.optimizer.lr, config.optim_wrapper.optimizer.weight_decay) == (2e-5, 1e-7)
     davis, youtube = config.train_dataloader.dataset.datasets

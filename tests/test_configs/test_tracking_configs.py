@@ -1,6 +1,5 @@
 """Every tracking config builds, with the numbers that its name and the authors' configuration give."""
 
-import itertools
 import re
 from pathlib import Path
 
@@ -10,8 +9,6 @@ import yaml
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DefaultScope
-
-from mmvidmae.models.trackers.candidate_elimination import keep_ratio_at
 
 pytest.importorskip('mmdet')
 import mmvidmae.compat.mmtrack.enabled  # noqa: F401
@@ -101,13 +98,6 @@ def test_all_is_optimized_the_encoder_at_a_tenth(path):
     assert {group['weight_decay'] for group in optimizer.param_groups} == {1e-4}
     assert lr.keys() == {name for name, p in model.named_parameters() if p.requires_grad}
     assert {'backbone.pos_embed_x', 'backbone.pos_embed_z'} <= lr.keys()
-
-
-def test_elimination_goes_from_all_to_the_rate():
-    rates = [keep_ratio_at(epoch, 20, 50, 0.7) for epoch in range(1, 101)]
-    assert rates[:19] == [1.0] * 19
-    assert rates[-1] == pytest.approx(0.7)
-    assert all(later <= earlier for earlier, later in itertools.pairwise(rates))
 
 
 def test_every_data_set_that_is_named_has_a_test():

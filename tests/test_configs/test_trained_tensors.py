@@ -15,9 +15,9 @@ import mmvidmae.registry  # noqa: F401
 from mmvidmae.models.backbones import PairMAEViT
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
-FOLDERS = ('classification', 'segmentation', 'stark', 'droptrack', 'dropseg')
+FOLDERS = ('dropmae/benchmarks', 'siammae/benchmarks', 'droptrack', 'dropseg', 'small')
 ALL = [path for folder in FOLDERS for path in sorted((CONFIGS / folder).glob('*.py')) if '_test-' not in path.stem]
-ALL += [CONFIGS / 'small' / name for name in ('fcn.py', 'droptrack.py', 'dropseg.py')]
+ALL = [path for path in ALL if not path.stem.endswith('_clips')]  # pre-trainings
 STEM = re.compile(r'backbone\.(cls_token|frame_embed|pos_embed|pos_embed_[xz]|patch_embed\..*)')
 
 
@@ -56,16 +56,10 @@ def dropseg(name: str) -> float | None:
 
 
 def expected(path: Path) -> Callable[[str], float | None]:
-    kind = path.stem if path.parent.name == 'small' else path.parent.name
-    if kind == 'classification':
-        return probe if '_linear_' in path.stem else layer_decay(0.65, 12)
-    return {
-        'segmentation': layer_decay(0.65, 12),
-        'fcn': layer_decay(0.75, 6),
-        'stark': stark,
-        'droptrack': droptrack,
-        'dropseg': dropseg,
-    }[kind]
+    if path.stem.startswith('fcn_dropmae-vit-tiny6'):
+        return layer_decay(0.75, 6)
+    rules = dict(linear=probe, droptrack=droptrack, ostrack=droptrack, dropseg=dropseg, **{'stark-st1': stark})
+    return rules.get(path.stem.split('_')[0], layer_decay(0.65, 12))
 
 
 def trained(path: Path) -> tuple[nn.Module, dict[str, float]]:
@@ -97,25 +91,24 @@ def test_each_tensor_trains_at_its_rate(path):
     model, shares = trained(path)
     backbone, share = model.backbone, expected(path)
     assert isinstance(backbone, PairMAEViT)
-    if size := re.search(r'(?:dropmae|siammae)-vit-(base|small)-p16_', path.stem):
+    if size := re.search(r'_(?:dropmae|siammae)-vit-(base|small)-p16_', path.stem):
         assert backbone.embed_dims == dict(base=768, small=384)[size[1]]
         assert (backbone.cls_token is None) == ('dropmae' in path.stem)
         assert backbone.init_cfg['prefix'] == 'backbone.'
     for name, _ in model.named_parameters():
         assert shares.get(name) == (None if share(name) is None else pytest.approx(share(name))), name
     stem = {name for name, _ in model.named_parameters() if STEM.fullmatch(name)}
-    with_identities = not path.stem.startswith(('siammae', 'ostrack', 'stark-st1_siammae'))
+    with_identities = not re.search('ostrack|_siammae', path.stem)
     assert ('backbone.frame_embed' in stem) == with_identities
     known = {'backbone.mask_embed.weight', 'backbone.mask_embed.bias'}  # DropSeg's own, which no pre-training has
     others = {name for name, _ in backbone.named_parameters(prefix='backbone')} - stem - known
     assert all(re.match(r'backbone\.(layers\.|ln[12]\.)', name) for name in others), 'a new tensor of the stem'
 
 
-@pytest.mark.parametrize('name', ['dropmae', 'siammae', 'mae', 'fcn', 'droptrack', 'dropseg'])
-def test_init_cfg_of_small_configs_can_be_set(name, tmp_path):
+@pytest.mark.parametrize('path', sorted((CONFIGS / 'small').glob('*.py')), ids=lambda path: path.stem)
+def test_init_cfg_of_small_configs_can_be_set(path, tmp_path):
     """In a config that inherits and on the command line, without ``_delete_``."""
     init_cfg = dict(type='Pretrained', checkpoint='x.pth', prefix='backbone.')
-    path = CONFIGS / 'small' / f'{name}.py'
     (tmp_path / 'mine.py').write_text(f"_base_ = '{path}'\nmodel = dict(backbone=dict(init_cfg={init_cfg}))\n")
     assert Config.fromfile(tmp_path / 'mine.py').model.backbone.init_cfg == init_cfg
     config = Config.fromfile(path)

@@ -148,9 +148,9 @@ def test_truncated_file(tmp_path):
 @pytest.mark.parametrize(
     ('content', 'message'),
     [
-        (dict(epoch=3), 'holds no parameters'),
-        ([torch.ones(1)], 'holds no parameters'),
-        (dict(model=dict(a=torch.ones(1), best=0.5)), 'no tensors: best'),
+        (dict(epoch=3), 'has no parameters'),
+        ([torch.ones(1)], 'has no parameters'),
+        (dict(model=dict(a=torch.ones(1), best=0.5)), 'are not tensors: best'),
         ({0: torch.ones(1)}, 'not named by strings'),
     ],
 )

@@ -50,5 +50,5 @@ def test_names_and_shapes_of_dropmae():
 def test_unknown_names_are_listed(method):
     convert = getattr(converters, f'{method}_to_mmvidmae')
     theirs = getattr(converters, f'mmvidmae_to_{method}')(state_of(method))
-    with pytest.raises(KeyError, match=r'2 parameter names are not known here: blocks\.0\.gamma, head\.weight'):
+    with pytest.raises(KeyError, match=r'2 parameter names are unknown: blocks\.0\.gamma, head\.weight'):
         convert({**theirs, 'head.weight': torch.zeros(1), 'blocks.0.gamma': torch.zeros(1)})

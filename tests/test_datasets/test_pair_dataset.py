@@ -98,7 +98,7 @@ class TestSources:
 
 
 class TestItems:
-    def test_pairs_of_one_visit(self, video_dir, frame_number):
+    def test_pairs_of_one_sample(self, video_dir, frame_number):
         dataset = make(data_root=str(video_dir), repeated_sampling=3, pipeline=PIPELINE[:2])
         results = dataset[SampleIndex(4, 0, 0)]
         assert results['frames'].shape == (3, 2, 3, 48, 64)
@@ -106,7 +106,7 @@ class TestItems:
         assert read == results['frame_ids'].tolist()
         assert len({tuple(pair) for pair in read}) > 1
 
-    def test_all_follows_from_the_visit(self, video_dir):
+    def test_all_follows_from_the_sample_index(self, video_dir):
         one, other = (make(data_root=str(video_dir), repeated_sampling=2) for _ in range(2))
         other[3]  # what came before does not matter
         assert summary(one[SampleIndex(2, 5, 7)]) == summary(other[SampleIndex(2, 5, 7)])

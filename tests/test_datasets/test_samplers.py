@@ -112,7 +112,7 @@ class TestMixedDataSets:
                 part.repeated_sampling for part, _ in map(sampler_dataset(parts), sample_indices(sampler, epoch))
             )
             assert owners == {1: 12, 2: 4, 4: 3}
-        assert sampler.pairs_per_visit == (12 + 4 * 2 + 3 * 4) / (12 + 4 + 3)
+        assert sampler.pairs_per_sample == (12 + 4 * 2 + 3 * 4) / (12 + 4 + 3)
 
     @pytest.mark.parametrize('shares', [[1, 1], [3, 1], [0.1, 0.9]])
     def test_shares(self, shares):

@@ -273,7 +273,9 @@ class TestSequences:
         shutil.copytree(sequences, tmp_path / 'sequences')
         for path in (tmp_path / 'sequences/a/img').iterdir():
             path.write_bytes(path.read_bytes()[:200])
-        cfg = Config.fromfile(Path(__file__).parents[2] / 'configs/small/droptrack.py')
+        cfg = Config.fromfile(
+            Path(__file__).parents[2] / 'configs/small/droptrack_vit-tiny6-p8-96_1xb16-1e_sequences.py'
+        )
         data = DATASETS.build(
             dict(
                 type='mmvidmae.SequenceFolderDataset',

@@ -114,7 +114,7 @@ def test_a_crash_anywhere_leaves_a_whole_latest_and_best_checkpoint(runner, tmp_
         save_epochs(runner, range(epoch, 3), **settings)
         left = files(runner)
         assert [name for name in left if name.startswith(('epoch', 'last'))] == ['epoch_3.pth', 'last_checkpoint']
-        assert not [name for name in left if name.endswith('.partial')]
+        assert not [name for name in left if name.endswith('.part')]
         assert latest_checkpoint(runner.work_dir).endswith('epoch_3.pth')
     assert crash_before > 15
     assert files(runner) == ['best_loss_epoch_3.pth', 'epoch_3.pth', 'last_checkpoint']

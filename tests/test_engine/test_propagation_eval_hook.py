@@ -83,7 +83,7 @@ def test_a_sharded_model_is_refused(davis, tmp_path):
     torch.distributed.init_process_group('gloo', init_method=f'file://{tmp_path}/store', rank=0, world_size=1)
     try:
         runner = SimpleNamespace(model=FullyShardedDataParallel(torch.nn.Linear(2, 2), device_id=torch.device('cpu')))
-        with pytest.raises(ValueError, match='needs the whole encoder, of which FSDP leaves each process a part'):
+        with pytest.raises(ValueError, match='needs the whole encoder, but with FSDP each process has a part'):
             HOOKS.build(hook(davis)).before_train(runner)
     finally:
         torch.distributed.destroy_process_group()

@@ -70,7 +70,7 @@ def test_the_log_says_what_differs(video_dir, stopped, tmp_path):
     ):
         assert f'\n  {line}\n' in log
     assert '\n  load_from' not in log
-    assert 'An epoch has 2 iterations now and had 4: going on after epoch 1' in log
+    assert 'An epoch has 2 iterations now and had 4: resuming after epoch 1' in log
 
 
 def test_a_finished_run_says_that_nothing_is_left(video_dir, stopped, tmp_path):
@@ -131,8 +131,8 @@ def test_a_warm_up_of_one_step_or_less_reaches_the_full_rate(video_dir, tmp_path
             dict(type='LinearLR', end=1, convert_to_iter_based=True),
             r"LinearLR has a single step .* type='mmvidmae.LinearLR'",
         ),
-        (dict(type='mmvidmae.LinearLR', end=9), 'LinearLR goes on to epoch 9, but the run ends at 1'),
-        (dict(type='MultiStepLR', milestones=[50], by_epoch=False), 'MultiStepLR goes on to iteration 51, but'),
+        (dict(type='mmvidmae.LinearLR', end=9), 'LinearLR ends at epoch 9, but the run ends at 1'),
+        (dict(type='MultiStepLR', milestones=[50], by_epoch=False), 'MultiStepLR ends at iteration 51, but'),
     ],
 )
 def test_a_schedule_that_does_not_fit_is_told(video_dir, tmp_path, scheduler, message):

@@ -15,7 +15,7 @@ from vos_benchmark.benchmark import VideoEvaluator
 
 from mmvidmae.evaluation import PartSegmentationMetric, VideoSegmentationMetric
 from mmvidmae.evaluation.functional import score_sequence, summarize_sequences
-from mmvidmae.evaluation.metrics.propagation import format_table
+from mmvidmae.evaluation.metrics.video_metric import format_table
 
 
 def evaluate(samples, metric, size=None, dataset_meta=None):

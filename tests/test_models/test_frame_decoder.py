@@ -1,4 +1,4 @@
-"""The baseline on single frames, as configs/small/mae.py has it."""
+"""The baseline on single frames, as configs/small/mae_vit-tiny6-p8_1xb8-coslr-20e_clips.py has it."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def mae():
     init_default_scope('mmpretrain')
     torch.manual_seed(0)
-    config = Config.fromfile(ROOT / 'configs/small/mae.py').model
+    config = Config.fromfile(ROOT / 'configs/small/mae_vit-tiny6-p8_1xb8-coslr-20e_clips.py').model
     config.backbone.update(
         arch=dict(embed_dims=24, num_layers=2, num_heads=2, feedforward_channels=48), img_size=32, patch_size=4
     )
@@ -52,7 +52,7 @@ def test_hidden_pixels_do_not_matter_and_visible_ones_do(mae):
 
 def test_its_encoder_is_that_of_siammae(mae):
     """Same parameters: one evaluation takes both."""
-    config = Config.fromfile(ROOT / 'configs/small/siammae.py').model
+    config = Config.fromfile(ROOT / 'configs/small/siammae_vit-tiny6-p8_1xb8-coslr-20e_clips.py').model
     config.backbone.update(
         arch=dict(embed_dims=24, num_layers=2, num_heads=2, feedforward_channels=48), img_size=32, patch_size=4
     )

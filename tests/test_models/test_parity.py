@@ -121,6 +121,7 @@ def test_shapes_nan_and_emptiness_fail():
     assert not any(difference.passed for difference in report.differences)
 
 
+@pytest.mark.slow
 def test_tool_exit_codes(tmp_path: Path):
     bad = tmp_path / 'bad.npz'
     np.savez(bad, L=np.array([16]), mask_permille=np.array([500]), n_keep=np.array([[9]]))

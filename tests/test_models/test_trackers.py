@@ -297,6 +297,7 @@ def moving_square(num_frames: int, step: tuple[int, int] = (3, 2)) -> list[np.nd
     return frames
 
 
+@pytest.mark.slow
 def test_a_tracker_learns_to_follow_in_a_minute():
     """From scratch, with its own loss, on what it is then asked to follow: the whole chain has to be right for it."""
     model = tracker(

@@ -35,6 +35,7 @@ def run(*hidden):
     return done.returncode, capabilities
 
 
+@pytest.mark.slow
 def test_this_environment_can_pretrain():
     code, capabilities = run()
     assert code == 0
@@ -49,6 +50,7 @@ def test_this_environment_can_pretrain():
         ('einops', 'install einops$'),
     ],
 )
+@pytest.mark.slow
 def test_names_the_pip_line_for_a_missing_module(hidden, line):
     code, capabilities = run(hidden)
     assert code == 1

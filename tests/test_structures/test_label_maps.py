@@ -12,7 +12,6 @@ from mmvidmae.structures.label_maps import (
     to_objects,
     write_label_map,
 )
-from mmvidmae.utils.files import atomic_write
 
 
 def test_colors_of_pascal_and_davis():
@@ -56,25 +55,6 @@ def test_color_images_and_broken_files_are_named(tmp_path):
     (tmp_path / 'cut.png').write_bytes((tmp_path / 'cut.png').read_bytes()[:1500])
     with pytest.raises(OSError, match=r'cut\.png cannot be read as a mask'):
         read_label_map(tmp_path / 'cut.png')
-
-
-def test_a_failed_write_leaves_the_file_that_was_there(tmp_path):
-    path = tmp_path / 'scores.json'
-    path.write_text('old')
-
-    def fail() -> None:
-        with atomic_write(path) as part:
-            part.write_text('half')
-            raise KeyError
-
-    with pytest.raises(KeyError):
-        fail()
-    assert path.read_text() == 'old'
-    with atomic_write(path) as part:
-        part.write_text('new')
-        assert path.read_text() == 'old'
-    assert path.read_text() == 'new'
-    assert list(tmp_path.iterdir()) == [path]
 
 
 def objects(num: int, seed: int = 0, size: tuple[int, int] = (120, 160)) -> np.ndarray:

@@ -36,9 +36,8 @@ def start_tool(tmp_path):
         with socket.socket() as free:
             free.bind(('127.0.0.1', 0))
             port = free.getsockname()[1]
-        environment = dict(
-            os.environ, PYTHON=sys.executable, PYTHONPATH=str(ROOT / 'tests'), PORT=str(port), OMP_NUM_THREADS='1'
-        )
+        paths = os.pathsep.join((str(ROOT), str(ROOT / 'tests')))
+        environment = dict(os.environ, PYTHON=sys.executable, PYTHONPATH=paths, PORT=str(port), OMP_NUM_THREADS='1')
         process = subprocess.Popen(
             [str(part) for part in command],
             cwd=tmp_path,

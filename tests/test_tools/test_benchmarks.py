@@ -53,6 +53,7 @@ def test_the_reference_step_drops_by_the_same_law(monkeypatch):
     assert ((theirs.mean(0) - ours.mean(0)) / deviation).abs().max() < 5
 
 
+@pytest.mark.slow
 def test_scaling():
     """In a process of its own, as it starts others."""
     command = 'scaling.py siammae --arch tiny --img-size 96 --batch 1 --repeats 1 --parts checkpointing'
@@ -72,6 +73,7 @@ def test_tracking(benchmark):
     assert re.search(r'\d+\.\d\d times as fast', printed)
 
 
+@pytest.mark.slow
 def test_pair_loading(benchmark, video_dir):
     folder = shlex.quote(str(video_dir))
     printed = benchmark(f'pair_loading.py {folder} --converted {folder} --repeats 1')
@@ -91,6 +93,8 @@ def report(tmp_path_factory):
     return run.stdout, json.loads((out / 'gpu_report.json').read_text())
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
 class TestGPUReport:
     """The report of a GPU, rehearsed on the CPU as docs/gpu.md says."""
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from tiny_runs import read_trace, tiny_config
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -46,6 +46,7 @@ def evaluation(davis: Path, folder: Path, init_cfg: dict | None = None, out_dir:
     return folder / 'eval.py'
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_numbers_of_one(davis, trained, tmp_path, call_tool, start_tool):
     checkpoint = trained / 'SiamMAE' / 'epoch_1.pth'
     one, two = (evaluation(davis, tmp_path / name) for name in ('one', 'two'))
@@ -71,6 +72,7 @@ def test_two_processes_give_the_numbers_of_one(davis, trained, tmp_path, call_to
             )
 
 
+@pytest.mark.slow
 def test_everything_goes_to_the_work_dir_with_the_name_of_the_weights(davis, trained, tmp_path, call_tool, capsys):
     """A random baseline beside a trained model: other folders, and each file says whose scores it has."""
     config = evaluation(davis, tmp_path / 'eval', out_dir='predictions')
@@ -95,6 +97,7 @@ def test_everything_goes_to_the_work_dir_with_the_name_of_the_weights(davis, tra
     assert 'had the scores of other weights' in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_weights_that_an_init_cfg_loads_are_named(davis, trained, tmp_path, call_tool):
     checkpoint = trained / 'SiamMAE/epoch_1.pth'
     init = dict(type='Pretrained', checkpoint=str(checkpoint), prefix='backbone.')
@@ -225,6 +228,7 @@ def test_poses_from_the_command_line(trained, tmp_path, call_tool):
     assert len(list((tmp_path / 'work').glob('*/vis_data/vis_image/propagation_clap_v_0.png'))) == 1
 
 
+@pytest.mark.slow
 def test_weights_of_init_cfg_must_be_whole(davis, trained, tmp_path, call_tool):
     """An encoder alone is whole; one that lacks a tensor gives no scores."""
     state = torch.load(trained / 'SiamMAE' / 'epoch_1.pth', weights_only=True)['state_dict']

@@ -7,12 +7,13 @@ import pytest
 from mmengine.config import Config
 
 mmseg = pytest.importorskip('mmseg')
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = Path(mmseg.__file__).parent / '.mim/tools'
 
 
 def test_mmsegs_own_tools(davis, tmp_path, start_tool):
-    cfg = Config.fromfile(ROOT / 'configs/small/fcn.py')
+    cfg = Config.fromfile(ROOT / 'configs/small/fcn_dropmae-vit-tiny6-p8_1xb8-300i_davis2016-128x128.py')
     cfg.model.backbone.arch = dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64)
     cfg.model.backbone.out_indices = (0, 1)
     for head in (cfg.model.decode_head, cfg.model.auxiliary_head):

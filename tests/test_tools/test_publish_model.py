@@ -116,6 +116,7 @@ print('sum', float(sum(p.double().sum() for name, p in encoder.layers.named_para
 """
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_a_training_loads_in_plain_mmpretrain(trained):
     """In a process that has not imported us."""
     cfg, checkpoint = trained

@@ -25,8 +25,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def dropseg_config(davis: Path, folder: Path, **changes) -> Path:
-    """configs/small/dropseg.py with an encoder of two layers and 4 iterations."""
-    cfg = Config.fromfile(ROOT / 'configs/small/dropseg.py')
+    """The small DropSeg with an encoder of two layers and 4 iterations."""
+    cfg = Config.fromfile(ROOT / 'configs/small/dropseg_vit-tiny6-p8-128_1xb8-400i_davis2017.py')
     cfg.model.backbone.update(arch=dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64), img_size=32)
     cfg.model.neck.channels = cfg.model.decode_head.channels = (16, 8)
     cfg.train_dataloader.update(num_workers=0, persistent_workers=False, batch_size=2)
@@ -82,6 +82,7 @@ def test_a_stopped_training_goes_on(davis, trained, tmp_path, call_tool, monkeyp
         assert len(read) == 2 * 2 * 2, 'two iterations of two pairs'
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_masks_of_one(davis, trained, tmp_path, call_tool, start_tool):
     one, two = (dropseg_config(davis, tmp_path / name) for name in ('one', 'two'))
     launch = [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2', '--rdzv-backend=c10d']

@@ -21,8 +21,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def tracking_config(sequences: Path, folder: Path, **changes) -> Path:
-    """configs/small/droptrack.py with an encoder of two layers and 6 iterations an epoch."""
-    cfg = Config.fromfile(ROOT / 'configs/small/droptrack.py')
+    """The small DropTrack with an encoder of two layers and 6 iterations an epoch."""
+    cfg = Config.fromfile(ROOT / 'configs/small/droptrack_vit-tiny6-p8-96_1xb16-1e_sequences.py')
     arch = dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64)
     cfg.model.update(template_size=32, search_size=64)
     cfg.model.backbone.update(arch=arch, ce_loc=(1,), ce_keep_ratio=(0.7,))
@@ -90,6 +90,7 @@ def test_a_stopped_training_goes_on(sequences, checkpoint, tmp_path, call_tool):
     assert states[0]['state_dict'].keys() == states[1]['state_dict'].keys()
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_boxes_of_one(sequences, checkpoint, tmp_path, call_tool, start_tool):
     one, two = (tracking_config(sequences, tmp_path / name) for name in ('one', 'two'))
     launch = [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2', '--rdzv-backend=c10d']

@@ -1,21 +1,15 @@
-"""Measure where a decoder looks: at the query's own frame or at the other one, layer by layer (DropMAE's analysis).
+"""Measure the within-frame and cross-frame attention share of a decoder in each layer (DropMAE's analysis).
 
 Example:
-    python tools/analysis_tools/attention_share.py CONFIG CHECKPOINT a.mp4 b.mp4 --plot mass.png
-    python tools/analysis_tools/attention_share.py CONFIG CHECKPOINT a.mp4 --csv mass.csv
+    python tools/analysis_tools/attention_share.py CONFIG CHECKPOINT a.mp4 b.mp4 --plot share.png
+    python tools/analysis_tools/attention_share.py CONFIG CHECKPOINT a.mp4 --csv share.csv
 """
 
 import argparse
 import csv
-import sys
 from itertools import chain
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
-    sys.path.insert(0, str(ROOT))
-
-from mmvidmae.utils.interrupt import leave_on_interrupt  # noqa: E402
+from mmvidmae.utils.interrupt import leave_on_interrupt
 
 
 def plot(rows: list[tuple[int, float, float, float]], path: str) -> None:
@@ -36,10 +30,10 @@ def main() -> None:
     parser.add_argument('config', help='config of a DropMAE or TwinMAE model, or its name in the model index')
     parser.add_argument('checkpoint', help='its checkpoint')
     parser.add_argument('videos', nargs='+', help='video files, or folders of frames')
-    parser.add_argument('--pairs', type=int, default=8, help='random pairs of each video (default: %(default)s)')
+    parser.add_argument('--pairs', type=int, default=8, help='random pairs per video (default: %(default)s)')
     parser.add_argument('--gap', nargs=2, type=int, default=(4, 48), metavar=('MIN', 'MAX'), help='(default: 4 48)')
     parser.add_argument('--batch-size', type=int, default=8, help='(default: %(default)s)')
-    parser.add_argument('--seed', type=int, default=0, help='of the pairs and of their masks')
+    parser.add_argument('--seed', type=int, default=0, help='seed of the pairs and their masks')
     parser.add_argument('--csv', help='file for the table')
     parser.add_argument('--plot', help='picture to draw')
     args = parser.parse_args()

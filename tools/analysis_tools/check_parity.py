@@ -1,8 +1,8 @@
 """Compare our models with outputs recorded from the authors' implementations.
 
-Each ``.npz`` file is recognized by its arrays; the model or function that it describes is built from the file alone.
-The checks are part of the tests, so this program works in a checkout. Prints a line for each array with its largest
-difference and tolerance. The exit code is 1 if one is exceeded.
+The arrays of a ``.npz`` file determine which model or function is checked. It is built from the file alone. The checks
+are part of the tests, so this program needs a checkout. It prints a line for each array with its largest difference and
+its tolerance. The exit code is 1 if a tolerance is exceeded.
 
 Example:
     python tools/analysis_tools/check_parity.py tests/data/parity/*.npz
@@ -13,17 +13,15 @@ import sys
 import zipfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
-    sys.path.insert(0, str(ROOT))
+from mmvidmae.utils.interrupt import leave_on_interrupt
 
-from mmvidmae.utils.interrupt import leave_on_interrupt  # noqa: E402
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('files', nargs='+', metavar='FILE.npz', help='reference files')
-    parser.add_argument('--quiet', action='store_true', help='print only what fails, and a line for each file')
+    parser.add_argument('--quiet', action='store_true', help='print only failures and a line per file')
     args = parser.parse_args()
     with leave_on_interrupt('The files named above were compared, the others were not.'):
         return check(args)

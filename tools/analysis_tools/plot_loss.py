@@ -1,15 +1,9 @@
 """Draw loss curves of runs: training loss, held-out error (``reconstruction/mse``) and the constant predictor."""
 
 import argparse
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-ROOT = Path(__file__).resolve().parents[2]
-if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
-    sys.path.insert(0, str(ROOT))
-
-from mmvidmae.utils.interrupt import leave_on_interrupt  # noqa: E402
+from mmvidmae.utils.interrupt import leave_on_interrupt
 
 if TYPE_CHECKING:
     from mmvidmae.visualization.loss_curve import Losses
@@ -38,7 +32,7 @@ def plot(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
 
 
 def describe(losses: 'Losses') -> str:
-    """What the curves of a run show, in a line."""
+    """Describe the curves of a run in a line."""
     (first, start), (last, end) = losses.train[[0, -1]]
     text = f'training loss {start:.3f} at iteration {first:.0f}, {end:.3f} at {last:.0f}'
     if not len(losses.val):

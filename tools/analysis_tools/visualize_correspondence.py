@@ -1,21 +1,16 @@
-"""Pick a point in one frame and see where in another frame the features are most like it.
+"""Draw how similar the features of a frame are to those of a point in another frame.
 
-Frames are image files, or VIDEO:NUMBER. They may have any size that the patch divides after resizing to --short-side.
+Frames are image files, or VIDEO:NUMBER. Their sides after resizing to --short-side must be multiples of the patch size.
 
 Example:
     python tools/analysis_tools/visualize_correspondence.py CONFIG CHECKPOINT a.mp4:0 a.mp4:20 --point 120 80
 """
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-ROOT = Path(__file__).resolve().parents[2]
-if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
-    sys.path.insert(0, str(ROOT))
-
-from mmvidmae.utils.interrupt import leave_on_interrupt  # noqa: E402
+from mmvidmae.utils.interrupt import leave_on_interrupt
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,8 +34,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config file of the model, or its name in the model index')
     parser.add_argument('checkpoint', help="its checkpoint, or 'none' for random weights")
-    parser.add_argument('frame_a', help='where the point is: an image, or VIDEO:NUMBER')
-    parser.add_argument('frame_b', help='where to look for it')
+    parser.add_argument('frame_a', help='frame of the point: an image, or VIDEO:NUMBER')
+    parser.add_argument('frame_b', help='frame to search')
     parser.add_argument('--point', nargs=2, type=float, required=True, metavar=('X', 'Y'), help='in pixels of frame a')
     parser.add_argument('--short-side', type=int, default=480, help='of the input, in pixels (default: %(default)s)')
     parser.add_argument('-o', '--out', default='correspondence.png', help='(default: %(default)s)')

@@ -9,14 +9,7 @@ Example:
 Ctrl-C completes all files with the pairs so far; the exit code is then 130.
 """
 
-import sys
-from pathlib import Path
-
-ROOT = Path(__file__).resolve().parents[2]
-if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
-    sys.path.insert(0, str(ROOT))
-
-from mmvidmae.utils.inference_arguments import make_parser, model_options, output_options  # noqa: E402
+from mmvidmae.utils.inference_arguments import make_parser, model_options, output_options
 
 
 def main() -> None:
@@ -31,7 +24,7 @@ def main() -> None:
     parser.add_argument(
         '--gap', nargs=2, type=int, metavar=('MIN', 'MAX'), default=(4, 48), help='frames between them (default: 4 48)'
     )
-    parser.add_argument('--seed', type=int, default=0, help='of the random pairs and of the masks')
+    parser.add_argument('--seed', type=int, default=0, help='seed of the random pairs and the masks')
     args = parser.parse_args()
     from mmvidmae.apis import ReconstructionInferencer  # these take seconds
     from mmvidmae.apis.programs import one_message

@@ -1,4 +1,4 @@
-"""The parts of the GPU report (gpu_report.py): each measures something and adds rows."""
+"""Parts of the GPU report (gpu_report.py). Each part takes measurements and adds rows."""
 
 import argparse
 import copy
@@ -36,7 +36,7 @@ from mmvidmae.models.selfsup import DropMAE, SiamMAE, TwinMAE  # noqa: E402
 
 
 class Sizes(NamedTuple):
-    """How large everything is.
+    """Sizes of all measurements.
 
     Attributes:
         right: Arch, image side and pairs of the comparison with the CPU.
@@ -94,7 +94,7 @@ TINY = Sizes(
 
 
 class Part:
-    """What a part knows and does while it measures.
+    """State and functions of a part during its measurements.
 
     Args:
         name: Of the part.
@@ -144,7 +144,7 @@ def difference(ours: Tensor, reference: Tensor) -> float:
 
 
 def right(part: Part) -> None:
-    """The device against the CPU."""
+    """Compare the device with the CPU."""
     torch.backends.cudnn.allow_tf32 = False  # PyTorch's default rounds the patch embedding's products
     for method in (DropMAE, TwinMAE, SiamMAE):
         compare_with_cpu(part, method)
@@ -580,7 +580,7 @@ def learning(part: Part) -> None:
         davis = part.args.davis or made_up_davis(Path(scratch, 'davis'))
 
         def runner_of(method: str, steps: int) -> Runner:
-            config = Config.fromfile(ROOT / f'configs/small/{method}.py')
+            config = Config.fromfile(ROOT / f'configs/small/{method}_vit-tiny6-p8_1xb8-coslr-20e_clips.py')
             config.model.backbone.arch = arch
             config.model.backbone.update(img_size=side, patch_size=16)
             config.model.neck.update(dict(zip(('decoder_dims', 'depth', 'num_heads'), decoder)))

@@ -1,10 +1,10 @@
-"""Measure everything that a GPU decides, in one run: is it right, how fast is it, what does it learn in minutes.
+"""Measure correctness, speed and learning on a GPU in one run.
 
-The parts run in this order, each in a process of its own with a time limit: ``right`` (CUDA against CPU, mixed
+The parts run in this order, each in its own process with a time limit: ``right`` (CUDA against CPU, mixed
 precision, attention dropout, the tests marked ``gpu``), ``steps`` (training steps against the references, a profile),
 ``compiled``, ``trackers``, ``propagation``, ``loading`` (pre-training from frame folders), ``learning`` (the methods
-side by side). Time that a part leaves goes to the later ones. ``OUT/gpu_report.json`` has a row for each measurement
-and is whole at any time. A part that fails or runs out of time adds a row with its error.
+side by side). Later parts get the time that a part does not use. ``OUT/gpu_report.json`` has a row for each
+measurement and is complete at any time. A part that fails or runs out of time adds a row with its error.
 
 Nothing but the pre-training core is needed: no PyAV, no compiled mmcv. ``docs/gpu.md`` says how to run it on a bare
 machine.
@@ -25,10 +25,6 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
-    sys.path.insert(0, str(ROOT))
-
 PARTS = dict(right=1.5, steps=1.5, compiled=1.5, trackers=1.0, propagation=0.5, loading=1.0, learning=3.0)
 """Each part's share of the time, relative to the parts that are still to come."""
 
@@ -36,7 +32,7 @@ OPTIONS = ('rehearse', 'frames', 'davis', 'commit', 'minutes', 'out')
 
 
 def run_part(name: str, args: argparse.Namespace, seconds: float) -> str | None:
-    """Run a part in a process of its own, with its output in ``OUT/<part>.log``; returns what went wrong, or None."""
+    """Run a part in its own process, with its output in ``OUT/<part>.log``. Returns the error, or None."""
     command = [sys.executable, str(Path(__file__).resolve()), '--part', name, '--seconds', f'{seconds:.0f}']
     for option in OPTIONS:
         value = getattr(args, option)

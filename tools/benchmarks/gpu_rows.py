@@ -1,4 +1,4 @@
-"""The rows of the GPU report: one a measurement, in a JSON file that is whole at any time."""
+"""Rows of the GPU report, one per measurement, in a JSON file that is complete at any time."""
 
 import json
 import platform
@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @cache
 def versions() -> dict[str, str]:
-    """Versions of what decides the figures."""
+    """Versions of the packages that influence the figures."""
     found = dict(python=platform.python_version(), torch=torch.__version__, cuda=torch.version.cuda or 'none')
     for name in ('mmengine', 'mmcv', 'mmpretrain', 'numpy'):
         try:

@@ -1,9 +1,9 @@
 """Time label propagation against a plain implementation of DINO's protocol, side by side in one process.
 
-The plain one does what DINO's evaluation code does (facebookresearch/dino, eval_video_segmentation.py): one frame at a
-time through explicit softmax attention, a window mask of all pairs of cells, the exponential of all similarities, a
-top-k over the whole context, and a product with the labels. Both have the same weights and frames and take turns;
-figures are medians. The results are compared before anything is printed.
+The plain implementation follows DINO's evaluation code (facebookresearch/dino, eval_video_segmentation.py): explicit
+softmax attention for one frame at a time, a window mask of all pairs of cells, the exponential of all similarities, a
+top-k over the whole context, and a product with the labels. Both have the same weights and frames and take turns.
+Figures are medians. The results are compared first.
 
 Example:
     python tools/benchmarks/label_propagation.py                  # ViT-S/16 at 480 x 832, 2 threads
@@ -13,16 +13,10 @@ Example:
 
 import argparse
 import copy
-import sys
 import time
 from functools import partial
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
-    sys.path.insert(0, str(ROOT))
-
-from mmvidmae.utils.interrupt import leave_on_interrupt  # noqa: E402
+from mmvidmae.utils.interrupt import leave_on_interrupt
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -17,17 +17,14 @@ import argparse
 import os
 import random
 import resource
-import sys
 import tempfile
 import time
 from collections import deque
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
-    sys.path.insert(0, str(ROOT))
+from mmvidmae.utils.interrupt import leave_on_interrupt
 
-from mmvidmae.utils.interrupt import leave_on_interrupt  # noqa: E402
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -35,9 +32,9 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument('videos', type=Path, help='folder of original videos')
     parser.add_argument('--converted', type=Path, help='the same, re-encoded')
     parser.add_argument('--repeats', type=int, default=5)
-    parser.add_argument('--soak', type=int, metavar='READS', help='memory over so many reads, and nothing else')
-    parser.add_argument('--list', type=int, metavar='LINES', help='start-up with so many lines, and nothing else')
-    parser.add_argument('--workers', type=int, nargs='+', help='through loaders with so many, and nothing else')
+    parser.add_argument('--soak', type=int, metavar='READS', help='only measure the memory over this many reads')
+    parser.add_argument('--list', type=int, metavar='LINES', help='only measure the start-up with this many lines')
+    parser.add_argument('--workers', type=int, nargs='+', help='only measure loaders with these numbers of workers')
     return parser
 
 
@@ -79,7 +76,7 @@ class ReferenceLoader:
 
 def dataset(root: Path, pairs: int, **options) -> VideoPairDataset:
     """Ours, with DropMAE's recipe."""
-    pipeline = Config.fromfile(ROOT / 'configs/_base_/methods/dropmae.py').train_pipeline
+    pipeline = Config.fromfile(ROOT / 'configs/_base_/datasets/pipelines/dropmae.py').train_pipeline
     return VideoPairDataset(
         data_root=str(root),
         data_prefix=dict(video=options.pop('prefix', '.')),
@@ -133,7 +130,7 @@ def scaling(root: Path, workers: list[int], repeats: int) -> None:
     turns = {str(number): lambda loader=loader: deque(loader, maxlen=0) for number, loader in loaders.items()}
     seconds = take_turns(turns, repeats, torch.device('cpu'))
     base = min(seconds, key=int)
-    print(f'{len(os.sched_getaffinity(0))} cores, 4 pairs a visit; medians of {repeats} rounds')
+    print(f'{len(os.sched_getaffinity(0))} cores, 4 pairs a sample; medians of {repeats} rounds')
     for number, value in seconds.items():
         pairs = 4 * len(loaders[int(number)].dataset)
         print(f'{number:>3} workers{pairs / value:10.1f} pairs/s   {seconds[base] / value:6.2f} times {base}')
@@ -154,8 +151,8 @@ def main() -> None:
         return
     reference = ReferenceLoader(args.videos)
     sources = {
-        'ours, 1 pair a visit': (dataset(args.videos, 1), 1),
-        'ours, 4 pairs a visit': (dataset(args.videos, 4), 4),
+        'ours, 1 pair a sample': (dataset(args.videos, 1), 1),
+        'ours, 4 pairs a sample': (dataset(args.videos, 4), 4),
     }
     if args.converted:
         sources |= {

@@ -1,11 +1,11 @@
 """Time a training step (forward, backward, AdamW) of DropMAE or SiamMAE against the reference's way, side by side.
 
-The reference's DropMAE, as its code does it (jimmy-dq/DropMAE@4de150d:models_mae.py): explicit attention everywhere; in
-each decoder block the logits are cloned, a softmax gives the weights, a Python loop clears the diagonals matrix by
-matrix, ``torch.multinomial`` draws, a scatter and two blocks of ones mark what is dropped, and a second softmax
-follows. The plain SiamMAE has explicit softmax attention. All have the same weights and batch and take turns; figures
-are medians. The references have torch's default AdamW, ours the fused one of our recipes. Before anything is timed,
-loss and gradients without dropout are compared.
+The reference's DropMAE is that of its code (jimmy-dq/DropMAE@4de150d:models_mae.py), with explicit attention. In each
+decoder block, it clones the logits, computes weights by a softmax, clears the diagonals matrix by matrix in a Python
+loop, samples with ``torch.multinomial``, marks the drops with a scatter and two blocks of ones, and computes a second
+softmax. The plain SiamMAE has explicit softmax attention. All have the same weights and batch and take turns. Figures
+are medians. The references use torch's default AdamW, ours the fused one of our recipes. Before the timing, loss and
+gradients without dropout are compared.
 
 Example:
     python tools/benchmarks/pretraining_step.py dropmae                      # ViT-B/16, 224 px, batch 2, fp32
@@ -16,14 +16,9 @@ Example:
 import argparse
 import copy
 import sys
-from pathlib import Path
 from types import MethodType
 
-ROOT = Path(__file__).resolve().parents[2]
-if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
-    sys.path.insert(0, str(ROOT))
-
-from mmvidmae.utils.interrupt import leave_on_interrupt  # noqa: E402
+from mmvidmae.utils.interrupt import leave_on_interrupt
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -1,8 +1,8 @@
-"""What gradient checkpointing, torch.compile and more processes do to a training step (forward, backward, AdamW).
+"""Measure a training step (forward, backward, AdamW) with gradient checkpointing, torch.compile and more processes.
 
-Step times are medians; the plain, checkpointed and compiled steps take turns in one process, and a process alone takes
-turns with all of them together. Memory is the peak of weights, gradients, optimizer and activations of a process, each
-measured in processes of its own. Before a figure is printed, losses are compared.
+Step times are medians. The plain, checkpointed and compiled steps take turns in one process, and a single process takes
+turns with all processes together. Memory is the peak of weights, gradients, optimizer and activations of a process,
+measured separately for each variant. Losses are compared first.
 
 Example:
     python tools/benchmarks/scaling.py dropmae                            # ViT-B/16, 224 px, batch 2, fp32, one thread
@@ -20,11 +20,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
-    sys.path.insert(0, str(ROOT))
-
-from mmvidmae.utils.interrupt import leave_on_interrupt  # noqa: E402
+from mmvidmae.utils.interrupt import leave_on_interrupt
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -1,4 +1,4 @@
-"""What the benchmarks share: a training step, things run in turn in one process, and where they ran."""
+"""Shared code of the benchmarks: a training step, functions timed in turn, and a description of the machine."""
 
 import platform
 import resource
@@ -27,7 +27,7 @@ class TrainingStep:
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=amp == torch.float16)
 
     def __call__(self) -> Tensor:
-        """Take the step; returns its loss, on the device."""
+        """Take the step. Returns its loss on the device."""
         self.optimizer.zero_grad(set_to_none=True)
         with torch.autocast(self.device.type, self.amp) if self.amp else nullcontext():
             loss = self.model(self.frames, mode='loss')['loss']
@@ -38,7 +38,7 @@ class TrainingStep:
 
 
 def peak_memory(step: Callable[[], object], device: torch.device) -> float:
-    """GiB on a GPU that a call needs above what is there before it, after one call that warms up."""
+    """GPU memory in GiB that a call needs in addition, after one call to warm up."""
     step()
     torch.cuda.reset_peak_memory_stats(device)
     before = torch.cuda.memory_allocated(device)
@@ -47,7 +47,7 @@ def peak_memory(step: Callable[[], object], device: torch.device) -> float:
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait until a GPU has done what it was told."""
+    """Wait until a GPU has finished its work."""
     if device.type == 'cuda':
         torch.cuda.synchronize(device)
 
@@ -81,7 +81,7 @@ def machine(device: torch.device) -> str:
 
 
 def describe_memory(device: torch.device) -> str:
-    """The peak so far, in a line."""
+    """Describe the peak so far in a line."""
     if device.type == 'cuda':
         return f'peak memory of the device       {torch.cuda.max_memory_allocated(device) / 2**30:8.2f} GiB'
     return f'peak memory of the process      {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:8.2f} GiB'

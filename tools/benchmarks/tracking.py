@@ -1,9 +1,9 @@
-"""Time DropTrack against the same model run as its authors' code runs it, side by side in one process.
+"""Time DropTrack against the same model run like its authors' code, side by side in one process.
 
-That code (jimmy-dq/DropTrack): the crop and its padding mask are cut in NumPy for every frame, the template is
-embedded for every frame, attention holds its matrix, candidate elimination sorts all scores, and tokens that were
-dropped are appended as zeros and put back in order by a scatter. Both have the same weights and frames and take turns;
-figures are medians. The boxes are compared before anything is printed.
+That code (jimmy-dq/DropTrack) cuts the crop and its padding mask in NumPy and embeds the template for every frame. Its
+attention stores the whole matrix. Candidate elimination sorts all scores, appends dropped tokens as zeros and restores
+their order with a scatter. Both have the same weights and frames and take turns. Figures are medians. The boxes are
+compared first.
 
 Example:
     python tools/benchmarks/tracking.py                    # ViT-B/16 at 192 and 384 px, 2 threads
@@ -14,13 +14,8 @@ Example:
 import argparse
 import math
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
-    sys.path.insert(0, str(ROOT))
-
-from mmvidmae.utils.interrupt import leave_on_interrupt  # noqa: E402
+from mmvidmae.utils.interrupt import leave_on_interrupt
 
 
 def make_parser() -> argparse.ArgumentParser:

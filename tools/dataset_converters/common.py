@@ -1,4 +1,4 @@
-"""What the converters share: which clips, running many jobs at once, progress, and files that are whole or absent."""
+"""Shared code of the dataset converters: parallel jobs, progress and summaries."""
 
 import argparse
 import multiprocessing
@@ -9,16 +9,15 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from datetime import timedelta
 from itertools import islice
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import Any, Protocol
 
 
 def add_job_arguments(parser: argparse.ArgumentParser, timeout: float | None = None) -> None:
-    """Adds ``--workers`` and, where jobs have one, ``--timeout``."""
+    """Add ``--workers`` and, for jobs with a time limit, ``--timeout``."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
     parser.add_argument('--workers', type=int, default=cores, help='clips at a time (default: %(default)s, the cores)')
     if timeout is not None:
@@ -26,50 +25,50 @@ def add_job_arguments(parser: argparse.ArgumentParser, timeout: float | None = N
             '--timeout',
             type=float,
             default=timeout,
-            help='seconds after which a clip is given up (default: %(default)s)',
+            help='time limit of a clip in seconds (default: %(default)s)',
         )
 
 
 class Job(Protocol):
-    """Work on one clip at a time, called from several threads, that leaves the heavy part to other processes."""
+    """Work on a clip. It is called from several threads and leaves the heavy part to other processes."""
 
     def __call__(self, path: str) -> str | None:
-        """Does the work within a bounded time; gives None or what went wrong."""
+        """Do the work within a bounded time. Returns None, or the reason of a failure, which may also be raised."""
 
     def stop(self) -> None:
-        """Ends the processes that are at work, so that the calls return at once. It is called again until they have:
-        a process may just be starting."""
+        """End the running processes, so that the calls return at once. It is called until all calls have returned,
+        because a process may just be starting."""
 
 
 class ClipFailed(Exception):
-    """What could not be done with a clip, in a few words."""
+    """A clip that could not be processed. The message is the reason."""
 
 
 START_TIMEOUT = 300
-"""Seconds in which a process must have started and imported everything."""
+"""Time limit in seconds for starting a process and its imports."""
 
 
 class Isolated:
-    """Calls functions in processes of their own, one for each calling thread. A clip that makes the process hang or die
-    costs itself alone: another process takes over.
+    """Calls functions in other processes, one for each calling thread. If a clip lets its process hang or die, only
+    this clip fails, and a new process takes over.
 
     Args:
-        timeout: Seconds that a call may take.
+        timeout: Time limit of a call in seconds.
     """
 
     def __init__(self, timeout: float) -> None:
         self.timeout = timeout
-        # Forked from a server that has imported everything, and not from this process with its threads.
+        # Fork from a server that has imported everything, not from this process with its threads.
         self.context = multiprocessing.get_context('forkserver')
         self.context.set_forkserver_preload(['mmvidmae.datasets'])
         self.local = threading.local()
         self.processes: list[multiprocessing.Process] = []
 
     def __call__(self, function: Callable, *arguments: Any) -> Any:
-        """Calls a function of a module.
+        """Call a function of a module.
 
         Raises:
-            ClipFailed: If it raises anything, takes too long, or dies.
+            ClipFailed: If the function raises an error, takes too long, or ends the process.
         """
         try:
             if not hasattr(self.local, 'process'):
@@ -91,7 +90,7 @@ class Isolated:
         raise ClipFailed(problem)
 
     def stop(self) -> None:
-        """Ends the processes."""
+        """End the processes."""
         for process in self.processes:
             process.kill()
 
@@ -108,7 +107,7 @@ class Isolated:
 
 
 def _serve(connection: Connection) -> None:
-    """The life of a process: takes calls, gives (problem or None, result)."""
+    """Loop of a process: receives calls and sends (problem or None, result)."""
     try:
         connection.send('ready')
         while True:
@@ -123,7 +122,7 @@ def _serve(connection: Connection) -> None:
 
 
 def describe(error: Exception) -> str:
-    """What is wrong, in a few words, for errors of any origin."""
+    """Short description of any error."""
     from mmvidmae.datasets import VideoReadError  # takes seconds
 
     if isinstance(error, VideoReadError):
@@ -134,18 +133,18 @@ def describe(error: Exception) -> str:
 
 
 def run_all(job: Job, paths: list[str], workers: int) -> Iterator[tuple[str, str | None]]:
-    """Runs a job on many clips in parallel and shows the progress on stderr.
+    """Run a job on many clips in parallel and show the progress on stderr.
 
-    When the caller is interrupted, as by Ctrl-C, no other clip is begun and those at work are given up. Whatever the
-    job raises is the outcome of its clip alone.
+    After an interrupt such as Ctrl-C, no other clip starts and running ones are abandoned. An error of the job is the
+    outcome of its clip only.
 
     Args:
-        job: The work.
-        paths: The clips.
-        workers: How many at a time.
+        job: Job to run.
+        paths: Paths of the clips.
+        workers: Number of clips at a time.
 
     Yields:
-        (path, outcome), as they finish.
+        (path, outcome) of each clip when it is done.
     """
     progress = Progress(len(paths))
     waiting, running = iter(paths), {}
@@ -166,9 +165,9 @@ def run_all(job: Job, paths: list[str], workers: int) -> Iterator[tuple[str, str
 
 
 class Progress:
-    """A line on stderr with what is done, what failed, the speed and the time left.
+    """A line on stderr with the number of finished and failed jobs, the speed and the remaining time.
 
-    It is live on a terminal; in a log it is written every half minute.
+    On a terminal it is updated in place. In a log it is written every 30 seconds.
     """
 
     def __init__(self, total: int) -> None:
@@ -177,7 +176,7 @@ class Progress:
         self.start = self.shown = time.monotonic()
 
     def step(self, failed: bool) -> None:
-        """Counts one job."""
+        """Count a finished job."""
         self.done += 1
         self.failed += failed
         now = time.monotonic()
@@ -190,26 +189,13 @@ class Progress:
             print(f'\r{line}\033[K' if self.live else line, end='\n' if ends else '', file=sys.stderr, flush=True)
 
 
-@contextmanager
-def atomic_write(path: Path) -> Iterator[IO[str]]:
-    """Opens a text file that appears under its name only when it has been written completely."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f'.{path.name}.{os.getpid()}.part')
-    try:
-        with open(part, 'w', encoding='utf-8', errors='surrogateescape') as file:
-            yield file
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
 def say(text: str) -> None:
-    """Prints a line; file names in it need not be UTF-8."""
+    """Print a line, in which file names need not be UTF-8."""
     print(text.encode(errors='backslashreplace').decode())
 
 
 def finish(failures: Iterable[tuple[str, str]], total: int, verb: str) -> int:
-    """Prints the failures and a summary; gives the exit code, 1 if there were any."""
+    """Print the failures and a summary. Returns the exit code, 1 if there were failures."""
     failures = list(failures)
     for job, reason in failures:
         say(f'{job}: {reason}')
@@ -218,30 +204,30 @@ def finish(failures: Iterable[tuple[str, str]], total: int, verb: str) -> int:
 
 
 class Converter(Job, Protocol):
-    """A job that makes a file or folder of each clip."""
+    """A job that writes a file or folder for each clip."""
 
     def result_of(self, clip: str) -> Path:
-        """Where the result of a clip belongs."""
+        """Path of the result of a clip."""
 
 
 def convert_all(
     converter: Converter, parser: argparse.ArgumentParser, clips: list[str], args: argparse.Namespace
 ) -> int:
-    """Converts the clips whose results are not there; gives the exit code. Ends the program with a message if two clips
-    have the same result."""
+    """Convert the clips without a result. Returns the exit code. If two clips have the same result, the program ends
+    with a message."""
     results = Counter(converter.result_of(clip) for clip in clips)
     if same := [str(result) for result, count in results.items() if count > 1]:
         parser.error(f'several clips would become {same[0]}; rename them')
     missing = [clip for clip in clips if not converter.result_of(clip).exists()]
     if len(missing) < len(clips):
-        say(f'{len(clips) - len(missing)} clips are there already')
+        say(f'{len(clips) - len(missing)} clips exist already')
     outcomes = run_all(converter, missing, args.workers)
     return finish(((clip, reason) for clip, reason in outcomes if reason), len(clips), f'are in {args.target}')
 
 
 def run_tool(main: Callable[[], int]) -> None:
-    """Runs a tool's ``main`` and exits with its code, or without a traceback on Ctrl-C."""
+    """Run a tool's ``main`` and exit with its code, or without a traceback after Ctrl-C."""
     try:
         sys.exit(main())
     except KeyboardInterrupt:
-        sys.exit('\nInterrupted: run the same command again to go on from here')
+        sys.exit('\nInterrupted: run the same command again to continue')

@@ -1,21 +1,19 @@
-"""Writes the frames of videos as JPEG files, a folder a clip: the form that needs no video decoder to be read.
+"""Write the frames of videos as JPEG files, one folder per clip. Reading them needs no video decoder.
 
-``FramePairDataset`` reads the result, which also is what the GPU report trains on (docs/gpu.md). Clips keep their
-folders and names. Each is written aside and then renamed, so a folder under its final name is complete. Run again, the
-tool skips clips that are there already. Exit code: 1 if some clips failed.
+``FramePairDataset`` reads the result. The GPU report trains on it, too (docs/gpu.md). Clips keep their folders and
+names. A folder appears under its name when it is complete. A second run skips existing clips. The exit code is 1 if
+some clips failed.
 
     python tools/dataset_converters/extract_frames.py data/videos data/frames
     python tools/dataset_converters/extract_frames.py data/videos data/frames --short-side 128 --every 3 --most 40
 """
 
 import argparse
-import os
-import shutil
 import threading
 from itertools import islice
 from pathlib import Path
 
-from common import add_job_arguments, convert_all, run_tool
+from common import ClipFailed, add_job_arguments, convert_all, run_tool
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -23,9 +21,9 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument('source', type=Path, help='folder of the videos, searched at any depth')
     parser.add_argument('target', type=Path, help='folder for the results')
     parser.add_argument('--short-side', type=int, default=256, help='in pixels (default: %(default)s)')
-    parser.add_argument('--every', type=int, default=1, help='keep one of so many frames (default: %(default)s)')
-    parser.add_argument('--most', type=int, help='frames of a clip at most (default: all)')
-    parser.add_argument('--quality', type=int, default=90, help='of the JPEG files (default: %(default)s)')
+    parser.add_argument('--every', type=int, default=1, help='interval of the kept frames (default: %(default)s)')
+    parser.add_argument('--most', type=int, help='largest number of frames per clip (default: all)')
+    parser.add_argument('--quality', type=int, default=90, help='quality of the JPEG files (default: %(default)s)')
     add_job_arguments(parser)
     return parser
 
@@ -35,20 +33,21 @@ if __name__ == '__main__':
 
 import cv2  # noqa: E402
 
-from mmvidmae.datasets import VideoFileReader, VideoReadError  # noqa: E402
+from mmvidmae.datasets import VideoFileReader  # noqa: E402
 from mmvidmae.datasets.sources import scan  # noqa: E402
+from mmvidmae.utils.files import atomic_write  # noqa: E402
 
 
 class Extractor:
-    """Writes the frames of one clip at a time.
+    """Writes the frames of a clip.
 
     Args:
         source: Folder of the videos.
         target: Folder of the results.
         short_side: Length of the short side in pixels; smaller clips keep their size.
-        every: Keep one of so many frames.
-        most: Frames of a clip at most; None for all.
-        quality: Of the JPEG files, 1 to 100.
+        every: Interval of the kept frames.
+        most: Largest number of frames per clip; None for all.
+        quality: Quality of the JPEG files, 1 to 100.
     """
 
     def __init__(self, source: Path, target: Path, short_side: int, every: int, most: int | None, quality: int) -> None:
@@ -57,29 +56,18 @@ class Extractor:
         self.stopped = threading.Event()
 
     def result_of(self, clip: str) -> Path:
-        """Where the frames of a clip, a path relative to ``source``, belong."""
+        """Folder of the frames of a clip, whose path is relative to ``source``."""
         return (self.target / clip).with_suffix('')
 
-    def __call__(self, clip: str) -> str | None:
-        result = self.result_of(clip)
-        part = result.with_name(f'.{result.name}.part')
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
-        try:
+    def __call__(self, clip: str) -> None:
+        with atomic_write(self.result_of(clip)) as part:
+            part.mkdir()
             reader = VideoFileReader(str(self.source / clip))
             last = None if self.most is None else self.most * self.every
             for number, frame in enumerate(islice(reader, 0, last, self.every)):
                 if self.stopped.is_set():
-                    return 'stopped'
+                    raise ClipFailed('stopped')
                 self._write(part / f'{number:05d}.jpg', frame)
-            os.replace(part, result)
-        except VideoReadError as failure:
-            return failure.reason
-        except OSError as error:
-            return str(error)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
-        return None
 
     def stop(self) -> None:
         self.stopped.set()

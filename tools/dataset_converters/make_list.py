@@ -1,8 +1,8 @@
-"""Writes the list of the clips below a folder, `path [label]` a line, for VideoPairDataset, FramePairDataset and
+"""Write a list of the clips in a folder, a line `path [label]` each, for VideoPairDataset, FramePairDataset and
 MMAction2.
 
-The label is the number of the clip's class folder, the first folder below the root, in natural order. Clips that lie
-in the root itself get none. Pre-training needs no labels.
+The label is the number of the clip's class folder, which is the first folder below the root, in natural order. Clips
+in the root itself have no label. Pre-training needs no labels.
 
     python tools/dataset_converters/make_list.py data/kinetics400/train data/kinetics400/train.txt --relative
 """
@@ -11,7 +11,7 @@ import argparse
 import os
 from pathlib import Path
 
-from common import atomic_write, run_tool, say
+from common import run_tool, say
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -27,6 +27,7 @@ if __name__ == '__main__':
     make_parser().parse_args()  # answers --help and refuses mistakes before the imports below, which take seconds
 
 from mmvidmae.datasets.sources import natural_key, parse_line, scan  # noqa: E402
+from mmvidmae.utils.files import atomic_write  # noqa: E402
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -44,12 +45,12 @@ def main(arguments: list[str] | None = None) -> int:
     # itself to have a class.
     classes = sorted({Path(clip).parts[0] for clip in clips if len(Path(clip).parts) > 1}, key=natural_key)
     labels = {name: number for number, name in enumerate(classes)}
-    with atomic_write(args.output) as file:
+    with atomic_write(args.output) as part, part.open('w', encoding='utf-8', errors='surrogateescape') as file:
         for clip in clips:
             path = clip if args.relative else os.path.join(os.path.abspath(args.root), clip)
             line = f'{path} {labels[Path(clip).parts[0]]}' if len(Path(clip).parts) > 1 else path
             if len(path.splitlines()) > 1 or path.startswith('#') or parse_line(line, kind) != path:
-                parser.error(f'{path!r} would not be understood in a list; rename it')
+                parser.error(f'{path!r} cannot be written to a list; rename it')
             file.write(line + '\n')
     say(f'{len(clips)} clips in {len(classes)} classes: {args.output}')
     return 0

@@ -1,11 +1,11 @@
-"""Make tracking sequences from videos with masks: a box around each object, for small experiments.
+"""Create tracking sequences from videos with masks, with the box around each object, for small experiments.
 
 Each object becomes a folder ``<video>_<id>/`` with its frames (links, or JPEG files of a JHMDB clip) and
-``groundtruth_rect.txt``, a line ``x,y,w,h`` a frame, ``nan,nan,nan,nan`` where the object is not seen. That is the
-layout of ``mmvidmae.SequenceFolderDataset``. Of a JHMDB clip whose joints are there too, ``joint_positions``, the head
-and the trunk become sequences of their own.
+``groundtruth_rect.txt``. This file has a line ``x,y,w,h`` per frame, or ``nan,nan,nan,nan`` if the object is not
+visible. ``mmvidmae.SequenceFolderDataset`` reads this layout. If a JHMDB clip has joints (``joint_positions``), its
+head and trunk become additional sequences.
 
-A video that cannot be read is reported and left out. Exit code: 1 if there were some.
+Unreadable videos are reported and skipped. The exit code is then 1.
 
 Example:
     python tools/dataset_converters/masks_to_sequences.py davis data/DAVIS data/sequences/train
@@ -14,14 +14,9 @@ Example:
 
 import argparse
 import os
-import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-
-ROOT = Path(__file__).resolve().parents[2]
-if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
-    sys.path.insert(0, str(ROOT))
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -31,7 +26,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument('out', type=Path, help='folder for the sequences')
     parser.add_argument('--videos', type=Path, help='JHMDB: folder of <class>/<clip>.avi')
     parser.add_argument(
-        '--merge-objects', action='store_true', help='DAVIS: all that is not 0 is one object, as in masks of 0 and 255'
+        '--merge-objects', action='store_true', help='DAVIS: all ids above 0 are one object, as in masks of 0 and 255'
     )
     return parser
 

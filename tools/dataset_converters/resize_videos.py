@@ -1,17 +1,14 @@
-"""Re-encodes videos to a short side of 256 pixels with a keyframe every 8 frames: the form that pairs are read from
-fastest.
+"""Re-encode videos to a short side of 256 pixels with a keyframe every 8 frames, for the fastest reading of pairs.
 
-Writes H.264 mp4 files without sound and tags, in the same folders with the same names (and the suffix .mp4), upright,
-all frames in the size of the first, never upscaled. Every clip is written aside and then renamed, so a file under its
-final name is complete. Run again, the tool goes on where it stopped: clips that are there already are skipped. Uses
-ffmpeg from PATH, else the one in the imageio-ffmpeg wheel. Exit code: 1 if some clips failed.
+Writes H.264 mp4 files without sound and tags, with the same folders and names (and the suffix .mp4). Pictures are
+upright, have the size of the first frame and are never upscaled. A file appears under its name when it is complete. A
+second run skips existing clips. Uses ffmpeg from PATH, or the one in the imageio-ffmpeg wheel. The exit code is 1 if
+some clips failed.
 
     python tools/dataset_converters/resize_videos.py data/kinetics400/train data/kinetics400_256/train
 """
 
 import argparse
-import glob
-import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -24,7 +21,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument('source', type=Path, help='folder of the originals, searched at any depth')
     parser.add_argument('target', type=Path, help='folder for the results')
     parser.add_argument('--short-side', type=int, default=256, help='in pixels (default: %(default)s)')
-    parser.add_argument('--gop', type=int, default=8, help='distance of keyframes in frames (default: %(default)s)')
+    parser.add_argument('--gop', type=int, default=8, help='interval of the keyframes in frames (default: %(default)s)')
     parser.add_argument('--crf', type=int, default=23, help='quality of x264, smaller is better (default: %(default)s)')
     add_job_arguments(parser, timeout=600)
     return parser
@@ -37,10 +34,11 @@ import av  # noqa: E402
 
 from mmvidmae.datasets import VideoFileReader  # noqa: E402
 from mmvidmae.datasets.sources import scan  # noqa: E402
+from mmvidmae.utils.files import atomic_write  # noqa: E402
 
 
 def find_ffmpeg() -> str:
-    """The ffmpeg program, from PATH or the imageio-ffmpeg wheel.
+    """Path of ffmpeg, from PATH or the imageio-ffmpeg wheel.
 
     Raises:
         FileNotFoundError: If there is neither.
@@ -56,7 +54,7 @@ def find_ffmpeg() -> str:
 
 
 def find_video(path: str) -> int:
-    """Number of the stream in a file that ``VideoFileReader`` takes: a cover picture may come before it.
+    """Number of the stream that ``VideoFileReader`` reads. A cover picture may precede it.
 
     Raises:
         ClipFailed: If there is none.
@@ -78,15 +76,15 @@ def check_result(path: str) -> None:
 
 
 class Encoder:
-    """Encodes one clip in an ffmpeg process.
+    """Encodes a clip in an ffmpeg process.
 
     Args:
         source: Folder of the originals.
         target: Folder of the results.
         short_side: Length of the short side in pixels; smaller clips keep their size (made even, as H.264 wants it).
-        gop: Distance of the keyframes in frames.
+        gop: Interval of the keyframes in frames.
         crf: Constant rate factor of x264, 0 (lossless) to 51.
-        timeout: Seconds that a clip may take.
+        timeout: Time limit of a clip in seconds.
     """
 
     def __init__(self, source: Path, target: Path, short_side: int, gop: int, crf: int, timeout: float) -> None:
@@ -109,20 +107,12 @@ class Encoder:
         ]
 
     def result_of(self, clip: str) -> Path:
-        """Where the result of a clip, a path relative to ``source``, belongs."""
+        """Path of the result of a clip, whose path is relative to ``source``."""
         return (self.target / clip).with_suffix('.mp4')
 
-    def __call__(self, clip: str) -> str | None:
-        result = self.result_of(clip)
-        result.parent.mkdir(parents=True, exist_ok=True)
-        # A killed run may leave an ffmpeg behind that still writes its part: take that away, and write to a new one.
-        for stale in result.parent.glob(f'.{glob.escape(result.name)}.*.part'):
-            stale.unlink(missing_ok=True)
-        part = result.with_name(f'.{result.name}.{os.getpid()}.part')
-        try:
-            return self._encode(self.source / clip, part) or os.replace(part, result)
-        finally:
-            part.unlink(missing_ok=True)
+    def __call__(self, clip: str) -> None:
+        with atomic_write(self.result_of(clip)) as part:
+            self._encode(self.source / clip, part)
 
     def stop(self) -> None:
         for process in tuple(self.running):
@@ -132,11 +122,11 @@ class Encoder:
     def _all_options(self) -> str:
         return subprocess.run([self.ffmpeg, '-h', 'long'], capture_output=True, text=True, errors='replace').stdout
 
-    def _encode(self, clip: Path, part: Path) -> str | None:
+    def _encode(self, clip: Path, part: Path) -> None:
         try:
             stream = self.aside(find_video, str(clip))
         except ClipFailed as failure:
-            return f'not a readable video ({failure})'
+            raise ClipFailed(f'not a readable video ({failure})') from failure
         source = ('-i', f'file:{clip}', '-map', f'0:{stream}')
         command = [self.ffmpeg, '-nostdin', '-v', 'error', '-y', *source, *self.options, f'file:{part}']
         process = subprocess.Popen(
@@ -148,16 +138,15 @@ class Encoder:
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()
-            return f'not finished after {self.timeout:g} s'
+            raise ClipFailed(f'not finished after {self.timeout:g} s') from None
         finally:
             self.running.discard(process)
         if process.returncode:
-            return messages.rpartition('\n')[2] or f'ffmpeg ended with code {process.returncode}'
+            raise ClipFailed(messages.rpartition('\n')[2] or f'ffmpeg ended with code {process.returncode}')
         try:
             self.aside(check_result, str(part))
         except ClipFailed as failure:
-            return f'the result is {failure}'
-        return None
+            raise ClipFailed(f'the result is {failure}') from failure
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,9 +1,9 @@
 """Write mmtrack's list files of LaSOT, OTB100 and UAV123 from the data sets as downloaded.
 
 mmtrack has such tools for GOT-10k, TrackingNet and VOT (``python -m mmvidmae.compat.mmtrack
-dataset_converters/got10k/gen_got10k_infos -i data/GOT10k -o data/GOT10k/annotations``). Lists of OTB100 and UAV123 it
-has people download, and its wheel lacks a file that its tool for LaSOT reads. A line is ``frames,annotation,first
-frame,last frame``.
+dataset_converters/got10k/gen_got10k_infos -i data/GOT10k -o data/GOT10k/annotations``). For OTB100 and UAV123 it offers
+downloads of the lists. Its tool for LaSOT needs a file that its wheel lacks. A line of a list is
+``frames,annotation,first frame,last frame``.
 
 Example:
     python tools/dataset_converters/tracking_lists.py lasot data/LaSOT_full  # LaSOTBenchmark/<class>, testing_set.txt
@@ -15,7 +15,7 @@ import argparse
 import re
 from pathlib import Path
 
-from common import atomic_write, run_tool, say
+from common import run_tool, say
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -30,16 +30,17 @@ if __name__ == '__main__':
 
 from mmvidmae.datasets.sources import image_names, natural_key  # noqa: E402
 from mmvidmae.datasets.tracking import read_boxes  # noqa: E402
+from mmvidmae.utils.files import atomic_write  # noqa: E402
 
 OTB_STARTS = {'David': 300, 'Tiger1': 6}
 """First frames, from 1, of videos whose annotation begins later (Tiger1: the benchmark leaves the first 5 out)."""
 
 
 def frame_numbers(folder: Path) -> list[int]:
-    """Numbers that the images of a folder have as names, in order.
+    """Numbers of the images of a folder, from their names, in order.
 
     Raises:
-        ValueError: If there are none, or a name is no number.
+        ValueError: If there are no images, or a name is not a number.
     """
     names = image_names(str(folder))
     for name in names:
@@ -112,7 +113,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(str(error))
     for name, lines in lists.items():
         output = args.root / 'annotations' / f'{name}_infos.txt'
-        with atomic_write(output) as file:
+        with atomic_write(output) as part, part.open('w', encoding='utf-8', errors='surrogateescape') as file:
             file.write('\n'.join(['(video_path,annotation_path,start_frame_id,end_frame_id)', *lines]))
         say(f'{len(lines)} sequences: {output}')
     return 0

@@ -1,10 +1,10 @@
-"""Decodes videos as training does and reports those that cannot be read.
+"""Decode videos as training does and report unreadable ones.
 
-The report has one JSON object a line, {"path": ..., "error": null or the reason, "note": null or a warning}, written as
-results come in. A note says what training puts up with, such as frames that change size in mid-stream: they are scaled
-to the size of the first, and the clip counts as good. Run again with the same report, the tool goes on where it
-stopped: good clips are not read again, bad ones are (they may have been repaired). Exit code: 0 if all clips are good,
-1 if some are bad.
+The report has a line with a JSON object for each clip, {"path": ..., "error": null or the reason, "note": null or a
+warning}, written when the clip is done. A note is a problem that training tolerates. For example, if the frame size
+changes within a clip, frames are scaled to the size of the first, and the clip counts as good. A second run with the
+same report skips good clips and reads bad ones again, because they may have been repaired. The exit code is 0 if all
+clips are good, else 1.
 
     python tools/dataset_converters/verify_videos.py data/kinetics400/train --report work_dirs/verify.jsonl
     python tools/dataset_converters/verify_videos.py train.txt --data-root data/kinetics400/train
@@ -40,7 +40,7 @@ from mmvidmae.datasets.sources import read_list, scan  # noqa: E402
 
 
 class Notes(logging.Handler):
-    """Keeps warnings, each once, instead of printing them."""
+    """Collects warnings, each once, instead of printing them."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -51,7 +51,7 @@ class Notes(logging.Handler):
 
 
 def decode(path: str, quick: bool) -> str | None:
-    """Reads a video; gives the warnings that this makes the reader log, or None.
+    """Read a video. Returns the warnings that the reader logs, or None.
 
     Raises:
         VideoReadError: If it cannot be read.
@@ -69,7 +69,7 @@ def decode(path: str, quick: bool) -> str | None:
 
 
 class Decoder:
-    """Decodes clips in processes of their own and keeps the notes on them."""
+    """Decodes clips in other processes and stores the notes on them."""
 
     def __init__(self, quick: bool, timeout: float) -> None:
         self.quick, self.aside = quick, Isolated(timeout)
@@ -87,8 +87,7 @@ class Decoder:
 
 
 def read_report(path: Path) -> set[str]:
-    """The clips that a report calls good. A last line cut off by a kill is ignored, and so is what is no report
-    line."""
+    """The good clips of a report. Lines that are incomplete after a kill or not of a report are ignored."""
     good = set()
     for line in path.read_text(encoding='utf-8').splitlines() if path.exists() else ():
         try:

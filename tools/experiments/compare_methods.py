@@ -1,12 +1,19 @@
-"""What do MAE on single frames, TwinMAE, DropMAE and SiamMAE learn under one budget? Pre-train them on a folder of
-clips, measure what they have learned, next to random weights, and write a table and plots.
+"""Compare MAE on single frames, TwinMAE, DropMAE and SiamMAE under one budget. Pre-train them on a folder of clips,
+evaluate them beside random weights, and write a table and plots.
 
-All runs have the same encoder, steps, batch, optimizer and schedule (configs/small); the budget is counted in pairs of
-frames, which are two pictures to MAE. In this order: pre-training; early measures on held-out frames (loss with another
-earlier frame, matching of patches under known motion, attention share); J&F of frozen encoders over training;
-ablations, shorter; a small tracker and a small DropSeg, fine-tuned; the report. Each result is a file of
-``OUT/results``: what is there is not done again, and a run that was stopped, or that ``--minutes`` ended, goes on. Logs
-are in ``OUT/logs``.
+All runs have the same encoder, steps, batch size, optimizer and schedule (configs/small). The budget is a number of
+frame pairs. For MAE, a pair is two pictures. The steps, in this order:
+
+1. pre-training
+2. early measures on held-out frames: loss with another earlier frame, matching of patches under known motion, attention
+   share
+3. J&F of frozen encoders over training
+4. shorter ablations
+5. fine-tuning of a small tracker and a small DropSeg
+6. the report
+
+Each result is a file in ``OUT/results``. Existing results are kept. A run that was stopped, or ended by ``--minutes``,
+continues with the same command. Logs are in ``OUT/logs``.
 
 Example:
     python tools/experiments/compare_methods.py data/videos work_dirs/compare --davis data/DAVIS \\
@@ -29,13 +36,9 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, NamedTuple
 
-ROOT = Path(__file__).resolve().parents[2]
-if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
-    sys.path.insert(0, str(ROOT))
+from small_pretraining import METHODS, prepare
 
-from small_pretraining import METHODS, prepare  # noqa: E402
-
-from mmvidmae.utils.interrupt import leave_on_interrupt  # noqa: E402
+from mmvidmae.utils.interrupt import leave_on_interrupt
 
 GAP = 'train_dataloader.dataset.pipeline.0.gap'
 ABLATIONS: dict[str, dict[str, tuple[str, str, dict[str, Any]]]] = {
@@ -113,7 +116,7 @@ STEP_SECONDS = dict(mae=1.8, twinmae=1.8, dropmae=2.4, siammae=2.4)
 def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('videos', type=Path, help='folder of videos, at any depth')
-    parser.add_argument('out', type=Path, help='folder for everything that is made')
+    parser.add_argument('out', type=Path, help='folder for all results')
     parser.add_argument('--report', type=Path, help='folder for table, plots and figures (default: OUT/report)')
     parser.add_argument('--davis', type=Path, help='folder in the layout of DAVIS: frozen evaluation, DropSeg')
     parser.add_argument('--davis-train', nargs='+', default=['blackswan', 'car-shadow', 'dog'], metavar='SEQUENCE')
@@ -136,7 +139,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument('--seeds', type=int, nargs='+', default=[0], help='the first one is that of the ablations')
     parser.add_argument('--jobs', type=int, default=2, help='processes, of one thread each (default: %(default)s)')
-    parser.add_argument('--minutes', type=float, default=math.inf, help='start nothing after so long, and report')
+    parser.add_argument('--minutes', type=float, default=math.inf, help='start no job after this time, then report')
     return parser
 
 
@@ -152,14 +155,14 @@ from mmvidmae.utils.files import atomic_write  # noqa: E402
 
 
 class Job(NamedTuple):
-    """A result to be made.
+    """A job that writes one result.
 
     Attributes:
-        name: Of its file, ``OUT/results/<name>.json``.
-        kind: What is called, see ``measures.JOBS``.
-        arguments: Its arguments, plain values.
+        name: Name of its file, ``OUT/results/<name>.json``.
+        kind: Called function, see ``measures.JOBS``.
+        arguments: Arguments of the function, plain values.
         needs: Name of the job that must be done first, or empty.
-        cost: Estimate in seconds on one core.
+        cost: Estimated seconds on one core.
     """
 
     name: str
@@ -170,7 +173,7 @@ class Job(NamedTuple):
 
 
 def plan(args: argparse.Namespace, steps_an_epoch: int) -> list[Job]:
-    """All jobs, those of the main table first."""
+    """List all jobs, those of the main table first."""
     jobs: dict[str, Job] = {}
     out = str(args.out)
     size = SIZES[args.size]
@@ -244,9 +247,9 @@ def plan(args: argparse.Namespace, steps_an_epoch: int) -> list[Job]:
             add_early(label, run(method, changes, seed), checkpoint, f'pretrain-{label}')
             add_frozen(label, run(method, changes, seed), checkpoint, curve_side, f'pretrain-{label}')
     for seed in args.seeds:
-        starts = {'random': None} | {method: checkpoint_of(f'{method}-{seed}', args.epochs) for method in args.methods}
-        for start, checkpoint in starts.items():
-            name, needs = f'{start}-{seed}', f'pretrain-{start}-{seed}' if checkpoint else ''
+        pretrained = {method: checkpoint_of(f'{method}-{seed}', args.epochs) for method in args.methods}
+        for init, checkpoint in {'random': None, **pretrained}.items():
+            name, needs = f'{init}-{seed}', f'pretrain-{init}-{seed}' if checkpoint else ''
             more = dict(out=out, checkpoint=checkpoint, seed=seed, iters=args.iters)
             if args.sot_train:
                 sot = dict(train=str(args.sot_train), test=str(args.sot_test))
@@ -268,24 +271,24 @@ def plan(args: argparse.Namespace, steps_an_epoch: int) -> list[Job]:
 
 
 def is_done(job: Job, out: Path) -> bool:
-    """Whether a result is there.
+    """Whether a result exists.
 
     Raises:
-        SystemExit: If it was made with other arguments.
+        SystemExit: If the result has other arguments.
     """
     path = out / 'results' / f'{job.name}.json'
     if not path.exists():
         return False
-    made = json.loads(path.read_text())['arguments']
+    known = json.loads(path.read_text())['arguments']
     asked = json.loads(json.dumps(job.arguments))
-    if made != asked:
-        other = {key for key in made.keys() | asked.keys() if made.get(key) != asked.get(key)}
-        raise SystemExit(f'{path} was made with other {", ".join(sorted(other))}: use another folder, or delete it')
+    if known != asked:
+        other = {key for key in known.keys() | asked.keys() if known.get(key) != asked.get(key)}
+        raise SystemExit(f'{path} has other {", ".join(sorted(other))}: use another folder, or delete it')
     return True
 
 
 def do(job: Job, out: Path) -> None:
-    """Do a job in a process of its own, with its output in a log."""
+    """Run a job in its own process, with its output in a log."""
     log = out / 'logs' / f'{job.name}.log'
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open('a') as file:
@@ -301,8 +304,8 @@ def do(job: Job, out: Path) -> None:
 
 
 def work(jobs: list[Job], out: Path, processes: int, minutes: float) -> list[str]:
-    """Do jobs, in their order as far as what they need is done, and start none after so many minutes; returns the names
-    of those that failed."""
+    """Run jobs in their order, each after the job that it needs. No job starts after ``minutes``. Returns the names of
+    failed jobs."""
     waiting = [job for job in jobs if not is_done(job, out)]
     done = {job.name for job in jobs} - {job.name for job in waiting}
     running: dict[BaseProcess, Job] = {}
@@ -319,7 +322,7 @@ def work(jobs: list[Job], out: Path, processes: int, minutes: float) -> list[str
             ready = []
         if not ready and not running:
             if waiting:
-                print(f'{len(waiting)} jobs are left: the same command goes on with them', flush=True)
+                print(f'{len(waiting)} jobs are left: the same command continues with them', flush=True)
             break
         for job in ready[: processes - len(running)]:
             waiting.remove(job)
@@ -347,7 +350,7 @@ def work(jobs: list[Job], out: Path, processes: int, minutes: float) -> list[str
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were made with."""
+    """Versions and machine of the figures."""
     info = Path('/proc/cpuinfo')
     name = re.search(r'model name\s*: (.*)', info.read_text()) if info.exists() else None
     return dict(
@@ -375,25 +378,25 @@ def main() -> None:
     report_dir = args.report or args.out / 'report'
     if not (args.out / 'clips.txt').exists():
         prepare(args.videos, args.out, short_side=256 if args.size == 'larger' else 112)
-    visits = len((args.out / 'clips.txt').read_text().splitlines())
+    num_clips = len((args.out / 'clips.txt').read_text().splitlines())
     loader = run_config(str(args.out), args.methods[0], SIZES[args.size]['pretrain'], args.epochs, 0).train_dataloader
-    pairs = loader.dataset.repeated_sampling  # of a visit; an effective epoch visits one in so many clips
-    steps_an_epoch = visits // pairs // loader.batch_size
+    pairs = loader.dataset.repeated_sampling  # per sample; an effective epoch samples one in so many clips
+    steps_an_epoch = num_clips // pairs // loader.batch_size
     if not steps_an_epoch:
-        parser.error(f'{args.out / "clips.txt"} lists {visits} clips: a step needs {pairs * loader.batch_size}')
+        parser.error(f'{args.out / "clips.txt"} lists {num_clips} clips: a step needs {pairs * loader.batch_size}')
     jobs = plan(args, steps_an_epoch)
     left = [job for job in jobs if not is_done(job, args.out)]
     cost = sum(job.cost for job in left) / args.jobs / 60
     print(f'{len(jobs)} jobs, {len(left)} to do: about {cost:.0f} minutes with {args.jobs} processes', flush=True)
     failed = work(jobs, args.out, args.jobs, args.minutes)
 
-    made = dict(command=shlex.join(['python', *sys.argv]), seeds=args.seeds, **machine())
-    write_report(args.out, report_dir, made, [job.name for job in jobs], ABLATIONS, args.short_sides)
+    settings = dict(command=shlex.join(['python', *sys.argv]), seeds=args.seeds, **machine())
+    write_report(args.out, report_dir, settings, [job.name for job in jobs], ABLATIONS, args.short_sides)
     print(f'The report is in {report_dir}')
     if failed:
         raise SystemExit(f'{len(failed)} jobs failed: {", ".join(failed)}')
 
 
 if __name__ == '__main__':
-    with leave_on_interrupt('The same command goes on with what is not done.'):
+    with leave_on_interrupt('The same command continues with the remaining jobs.'):
         main()

@@ -17,7 +17,7 @@ PROTOCOLS = ('dino', 'cropmae')
 
 @TRANSFORMS.register_module()
 class FirstFrames(BaseTransform):
-    """Cuts a annotated video to its first frames, before they are loaded."""
+    """Cuts an annotated video to its first frames before they are loaded."""
 
     def __init__(self, count: int) -> None:
         self.count = count
@@ -31,10 +31,10 @@ def propagation_scores(backbone: nn.Module, davis: str, short_side: int, frames:
     """J&F of label propagation in each protocol.
 
     Args:
-        backbone: A frozen encoder that gives feature maps.
-        davis: Folder in the layout of DAVIS; all its sequences count.
-        short_side: Of the frames, in pixels.
-        frames: First frames of each sequence that count.
+        backbone: Frozen encoder that returns feature maps.
+        davis: Folder in the layout of DAVIS, of which all sequences are scored.
+        short_side: Short side of the frames in pixels.
+        frames: Number of first frames of each sequence to score.
     """
     propagators = {name: LabelPropagator(backbone, protocol=name) for name in PROTOCOLS}
     names = sorted(path.name for path in Path(davis, 'JPEGImages/480p').iterdir() if path.is_dir())

@@ -1,4 +1,4 @@
-"""What compare_methods measures, each as a job: a function of plain values that gives a dict of plain values."""
+"""Jobs of compare_methods: functions of plain values that return a dict of plain values."""
 
 import functools
 import json
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from frozen_scores import propagation_scores
+from initializations import fine_tune
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
@@ -16,7 +17,6 @@ from small_pretraining import configure
 from small_segmentation import make_config as segmentation_config
 from small_tracker import make_config as tracker_config
 from small_tracker import score_pairs
-from starts import fine_tune
 from torch import Tensor
 
 from mmvidmae.apis import attention_accuracy, attention_share, feature_accuracy, get_model, warp_frames
@@ -32,14 +32,14 @@ CONDITIONS = ('true', 'foreign', 'identical', 'missing')
 
 
 def run_config(out: str, method: str, changes: dict[str, Any], epochs: int, seed: int, saves: int = 4) -> Config:
-    """The config of a pre-training run: a method's, with changes by dotted keys."""
+    """Config of a pre-training run: that of a method, with changes by dotted keys."""
     config = configure(method, Path(out), epochs, seed, saves)
     config.merge_from_dict(changes)
     return config
 
 
 def load(out: str, method: str, changes: dict[str, Any], checkpoint: str | None, seed: int) -> PairMAE:
-    """A model in evaluation mode, with the weights of a checkpoint or random ones."""
+    """Build a model in evaluation mode, with the weights of a checkpoint or random ones."""
     init_default_scope('mmpretrain')
     model = get_model(run_config(out, method, changes, 2, seed), checkpoint, 'cpu')
     if checkpoint is None:
@@ -51,7 +51,7 @@ def load(out: str, method: str, changes: dict[str, Any], checkpoint: str | None,
 def pretrain(
     out: str, name: str, method: str, changes: dict[str, Any], epochs: int, seed: int, saves: int
 ) -> dict[str, Any]:
-    """Pre-train, or go on with it; checkpoints are in ``<out>/runs/<name>``."""
+    """Pre-train or resume. Checkpoints are in ``<out>/runs/<name>``."""
     config = run_config(out, method, changes, epochs, seed, saves)
     config.work_dir = f'{out}/runs/{name}'
     config.custom_hooks = [hook for hook in config.custom_hooks if hook.type != 'mmvidmae.ReconstructionVisHook']
@@ -96,15 +96,15 @@ def held_out_pairs(out: str, count: int, side: int, seed: int = 0) -> tuple[dict
 def future_error(model: PairMAE, pairs: Tensor, seed: int, missing: bool = False) -> Tensor:
     """Loss of each pair on the hidden patches of its later frame ``(N,)``.
 
-    The visible patches of a pair follow from the seed; where frames are masked together, each frame gets half of them,
-    so that other conditions show the same patches of the later frame.
+    The seed determines the visible patches of a pair. For joint maskings, each frame has half of them, so that all
+    conditions show the same patches of the later frame.
 
     Args:
-        model: In evaluation mode.
-        pairs: Normalized ``(N, 2, 3, H, W)``.
-        seed: Of the masks.
-        missing: Whether the encoder gets nothing of the earlier frame: all of it is mask tokens for the decoder. Only
-            for maskings of both frames together.
+        model: Model in evaluation mode.
+        pairs: Normalized pairs ``(N, 2, 3, H, W)``.
+        seed: Seed of the masks.
+        missing: Whether the encoder gets no patch of the earlier frame, and the decoder only its mask tokens. Only for
+            joint maskings.
     """
     grid = tuple(side // model.backbone.patch_size for side in pairs.shape[-2:])
     num = grid[0] * grid[1]
@@ -172,7 +172,7 @@ def frozen(
 def track(
     out: str, name: str, changes: dict, checkpoint: str | None, seed: int, train: str, test: str, iters: int
 ) -> dict[str, Any]:
-    """Scores of the small tracker, fine-tuned from a checkpoint; without drift, too (``pairs/iou``)."""
+    """Scores of the small tracker, fine-tuned from a checkpoint, also for single-frame localization (``pairs/iou``)."""
     config = tracker_config(train, test, iters)
     config.merge_from_dict(changes)
     config.work_dir = f'{out}/fine_tuning/{name}'

@@ -1,4 +1,4 @@
-"""The table and the plots of compare_methods, from its results."""
+"""Table and plots of the results of compare_methods."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -28,18 +28,18 @@ def read_result(out: Path, name: str) -> dict[str, Any]:
 
 
 class Results:
-    """What there is, by the names of jobs.
+    """Finished results by the names of jobs.
 
     Args:
         out: Folder of compare_methods.
-        names: Of its jobs; those that are not done are left out.
+        names: Names of its jobs. Unfinished ones are skipped.
     """
 
     def __init__(self, out: Path, names: Iterable[str]) -> None:
         self.all = {name: read_result(out, name) for name in names if (out / 'results' / f'{name}.json').exists()}
 
     def values(self, pattern: str, seeds: Sequence[int], *path: str | int) -> list[float]:
-        """A figure of the jobs ``pattern`` with each seed in place of ``{}``, as far as they are done and have it."""
+        """Values of the finished jobs ``pattern``, with each seed in place of ``{}``."""
         found = []
         for seed in seeds:
             value = self.all.get(pattern.format(seed), {}).get('result')
@@ -51,7 +51,7 @@ class Results:
 
 
 def show(values: Sequence[float], digits: int = 1, scale: float = 1.0) -> str:
-    """Mean, and with several seeds the smallest and the largest; a dash for none."""
+    """Format a mean and, for several seeds, the smallest and largest value; a dash for no value."""
     if not values:
         return '-'
     scaled = np.array(values) * scale
@@ -95,23 +95,28 @@ EARLY = [
 
 
 def write_report(
-    out: Path, folder: Path, made: dict[str, Any], names: list[str], ablations: dict[str, dict], sides: Sequence[int]
+    out: Path,
+    folder: Path,
+    settings: dict[str, Any],
+    names: list[str],
+    ablations: dict[str, dict],
+    sides: Sequence[int],
 ) -> None:
     """Write ``results.json``, ``table.md`` and the plots.
 
     Args:
         out: Folder of compare_methods.
-        folder: Where to write.
-        made: How the figures were made; ``seeds`` among it.
-        names: Of all jobs.
+        folder: Output folder.
+        settings: Settings of the experiment, with ``seeds``.
+        names: Names of all jobs.
         ablations: As in compare_methods.
         sides: Input sizes of frozen evaluation, that of the curves first.
     """
-    results, seeds = Results(out, names), made['seeds']
+    results, seeds = Results(out, names), settings['seeds']
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_write(folder / 'results.json') as part:
-        part.write_text(json.dumps(dict(made=made, results=results.all), indent=1) + '\n')
-    lines = ['# All figures', '', f'Written by `{made["command"]}`; all figures: results.json.']
+        part.write_text(json.dumps(dict(settings=settings, results=results.all), indent=1) + '\n')
+    lines = ['# All figures', '', f'Written by `{settings["command"]}`; all figures: results.json.']
 
     rows = []
     for method in METHODS:
@@ -148,8 +153,8 @@ def write_report(
 
     scores = ['pairs/iou', 'sot/success', 'sot/precision'], ['vos/J&F-Mean', 'vos/J-Mean', 'vos/F-Mean']
     header = [
-        'start',
-        'tracker: IoU of one look',
+        'initialization',
+        'tracker: single-frame localization IoU',
         'success',
         'precision',
         'loss',
@@ -248,7 +253,7 @@ def plot_curves(results: Results, seeds: Sequence[int], side: int) -> Figure:
 
 
 def plot_attention(results: Results, seeds: Sequence[int]) -> Figure:
-    """By layer of the decoder: attention to the other frame, and how often it finds a moved patch."""
+    """Plot attention to the other frame, and how often it finds a moved patch, by layer of the decoder."""
     figure, (mass, found) = panels(2)
     mass.set(xlabel='layer of the decoder', ylabel='share of attention to the other frame')
     found.set(xlabel='layer of the decoder', ylabel='moved patches found by attention')
@@ -267,7 +272,7 @@ def plot_attention(results: Results, seeds: Sequence[int]) -> Figure:
 
 
 def plot_past(results: Results, seeds: Sequence[int]) -> Figure:
-    """Loss with another earlier frame; matching by features, layer by layer."""
+    """Plot the loss with another earlier frame, and matching by features in each layer."""
     figure, (past, features) = panels(2)
     past.set(
         ylabel='loss on the later frame', xticks=range(len(METHODS)), xticklabels=[NAMES[method] for method in METHODS]
@@ -292,7 +297,7 @@ def plot_past(results: Results, seeds: Sequence[int]) -> Figure:
 
 
 def plot_ablations(results: Results, seeds: Sequence[int], ablations: dict[str, dict], side: int) -> Figure:
-    """For each value: frozen J&F, and what another clip's past frame costs."""
+    """Plot frozen J&F and the added loss with another clip's past frame for each value."""
     figure = Figure(figsize=(4 * len(ablations), 5), layout='constrained')
     rows = figure.subplots(2, len(ablations), sharex='col', sharey='row', squeeze=False)
     rows[0][0].set_ylabel('frozen J&F')

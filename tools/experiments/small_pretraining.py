@@ -1,7 +1,7 @@
 """Pre-train the small models of configs/small on a folder of videos, with the same encoder, steps and pairs.
 
-Clips are re-encoded first, and listed once for every 40 frames that they have, at most 20 times. A run that was stopped
-goes on from its last checkpoint. Each method's last checkpoint is then in ``OUT/<method>-<seed>``.
+Clips are re-encoded first, and listed once per 40 frames, at most 20 times. A stopped run resumes from its last
+checkpoint. The checkpoints of a method are in ``OUT/<method>-<seed>``.
 
 Example:
     python tools/experiments/small_pretraining.py data/videos work_dirs/small --methods dropmae twinmae --epochs 20
@@ -15,17 +15,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-ROOT = Path(__file__).resolve().parents[2]
-if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
-    sys.path.insert(0, str(ROOT))
-
-from mmvidmae.utils.interrupt import leave_on_interrupt  # noqa: E402
+from mmvidmae.utils.interrupt import leave_on_interrupt
 
 if TYPE_CHECKING:
     from mmengine.config import Config
 
+ROOT = Path(__file__).resolve().parents[2]
 METHODS = ('mae', 'twinmae', 'dropmae', 'siammae')
-"""Of configs/small; ``mae`` is the baseline on single frames."""
+"""Methods of configs/small. ``mae`` is the baseline on single frames."""
 
 
 def prepare(videos: Path, out: Path, short_side: int = 112) -> None:
@@ -44,23 +41,21 @@ def prepare(videos: Path, out: Path, short_side: int = 112) -> None:
 
 
 def configure(method: str, data: Path, epochs: int, seed: int = 0, saves: int = 4) -> Config:
-    """The config of a run on what :func:`prepare` made in ``data``.
+    """Config of a run on the output of :func:`prepare` in ``data``.
 
     Args:
         method: One of :data:`METHODS`.
         data: Folder with ``clips`` and ``clips.txt``.
-        epochs: At least 2, the first one is warm-up.
-        seed: Of everything.
-        saves: How often it is validated and saved, the last time at its end.
+        epochs: Number of epochs, at least 2. The first one is warm-up.
+        seed: Seed of the run.
+        saves: Number of validations and saves, the last at the end.
     """
     from mmengine.config import Config
 
-    config = Config.fromfile(ROOT / f'configs/small/{method}.py')
+    config = Config.fromfile(ROOT / f'configs/small/{method}_vit-tiny6-p8_1xb8-coslr-20e_clips.py')
     for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
         loader.dataset.data_root = str(data)
-    warmup, cosine = config.param_scheduler
-    config.train_cfg.max_epochs = cosine.end = epochs
-    cosine.T_max = epochs - warmup.end
+    config.train_cfg.max_epochs = config.param_scheduler[1].end = epochs
     config.train_cfg.val_interval = config.default_hooks.checkpoint.interval = max(epochs // saves, 1)
     config.randomness = dict(seed=seed)
     config.resume = True
@@ -90,5 +85,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    with leave_on_interrupt('The same command goes on from the last checkpoints.'):
+    with leave_on_interrupt('The same command continues from the last checkpoints.'):
         main()

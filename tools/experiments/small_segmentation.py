@@ -1,33 +1,37 @@
-"""Does pre-training help segmentation? Fine-tune the small DropSeg, or the small FCN on single frames, from several
-encoders with the same schedule and seeds on some sequences of DAVIS, and score it on others.
+"""Fine-tune the small DropSeg, or the small FCN on single frames, from several encoders, to see whether pre-training
+helps. All runs have the same schedule and seeds. They train on some sequences of DAVIS and are scored on others.
 
 Example:
     python tools/experiments/small_segmentation.py work_dirs/small_dropseg --model dropseg --davis data/DAVIS \\
-        --train blackswan car-shadow dog --test drift-chicane libby --start random --start dropmae=dropmae.pth
+        --train blackswan car-shadow dog --test drift-chicane libby --init random --init dropmae=dropmae.pth
 """
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-ROOT = Path(__file__).resolve().parents[2]
-if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
-    sys.path.insert(0, str(ROOT))
+from initializations import compare, make_parser
 
-from starts import compare, make_parser  # noqa: E402
-
-from mmvidmae.utils.interrupt import leave_on_interrupt  # noqa: E402
+from mmvidmae.utils.interrupt import leave_on_interrupt
 
 if TYPE_CHECKING:
     from mmengine.config import Config
+
+CONFIGS = dict(
+    dropseg='dropseg_vit-tiny6-p8-128_1xb8-400i_davis2017.py',
+    fcn='fcn_dropmae-vit-tiny6-p8_1xb8-300i_davis2016-128x128.py',
+)
+"""Of configs/small."""
+
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def make_config(model: str, davis: str, train: Sequence[str], test: Sequence[str], iters: int) -> 'Config':
     """The small ``'dropseg'`` or ``'fcn'``, trained and tested on these sequences of DAVIS."""
     from mmengine.config import Config
 
-    config = Config.fromfile(ROOT / f'configs/small/{model}.py')
+    config = Config.fromfile(ROOT / f'configs/small/{CONFIGS[model]}')
     dataset = config.train_dataloader.dataset
     dataset = dataset.videos if model == 'dropseg' else dataset
     dataset.update(data_root=str(davis), sequences=list(train))
@@ -41,7 +45,7 @@ def make_config(model: str, davis: str, train: Sequence[str], test: Sequence[str
 
 def main() -> None:
     parser = make_parser(__doc__)
-    parser.add_argument('--model', choices=('dropseg', 'fcn'), required=True)
+    parser.add_argument('--model', choices=CONFIGS, required=True)
     parser.add_argument('--davis', required=True, help='folder in the layout of DAVIS')
     parser.add_argument('--train', nargs='+', required=True, help='sequences to train on')
     parser.add_argument('--test', nargs='+', required=True, help='sequences to test on')

@@ -1,22 +1,20 @@
-"""Does pre-training help a tracker? Fine-tune the small tracker from several encoders, with the same schedule and
-seeds, and score it on sequences that it did not train on.
+"""Fine-tune the small tracker from several encoders, to see whether pre-training helps.
+
+All runs have the same schedule and seeds, and are scored on sequences that are not in the training data.
 
 Example:
     python tools/experiments/small_tracker.py work_dirs/small_tracker --train data/sequences/train \\
-        --test data/sequences/test --start random --start dropmae=dropmae.pth --start twinmae=twinmae.pth --seeds 0 1
+        --test data/sequences/test --init random --init dropmae=dropmae.pth --init twinmae=twinmae.pth --seeds 0 1
 """
 
 import argparse
-import sys
 from pathlib import Path
 
+from initializations import compare, make_parser
+
+from mmvidmae.utils.interrupt import leave_on_interrupt
+
 ROOT = Path(__file__).resolve().parents[2]
-if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
-    sys.path.insert(0, str(ROOT))
-
-from starts import compare, make_parser  # noqa: E402
-
-from mmvidmae.utils.interrupt import leave_on_interrupt  # noqa: E402
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -44,7 +42,7 @@ from mmvidmae.compat.mmtrack import enable  # noqa: E402
 def make_config(train: str, test: str, iters: int, names: str = '') -> Config:
     """The small tracker on folders of sequences, trained on those in the list ``names`` if it is given."""
     enable()
-    config = Config.fromfile(ROOT / 'configs/small/droptrack.py')
+    config = Config.fromfile(ROOT / 'configs/small/droptrack_vit-tiny6-p8-96_1xb16-1e_sequences.py')
     loader = config.train_dataloader
     loader.dataset.update(data_root=str(train), ann_file=names)
     loader.sampler.samples_per_epoch = iters * loader.batch_size
@@ -54,14 +52,14 @@ def make_config(train: str, test: str, iters: int, names: str = '') -> Config:
 
 @torch.no_grad()
 def score_pairs(runner: Runner, count: int = 512, seed: int = 0) -> dict[str, float]:
-    """One look at a time: mean IoU and loss for pairs of the test sequences, drawn and jittered as in training.
+    """Single-frame localization: mean IoU and loss on pairs of the test sequences, sampled as in training.
 
-    While a tracker still loses every target, its success says little; this does not depend on where it was before.
+    A tracker that loses every target has an uninformative success score. This score does not depend on earlier frames.
 
     Args:
-        runner: After training.
-        count: Pairs, the same for every model.
-        seed: Of the draw.
+        runner: Runner after training.
+        count: Number of pairs, the same for every model.
+        seed: Seed of the sampling.
     """
     config = runner.cfg
     loader = Config(dict(config.train_dataloader, num_workers=0, persistent_workers=False))
@@ -85,5 +83,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    with leave_on_interrupt('The scores so far are in table.json; the same command begins anew.'):
+    with leave_on_interrupt('The scores so far are in table.json. The same command starts over.'):
         main()

@@ -1,8 +1,8 @@
-"""Convert pre-trained weights between formats, without trusting the file they come in.
+"""Convert pre-trained weights between formats. Files from any source are read safely.
 
-The source is recognized by the names of its parameters. What cannot be converted in full is refused with a list, and
-nothing is written (exit code 1); ``--encoder-only`` leaves decoders and heads behind. The output holds tensors and a
-few strings, in the format of its suffix: ``.safetensors``, or any other for ``torch.save``.
+The names of the parameters determine the source format. If a parameter cannot be converted, the program prints all
+reasons, writes nothing and exits with code 1. ``--encoder-only`` drops decoders and heads. The output has only tensors
+and a few strings. Its suffix determines the file format: ``.safetensors``, or any other for ``torch.save``.
 
 Examples:
     python tools/model_converters/convert.py DropMAE_k400_1600E.pth dropmae.pth
@@ -15,11 +15,7 @@ import re
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-if (ROOT / 'mmvidmae').is_dir():  # run from a checkout, from wherever: use its package
-    sys.path.insert(0, str(ROOT))
-
-from mmvidmae.utils.interrupt import leave_on_interrupt  # noqa: E402
+from mmvidmae.utils.interrupt import leave_on_interrupt
 
 SOURCES = ('droptrack', 'dropseg', 'dropmae', 'cropmae', 'rsp', 'dino', 'mae', 'timm', 'mmvidmae', 'mmpretrain')
 TARGETS = ('mmvidmae', 'mmpretrain', 'mmseg', 'timm', 'mae', 'dropmae', 'cropmae')
@@ -44,7 +40,7 @@ def main() -> int:
     parser.add_argument(
         '--to', dest='target', choices=TARGETS, default='mmvidmae', help='format of DST (default: %(default)s)'
     )
-    parser.add_argument('--encoder-only', action='store_true', help='leave decoder and heads behind')
+    parser.add_argument('--encoder-only', action='store_true', help='drop decoder and heads')
     parser.add_argument(
         '--resize-to', type=_pair, metavar='HxW', help='interpolate the position embeddings for inputs of H x W pixels'
     )

@@ -10,6 +10,6 @@
 # the peak.
 param_scheduler = [
     dict(type='mmvidmae.LinearLR', start_factor=1e-9, by_epoch=True, begin=0, end=40, convert_to_iter_based=True),
-    dict(type='CosineAnnealingLR', T_max=360, by_epoch=True, begin=40, end=400, convert_to_iter_based=True),
+    dict(type='CosineAnnealingLR', by_epoch=True, begin=40, end=400, convert_to_iter_based=True),
 ]
 train_cfg = dict(by_epoch=True, max_epochs=400, val_interval=20)

@@ -1,11 +1,11 @@
 """mmtrack 1.0.0rc1 on mmcv 2.1, mmdet 3.3, mmpretrain and any NumPy.
 
-What: ``import mmtrack`` ends with ``AssertionError: MMCV==2.1.0 is used but incompatible``, and behind that wait more
-causes: one file each in this folder (mmtracking issues 871, 897, 922, 924, 931).
+What: ``import mmtrack`` ends with ``AssertionError: MMCV==2.1.0 is used but incompatible``, and more
+errors follow, one file each in this folder (mmtracking issues 871, 897, 922, 924, 931).
 
-Why: mmtrack's last release (October 2022) came before mmcv 2.0 and mmdet 3.0, and was not followed by another.
+Why: mmtrack's last release (October 2022) is older than mmcv 2.0 and mmdet 3.0.
 
-Until: a mmtrack that imports by itself; where one is found, nothing is done.
+Until: mmtrack imports by itself. Such a version is left unchanged.
 """
 
 import importlib
@@ -31,14 +31,14 @@ MODULES = ('structures', 'utils', 'datasets', 'models', 'evaluation', 'visualiza
 
 
 def enable() -> None:
-    """Make ``import mmtrack`` and all its modules work; any number of calls has the effect of one.
+    """Make ``import mmtrack`` and all its modules work. Repeated calls have no further effect.
 
-    What is done to other packages lasts only while mmtrack is imported: afterwards the versions of mmcv and mmdet, and
-    what they contain, are what they were. Packages that only multi-object tracking needs may be missing. A warning says
-    once that the bridge is in use.
+    Changes of other packages last only during the import of mmtrack. Afterwards, versions and contents of mmcv and
+    mmdet are the original ones. Packages that only multi-object tracking needs may be missing. A warning tells once
+    that the bridge is in use.
 
     Raises:
-        ImportError: If mmtrack, or a package that it cannot do without, is missing; names the pip line.
+        ImportError: If mmtrack or a package that it requires is missing. The message names the pip line.
     """
     if 'mmtrack' in sys.modules or os.environ.get(SWITCH) == '0':
         return

@@ -1,7 +1,7 @@
 """STARK's head subclasses ``mmdet.models.layers.Transformer``, with configs of ``transformerlayers``.
 
-Why: mmdet 3.0 rewrote DETR's transformer: the class is gone, and its encoder and decoder of the same names take
-``layer_cfg`` instead. STARK's configs and published weights are of the old form, which mmcv's
+Why: mmdet 3.0 rewrote DETR's transformer. It removed the class, and its encoder and decoder of the same names take
+``layer_cfg`` instead. STARK's configs and published weights use the old form, which mmcv's
 ``TransformerLayerSequence`` still builds.
 """
 
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 
 class _Encoder(TransformerLayerSequence):
-    """DETR's encoder of old configs; normalizes its output if its layers normalize their inputs."""
+    """DETR's encoder of old configs. It normalizes its output if its layers normalize their inputs."""
 
     def __init__(self, post_norm_cfg: dict | None = None, **kwargs) -> None:
         super().__init__(**kwargs)
@@ -48,9 +48,9 @@ class _Decoder(TransformerLayerSequence):
 
 
 class Transformer(BaseModule):
-    """What is left of mmdet 2's ``Transformer`` when its ``forward`` is replaced, as STARK does.
+    """mmdet 2's ``Transformer`` without ``forward``, which STARK replaces.
 
-    Parameters have the names that published weights have: ``{encoder,decoder}.layers.<n>.{attentions,ffns,norms}`` and
+    Parameters have the names of published weights: ``{encoder,decoder}.layers.<n>.{attentions,ffns,norms}`` and
     ``decoder.post_norm``.
 
     Args:

@@ -1,7 +1,7 @@
 """Enables the bridge at the first ``import mmtrack`` of any program, such as mmtrack's own tools under ``mim``.
 
-Copied into site-packages by ``python -m mmvidmae.compat.mmtrack install``, where a line in a ``.pth`` file imports it
-at each start of Python: so it needs next to nothing, and does nothing until mmtrack is imported.
+``python -m mmvidmae.compat.mmtrack install`` copies it into site-packages. A line in a ``.pth`` file imports it at each
+start of Python. It therefore imports almost nothing, and does nothing until mmtrack is imported.
 """
 
 import importlib.machinery
@@ -17,15 +17,15 @@ class _BridgeFinder:
         sys.meta_path.remove(self)
         try:
             from mmvidmae.compat.mmtrack import enable
-        except ImportError:  # this package is gone: mmtrack is as it was
+        except ImportError:  # this package is not installed: mmtrack is left unchanged
             return None
         enable()
-        module = sys.modules.pop('mmtrack', None)  # a module that is there already would be executed again
+        module = sys.modules.pop('mmtrack', None)  # otherwise the module would be executed again
         return module and importlib.machinery.ModuleSpec('mmtrack', _Imported(module), is_package=True)
 
 
 class _Imported:
-    """Gives a module that has been imported meanwhile, unchanged."""
+    """Loader that returns an imported module unchanged."""
 
     def __init__(self, module) -> None:
         self.module, self.spec = module, module.__spec__

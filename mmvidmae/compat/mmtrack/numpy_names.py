@@ -1,7 +1,7 @@
 """mmtrack uses ``np.bool``, ``np.float`` and ``np.int``.
 
-Why: NumPy removed these names of Python's own types in 1.24 (``np.bool`` is back in 2.0, as NumPy's own). ``np.bool``
-stands in ``LoadTrackAnnotations``, a part of every tracking pipeline; the others in video instance segmentation and in
+Why: NumPy 1.24 removed these aliases of Python's types (``np.bool`` is back in 2.0 as NumPy's own type). ``np.bool`` is
+used in ``LoadTrackAnnotations``, which is in every tracking pipeline, the others in video instance segmentation and in
 mmtrack's tests.
 """
 
@@ -16,7 +16,7 @@ USERS = ('mmtrack.datasets.transforms.loading', 'mmtrack.evaluation.functional.y
 
 
 class _NumPy(ModuleType):
-    """NumPy with the old names, for single modules; NumPy itself is left alone."""
+    """NumPy with the old names, for single modules. NumPy itself does not change."""
 
     def __getattr__(self, name: str) -> Any:
         return OLD_NAMES[name] if name in OLD_NAMES else getattr(numpy, name)

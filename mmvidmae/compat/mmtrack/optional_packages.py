@@ -1,8 +1,8 @@
 """mmtrack's single-object tracking imports packages that only multi-object tracking uses.
 
-Why: its registries have no locations, so the first look-up imports everything, and ``trackeval``, ``motmetrics``,
-``lap``, ``seaborn``, ``sklearn`` and ``tabulate`` are imported at the top of modules (``evaluation``, ``models``,
-``visualization``, ``utils``). One that is missing ends single-object tracking too.
+Why: its registries have no locations, so the first look-up imports everything. Modules of ``evaluation``, ``models``,
+``visualization`` and ``utils`` import ``trackeval``, ``motmetrics``, ``lap``, ``seaborn``, ``sklearn`` and ``tabulate``
+at their top. A missing one breaks single-object tracking, too.
 """
 
 import importlib.util
@@ -22,7 +22,7 @@ PACKAGES = {
 
 
 class _Missing(ModuleType):
-    """Has every name; what it gives raises an ImportError as soon as it is called."""
+    """Module with every name. Calling one raises an ImportError."""
 
     __path__ = ()
 
@@ -41,7 +41,7 @@ class _Missing(ModuleType):
 
 @contextmanager
 def stand_ins() -> Iterator[None]:
-    """Let mmtrack import what is missing; other code finds it missing as before."""
+    """Replace missing packages for mmtrack. For other code they stay missing."""
     missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
     names = [name for package in missing for name in (package, *PACKAGES[package])]
     sys.modules.update({name: _Missing(name) for name in names})

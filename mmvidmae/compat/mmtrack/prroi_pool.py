@@ -1,6 +1,6 @@
 """PrDiMP's precise RoI pooling on a CPU.
 
-Why: mmcv (2.1.0, ``ops/prroi_pool.py``) has its kernel for GPUs alone, so PrDiMP neither trains nor tracks on a CPU.
+Why: mmcv (2.1.0, ``ops/prroi_pool.py``) has a kernel only for GPUs, so PrDiMP neither trains nor tracks on a CPU.
 """
 
 from collections.abc import Iterator
@@ -14,16 +14,16 @@ from torch import Tensor
 def precise_roi_pool(
     features: Tensor, rois: Tensor, output_size: tuple[int, int], spatial_scale: float = 1.0
 ) -> Tensor:
-    """Mean over each bin of the bilinear interpolation of a feature map, which is 0 outside; exact, not sampled.
+    """Exact mean over each bin of the bilinear interpolation of a feature map, which is 0 outside.
 
-    The integral of the interpolation over a rectangle is separable: it weights each row and each column of the map by
-    the integral of its hat function.
+    The integral over a rectangle is separable. It weights each row and each column of the map by the integral of its
+    hat function.
 
     Args:
         features: ``(N, C, H, W)``.
         rois: ``(R, 5)``: number of the image, ``x1, y1, x2, y2``.
         output_size: Bins ``(rows, columns)``.
-        spatial_scale: Cells of the map a unit of the boxes.
+        spatial_scale: Cells of the map per unit of the boxes.
 
     Returns:
         ``(R, C, rows, columns)``; 0 for boxes without an area. Gradients flow to features and boxes.
@@ -62,7 +62,7 @@ class PrRoIPool(mmcv.ops.PrRoIPool):
 
 @contextmanager
 def cpu_prroi_pool() -> Iterator[None]:
-    """Let mmtrack take this module for mmcv's."""
+    """Replace mmcv's module by this one for mmtrack."""
     true = mmcv.ops.PrRoIPool
     mmcv.ops.PrRoIPool = PrRoIPool
     try:

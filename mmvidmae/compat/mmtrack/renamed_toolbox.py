@@ -1,7 +1,7 @@
 """mmtrack imports mmcls, and its PrDiMP configs name ``mmcls.ResNet``.
 
-Why: mmcls became mmpretrain in April 2023; no mmcls can be installed beside mmcv 2.1. The names that mmtrack imports
-are the same in mmpretrain.
+Why: mmcls became mmpretrain in April 2023, and no mmcls works with mmcv 2.1. The names that mmtrack imports are the
+same in mmpretrain.
 """
 
 import importlib
@@ -13,13 +13,13 @@ from contextlib import contextmanager
 from mmengine.registry import root
 
 IMPORTED = ('', '.models', '.models.classifiers', '.evaluation', '.evaluation.metrics')
-"""What mmtrack imports of mmcls (``models/reid``), below the package."""
+"""Submodules of mmcls that mmtrack imports (``models/reid``)."""
 
 
 @contextmanager
 def mmcls_is_mmpretrain() -> Iterator[None]:
-    """Let ``mmcls`` be another name of mmpretrain: as a module while mmtrack is imported, and as a scope of types for
-    good, so that ``type='mmcls.ResNet'`` is found."""
+    """Make ``mmcls`` an alias of mmpretrain: as a module while mmtrack is imported, and permanently as a scope, so
+    that ``type='mmcls.ResNet'`` is found."""
     if importlib.util.find_spec('mmcls'):
         yield
         return

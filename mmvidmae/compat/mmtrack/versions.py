@@ -1,7 +1,7 @@
 """mmtrack refuses mmcv >= 2.0.0 and mmdet >= 3.0.0.
 
-Why: ``mmtrack/__init__.py`` asserts upper bounds that were the next releases at its time. What it uses of both is still
-there, but for what the other files of this folder supply.
+Why: ``mmtrack/__init__.py`` asserts upper bounds, which were the next releases at its time. Both packages still have
+what mmtrack uses, except for what the other files of this folder supply.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ import mmdet
 
 @contextmanager
 def accepted_versions() -> Iterator[None]:
-    """Show mmtrack versions that it accepts, for as long as it is imported."""
+    """Show accepted versions to mmtrack during its import."""
     packages = {mmcv: '2.0.0rc4', mmdet: '3.0.0rc6'}
     true = {package: package.__version__ for package in packages}
     try:

@@ -1,8 +1,7 @@
-"""What mmtrack takes from the VOT toolkit: regions and their overlap.
+"""The parts of the VOT toolkit that mmtrack uses: regions and their overlap.
 
-Why: a tracker in mmtrack's ``test_mode='VOT'`` and ``SOTMetric(metric='VOT')`` import ``vot-toolkit``. Its release
-0.9.0 has moved what they use (``vot.region.Special.FAILURE``), and asks for numba, opencv-python and more for one
-function.
+Why: mmtrack's ``test_mode='VOT'`` and ``SOTMetric(metric='VOT')`` import ``vot-toolkit``. Its release 0.9.0 moved the
+names that they use (``vot.region.Special.FAILURE``), and requires numba, opencv-python and more.
 
 Until: a mmtrack that computes overlaps by itself.
 """
@@ -18,14 +17,14 @@ from mmvidmae.structures.regions import FAILED, INITIALIZED, UNKNOWN, region_ove
 
 
 class Region(np.ndarray):
-    """A region as its numbers: a code, (x, y, w, h), or corners (x1, y1, x2, y2, ...)."""
+    """A region as an array of numbers: a code, (x, y, w, h), or corners (x1, y1, x2, y2, ...)."""
 
     def __new__(cls, *values: float | Sequence[Sequence[float]]) -> 'Region':
         return np.array(values, np.float64).ravel().view(cls)
 
 
 class Special(Region):
-    """A frame without a region, and the codes that say why."""
+    """A frame without a region, with a code for the reason."""
 
     UNKNOWN, INITIALIZATION, FAILURE = UNKNOWN, INITIALIZED, FAILED
 
@@ -36,7 +35,7 @@ def is_special(region: Region, code: int) -> bool:
 
 
 def calculate_overlap(first: Region, second: Region, bounds: tuple[int, int]) -> float:
-    """Overlap of two regions in an image of (width, height); 0 where one is a code."""
+    """Overlap of two regions in an image of (width, height), 0 if one is a code."""
     return 0.0 if 1 in (len(first), len(second)) else region_overlap(first, second, bounds)
 
 
@@ -47,7 +46,7 @@ def calculate_overlaps(first: Sequence[Region], second: Sequence[Region], bounds
 
 @contextmanager
 def vot_regions() -> Iterator[None]:
-    """Let mmtrack take this module for the VOT toolkit; other code finds what it found before."""
+    """Replace the VOT toolkit by this module for mmtrack. Other code does not see it."""
     vot, analysis, region = (ModuleType(name) for name in ('vot', 'vot.analysis', 'vot.region'))
     analysis.is_special = is_special
     region.Polygon = region.Rectangle = Region

@@ -1,5 +1,5 @@
 from .atomic_checkpoint_hook import AtomicCheckpointHook, latest_checkpoint
-from .candidate_elimination_hook import CandidateEliminationHook
+from .attribute_schedule_hook import AttributeScheduleHook, CandidateEliminationHook
 from .frame_progress_hook import FrameProgressHook
 from .non_finite_loss_hook import NonFiniteLossHook
 from .propagation_eval_hook import PropagationEvalHook
@@ -13,6 +13,7 @@ from .whole_checkpoint_hook import WholeCheckpointHook
 
 __all__ = [
     'AtomicCheckpointHook',
+    'AttributeScheduleHook',
     'CandidateEliminationHook',
     'CannotResume',
     'FrameProgressHook',

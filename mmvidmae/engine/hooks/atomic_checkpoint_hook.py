@@ -10,26 +10,17 @@ from mmengine.runner import Runner
 
 from mmvidmae.compat.checkpoint_globals import restore_histories, to_plain
 from mmvidmae.registry import HOOKS
-
-PARTIAL = '.partial'
-"""Suffix of a file that is being written."""
-
-
-def put_in_place(partial: Path, path: str | Path) -> None:
-    """Give a file that is written to the end its name, once it has reached the disk."""
-    with partial.open('rb') as file:
-        os.fsync(file.fileno())
-    partial.replace(path)
+from mmvidmae.utils.files import PARTIAL, atomic_write
 
 
 def latest_checkpoint(work_dir: str | Path) -> str | None:
-    """The checkpoint that a run in this work dir has saved last, None if there is none.
+    """Path of the latest checkpoint of a work dir, or None.
 
-    ``last_checkpoint`` names it relative to the work dir, so the folder can be moved and copied. A path in it that
-    MMEngine wrote is absolute; the file of that name in the work dir goes before it.
+    ``last_checkpoint`` names it relative to the work dir, so the folder can be moved and copied. MMEngine writes an
+    absolute path. A file of that name in the work dir takes precedence.
 
     Raises:
-        FileNotFoundError: If it names a checkpoint that is not there.
+        FileNotFoundError: If ``last_checkpoint`` names a missing file.
     """
     note = Path(work_dir, 'last_checkpoint')
     if not note.exists():
@@ -42,24 +33,19 @@ def latest_checkpoint(work_dir: str | Path) -> str | None:
         if path.exists():
             return str(path)
     raise FileNotFoundError(
-        f'{note} names {named}, which is not there. Name another checkpoint (--resume CHECKPOINT), or delete '
+        f'{note} names {named}, which is not there. Choose another checkpoint (--resume CHECKPOINT), or delete '
         'last_checkpoint to start from scratch'
     )
 
 
 @register_backend('mmvidmae.atomic', force=True)
 class AtomicLocalBackend(LocalBackend):
-    """MMEngine's local file backend, except that a file appears under its name only when it is whole.
-
-    Data go to ``<name>.partial`` in the same folder and reach the disk before the file is renamed.
-    """
+    """MMEngine's local file backend with :func:`atomic_write`."""
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
         """Write bytes to a file."""
-        partial = Path(f'{filepath}{PARTIAL}')
-        partial.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(obj)
-        put_in_place(partial, filepath)
+        with atomic_write(filepath, sync=True) as part:
+            part.write_bytes(obj)
 
     def put_text(self, obj: str, filepath: str | Path, encoding: str = 'utf-8') -> None:
         """Write text to a file."""
@@ -67,7 +53,7 @@ class AtomicLocalBackend(LocalBackend):
 
 
 class _RemoveLater:
-    """A file backend that keeps removals back until :meth:`finish`."""
+    """A file backend that delays removals until :meth:`finish`."""
 
     def __init__(self, backend: LocalBackend) -> None:
         self._backend = backend
@@ -91,18 +77,17 @@ class _RemoveLater:
 class AtomicCheckpointHook(CheckpointHook):
     """MMEngine's ``CheckpointHook``, safe against a kill at any moment.
 
-    There is a whole latest checkpoint at any time once the first is written, and ``last_checkpoint`` names it: both
-    are written aside and renamed, and an outdated checkpoint is removed only after its successor is in place.
-    (MMEngine 0.10.7 writes in place and removes first, so that with ``max_keep_ckpts=1`` a kill in a save leaves
-    nothing.) A resumed run clears away what a kill left. A work dir can be moved or copied, and resumes from its own
-    checkpoints (see :func:`latest_checkpoint`).
+    From the first save on, there is always a complete latest checkpoint, and ``last_checkpoint`` names it. Both are
+    written with :func:`atomic_write`. An outdated checkpoint is removed only after its successor is complete. MMEngine
+    0.10.7 writes in place and removes first: with ``max_keep_ckpts=1``, a kill during a save leaves nothing. A resumed
+    run removes incomplete files. A work dir can be moved or copied and resumes from its own checkpoints (see
+    :func:`latest_checkpoint`).
 
-    Checkpoints hold nothing but tensors, numbers, strings and containers of these, so that ``torch.load`` reads them
-    with ``weights_only=True`` in code that knows nothing of us. (MMEngine stores its log history as objects, which
-    torch >= 2.6 refuses.)
+    Checkpoints contain only tensors, numbers, strings and containers of these. ``torch.load`` therefore reads them with
+    ``weights_only=True`` without this package. MMEngine stores its log history as objects, which torch >= 2.6 refuses.
 
-    Takes the arguments of ``CheckpointHook``. With a remote ``out_dir`` or a given ``backend_args`` the writing is up
-    to that backend.
+    Takes the arguments of ``CheckpointHook``. With a remote ``out_dir`` or a given ``backend_args``, that backend
+    writes.
     """
 
     def before_run(self, runner: Runner) -> None:
@@ -112,7 +97,7 @@ class AtomicCheckpointHook(CheckpointHook):
         runner._load_from = latest_checkpoint(runner.work_dir)
         if runner._load_from is None:
             runner._resume = False
-            runner.logger.info(f'There is no checkpoint in {runner.work_dir} to resume from: starting from scratch')
+            runner.logger.info(f'There is no checkpoint in {runner.work_dir}: training starts from scratch')
 
     def before_train(self, runner: Runner) -> None:
         """Choose the file backend and remove files that an earlier run did not finish."""
@@ -122,9 +107,9 @@ class AtomicCheckpointHook(CheckpointHook):
             self.backend_args = dict(backend='mmvidmae.atomic')
         super().before_train(runner)
         if atomic and is_main_process():
-            for partial in Path(self.out_dir).glob(f'*{PARTIAL}'):
-                partial.unlink()
-        # The best checkpoints that a resumed run removes are those of its own work dir.
+            for part in Path(self.out_dir).glob(f'.*{PARTIAL}'):  # also of other machines
+                part.unlink()
+        # A resumed run removes best checkpoints only in its own work dir.
         if getattr(self, 'best_ckpt_path', None):
             self.best_ckpt_path = self._own(self.best_ckpt_path)
         for metric, path in getattr(self, 'best_ckpt_path_dict', {}).items():
@@ -134,12 +119,12 @@ class AtomicCheckpointHook(CheckpointHook):
         return self.file_backend.join_path(self.out_dir, Path(path).name)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Replace objects by what they hold."""
+        """Replace objects by plain containers."""
         for key in checkpoint.keys() - {'state_dict', 'optimizer'}:
             checkpoint[key] = to_plain(checkpoint[key])
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Make them objects again for a run that goes on."""
+        """Restore the objects in a resumed run."""
         if 'message_hub' in checkpoint:
             restore_histories(checkpoint['message_hub'])
 
@@ -147,7 +132,7 @@ class AtomicCheckpointHook(CheckpointHook):
         expired = []
         if self.max_keep_ckpts > 0 and step not in self.keep_ckpt_ids:
             kept = [*self.keep_ckpt_ids, step]
-            # The checkpoint also names those about to go: should we be killed before, the resumed run removes them.
+            # The checkpoint also names outdated ones: after a kill, the resumed run removes them.
             runner.message_hub.update_info('keep_ckpt_ids', kept)
             expired = kept[: -self.max_keep_ckpts]
             self.keep_ckpt_ids.append(step)  # a deque of this length

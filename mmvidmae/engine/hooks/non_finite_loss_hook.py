@@ -1,4 +1,4 @@
-"""Stops training when the loss is no longer a number."""
+"""Stop of a training with a NaN or infinite loss."""
 
 import torch
 from mmengine.dist import all_reduce
@@ -12,11 +12,12 @@ _NEVER = torch.iinfo(torch.int64).max
 
 @HOOKS.register_module()
 class NonFiniteLossHook(Hook):
-    """Stops all ranks together, with the same error, when any of them met a NaN or infinite loss.
+    """Stops all ranks with the same error after a NaN or infinite loss on any of them.
 
-    Each step only updates a number on the device. It is read, and shared among ranks, every ``interval`` iterations,
-    at the end of an epoch, before a validation, and before any checkpoint, so that none with broken weights replaces
-    a good one. Infinite *gradients* of a loss scaler (AMP) are no error: the scaler skips such steps.
+    Each step only updates a number on the device. The hook reads it and reduces it over the ranks every ``interval``
+    iterations, at the end of an epoch, before a validation and before a checkpoint. A checkpoint with broken weights
+    therefore never replaces a good one. Infinite *gradients* of a loss scaler (AMP) are no error: the scaler skips
+    such steps.
 
     Args:
         interval: Iterations between checks. A check waits for the device, so small values cost speed.
@@ -32,7 +33,7 @@ class NonFiniteLossHook(Hook):
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
     ) -> None:
-        """Note a non-finite ``outputs['loss']``; check if it is time."""
+        """Record a non-finite ``outputs['loss']``, and check every ``interval`` iterations."""
         loss = outputs['loss'].detach()
         # Iteration and rank in one number, so that one reduction finds the first.
         now = torch.full((), runner.iter * runner.world_size + runner.rank, dtype=torch.int64, device=loss.device)
@@ -46,7 +47,7 @@ class NonFiniteLossHook(Hook):
         self._check(runner)
 
     def before_val(self, runner: Runner) -> None:
-        """Check before a validation and the best checkpoint that may follow it."""
+        """Check before a validation, after which a best checkpoint may be saved."""
         self._check(runner)
 
     def _checkpoint_follows(self, runner: Runner) -> bool:

@@ -1,4 +1,4 @@
-"""Tells while a model trains what its features are worth."""
+"""Label propagation scores during pre-training."""
 
 import copy
 import time
@@ -14,30 +14,29 @@ from torch.distributed.fsdp import FullyShardedDataParallel
 from mmvidmae.registry import DATASETS, HOOKS, MODELS
 
 KEY = 'propagation_eval_videos'
-"""Where checkpoints keep the names of the videos that are scored."""
+"""Key of checkpoints with the names of the scored videos."""
 
 
 @HOOKS.register_module()
 class PropagationEvalHook(Hook):
     """Scores the current encoder by label propagation every few epochs.
 
-    The scores go to the log and to all visualization backends as ``propagation/<name>``, at the iteration that the
-    loss has there. A frozen copy of the encoder is scored: the model in training, its mode and the random state stay
-    as they are.
+    The scores go to the log and to all visualization backends as ``propagation/<name>``, at the same iteration as the
+    loss. The hook scores a frozen copy of the encoder. The training model, its mode and the random state do not change.
 
-    What is scored must not change within a run, or the curve means nothing. So the budget decides once: before the
-    first evaluation the first video is timed, and as many videos from the start of the list are taken as their numbers
-    of frames allow, at least one. Checkpoints remember them.
+    All evaluations of a run use the same videos, so that their scores are comparable. Before the first evaluation, the
+    hook times the first video. It then takes as many videos from the start of the list as fit into ``max_seconds``, at
+    least one. Checkpoints store their names.
 
     Args:
         dataset: Config of a dataset of annotated videos, with its pipeline (``docs/evaluation_data.md``).
         metric: Config of the metric.
         protocol: How labels are propagated, as in ``LabelPropagator``.
-        interval: Epochs between evaluations; the last epoch is evaluated in any case.
-        max_seconds: What one evaluation may take, about.
-        spread: Whether all ranks share the videos. Otherwise rank 0 scores them all while the others wait.
-        before_train: Whether to score the encoder before the first epoch as well, to see what training adds.
-        batch_size: Frames that the encoder takes at a time.
+        interval: Epochs between evaluations. The last epoch is always evaluated.
+        max_seconds: Approximate time limit of an evaluation.
+        distributed: Whether all ranks share the videos. Otherwise rank 0 scores them all while the others wait.
+        before_train: Whether to score the encoder also before the first epoch.
+        batch_size: Frames that the encoder processes at a time.
     """
 
     priority = 'LOW'  # after the loss of the epoch's last iteration is logged
@@ -49,7 +48,7 @@ class PropagationEvalHook(Hook):
         protocol: str | dict = 'cropmae',
         interval: int = 20,
         max_seconds: float = 60.0,
-        spread: bool = True,
+        distributed: bool = True,
         before_train: bool = True,
         batch_size: int = 4,
     ) -> None:
@@ -63,7 +62,7 @@ class PropagationEvalHook(Hook):
         self.protocol = protocol
         self.interval = interval
         self.max_seconds = max_seconds
-        self.spread = spread
+        self.distributed = distributed
         self.at_start = before_train
         self.batch_size = batch_size
         self.videos: list[str] | None = None
@@ -72,12 +71,12 @@ class PropagationEvalHook(Hook):
         """Score the untrained encoder, unless this is a resumed run.
 
         Raises:
-            ValueError: If the model is sharded (FSDP), because no rank has the encoder that is to be copied.
+            ValueError: If the model is sharded (FSDP), because no rank has the whole encoder.
         """
         if isinstance(runner.model, FullyShardedDataParallel):
             raise ValueError(
-                'PropagationEvalHook needs the whole encoder, of which FSDP leaves each process a part: take the hook '
-                'out of custom_hooks and score checkpoints with tools/test.py instead (docs/evaluation.md)'
+                'PropagationEvalHook needs the whole encoder, but with FSDP each process has a part of it: remove the '
+                'hook from custom_hooks and score checkpoints with tools/test.py (docs/evaluation.md)'
             )
         if self.at_start and runner.iter == 0:
             self._evaluate(runner)
@@ -88,12 +87,12 @@ class PropagationEvalHook(Hook):
             self._evaluate(runner)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Remember which videos are scored."""
+        """Store the names of the scored videos."""
         if self.videos is not None:
             checkpoint[KEY] = self.videos
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Go on with the videos of the run that is resumed, as far as the dataset still has them."""
+        """Continue with the videos of the resumed run if the dataset has them all."""
         known = {self.dataset.get_data_info(index)['video_name'] for index in range(len(self.dataset))}
         videos = checkpoint.get(KEY)
         if videos and known.issuperset(videos):
@@ -114,7 +113,7 @@ class PropagationEvalHook(Hook):
             )
         ).to(next(model.backbone.parameters()).device)
 
-        rank, world = (get_rank(), get_world_size()) if self.spread else (0, 1)
+        rank, world = (get_rank(), get_world_size()) if self.distributed else (0, 1)
         start = time.perf_counter()
         if self.videos is None:
             self.videos = self._choose(propagator, world)
@@ -123,7 +122,7 @@ class PropagationEvalHook(Hook):
             for index in range(len(self.dataset))
             if self.dataset.get_data_info(index)['video_name'] in self.videos
         ]
-        for index in indices[rank::world] if self.spread or get_rank() == 0 else ():
+        for index in indices[rank::world] if self.distributed or get_rank() == 0 else ():
             batch = self._batch(index)
             self.evaluator.process(data_samples=propagator.test_step(batch), data_batch=batch)
         metrics = self.evaluator.evaluate(len(indices))
@@ -135,7 +134,7 @@ class PropagationEvalHook(Hook):
         runner.logger.info(f'Propagation at iteration {runner.iter}, {len(indices)} videos in {seconds:.0f} s: {shown}')
 
     def _choose(self, propagator: Any, world: int) -> list[str]:
-        """Names of the videos that the budget allows; the same on all ranks."""
+        """Names of the videos that fit into the time limit, the same on all ranks."""
         frames = [len(self.dataset.get_data_info(index)['frame_paths']) for index in range(len(self.dataset))]
         chosen = [None]
         if get_rank() == 0:

@@ -1,4 +1,4 @@
-"""Learning rates and other schedules that follow the config, in resumed runs too."""
+"""Learning-rate and other schedules that follow the config, also in resumed runs."""
 
 import ast
 import warnings
@@ -15,39 +15,39 @@ from mmvidmae.engine.schedulers import LinearLR
 from mmvidmae.registry import HOOKS
 
 FEW_STEPS = 100
-"""A run of fewer steps is hardly one."""
+"""Runs of fewer steps are logged as too short."""
 
 MOST_CHANGES = 40
-"""Differences from a checkpoint's config that are logged."""
+"""Largest number of logged differences from a checkpoint's config."""
 
-_OF_THE_START = ('work_dir', 'resume', 'load_from', 'launcher', 'log_level', 'model_wrapper_cfg')
-"""Keys of a config that say how a run is started, not what it is."""
+_LAUNCH_KEYS = ('work_dir', 'resume', 'load_from', 'launcher', 'log_level', 'model_wrapper_cfg')
+"""Keys of a config that describe how a run is launched."""
 
 
 class CannotResume(ValueError):
-    """A checkpoint that a run of this config cannot go on from."""
+    """A checkpoint from which a run of this config cannot resume."""
 
 
 @HOOKS.register_module()
 class ScheduleHook(ParamSchedulerHook):
     """MMEngine's ``ParamSchedulerHook``, whose schedules are those of the config whatever a checkpoint says.
 
-    **Resumed runs.** MMEngine takes the schedulers' state and the optimizer's settings from the checkpoint, and the
-    config's have no effect: with more epochs the learning rate stays where the old schedule ended; with another batch
-    size, number of processes or list of clips it counts the iterations of the old epochs. Here both are the config's,
-    at the epoch that the checkpoint has reached (at the iteration in iteration-based runs). The optimizer keeps its
-    moments. What differs from the checkpoint's config is logged.
+    **Resumed runs.** MMEngine restores the schedulers' state and the optimizer's settings from the checkpoint, so
+    changes in the config have no effect. With more epochs, the learning rate stays where the old schedule ended. With
+    another batch size, number of processes or list of clips, the schedule counts the iterations of the old epochs. This
+    hook takes both from the config, at the epoch of the checkpoint (at its iteration in iteration-based runs). The
+    optimizer keeps its moments. Differences from the checkpoint's config are logged.
 
     **Scaled rates.** With ``auto_scale_lr=dict(enable=True, base_batch_size=N)`` the learning rate of the config is for
-    N samples (pairs in pre-training) in a step of the optimizer. A step has processes x ``batch_size`` x pairs of a
-    visit (``repeated_sampling``) x ``accumulative_counts``, of which MMEngine counts the first two.
+    a total batch size of N (pairs in pre-training). The total batch size is processes x ``batch_size`` x pairs per
+    sample (``repeated_sampling``) x ``accumulative_counts``. MMEngine counts only the first two.
 
-    **Short runs.** A run of less than 100 steps, and a schedule that does not fit into the run, are logged as warnings.
+    **Short runs.** Warnings are logged for a run of less than 100 steps and for a schedule that does not fit the run.
 
     Raises:
-        CannotResume: When a checkpoint is resumed that an epoch-based run made within an epoch, unless epochs have the
-            same number of iterations now and the sampler is a ``PairSampler``, which goes on within the epoch; or if
-            there is a scheduler that follows a metric and the schedules are not those of the checkpoint.
+        CannotResume: If a checkpoint was saved within an epoch of an epoch-based run, unless epochs still have the same
+            number of iterations and the sampler is a ``PairSampler``, which can continue within the epoch; or if a
+            scheduler follows a metric and the schedules differ from those of the checkpoint.
     """
 
     def __init__(self) -> None:
@@ -55,23 +55,23 @@ class ScheduleHook(ParamSchedulerHook):
         self._scaled = False
 
     def before_run(self, runner: Runner) -> None:
-        """Scale the learning rate by what MMEngine does not count."""
+        """Scale the learning rate by the factors that MMEngine does not count."""
         scaling = runner.cfg.get('auto_scale_lr') or {}
         if self._scaled or not scaling.get('enable') or not isinstance(runner.optim_wrapper, BaseOptimWrapper):
             return
         self._scaled = True
         loader = runner.train_dataloader
-        batch, at_visit = loader.batch_sampler.batch_size, getattr(loader.sampler, 'pairs_per_visit', 1)
+        batch, per_sample = loader.batch_sampler.batch_size, getattr(loader.sampler, 'pairs_per_sample', 1)
         for wrapper in _wrappers(runner):
             accumulated = getattr(wrapper, '_accumulative_counts', 1)
             for group in wrapper.param_groups:
                 for key in {'lr', 'initial_lr'} & group.keys():
-                    group[key] *= at_visit * accumulated
-            samples = runner.world_size * batch * at_visit * accumulated
+                    group[key] *= per_sample * accumulated
+            total = runner.world_size * batch * per_sample * accumulated
             runner.logger.info(
-                f'auto_scale_lr: a step has {samples:g} samples ({runner.world_size} processes x batch_size {batch} x '
-                f'{at_visit:g} of a visit x accumulative_counts {accumulated}), the learning rate of the config is for '
-                f'{scaling["base_batch_size"]}: multiplied by {samples / scaling["base_batch_size"]:g} in all'
+                f'auto_scale_lr: the total batch size is {total:g} ({runner.world_size} processes x batch_size {batch} '
+                f'x {per_sample:g} pairs per sample x accumulative_counts {accumulated}). The learning rate of the '
+                f'config is for {scaling["base_batch_size"]}: multiplied by {total / scaling["base_batch_size"]:g}'
             )
         for scheduler in _schedulers(runner):
             if scheduler.param_name == 'lr':
@@ -95,7 +95,7 @@ class ScheduleHook(ParamSchedulerHook):
         )
 
     def _place(self, runner: Runner, meta: dict, info: dict) -> None:
-        """Where an epoch-based run goes on: at an epoch, whatever its number of iterations was."""
+        """Set the position of an epoch-based run by its epoch, for any number of iterations per epoch."""
         epoch, iteration, length = meta['epoch'], meta['iter'], len(runner.train_dataloader)
         old_length = info['max_iters'] // info['max_epochs'] if info.get('max_epochs') else iteration // max(epoch, 1)
         within = iteration - epoch * old_length
@@ -104,23 +104,23 @@ class ScheduleHook(ParamSchedulerHook):
             raise CannotResume(
                 f'The checkpoint was saved at iteration {iteration}, which is not the end of an epoch: {epoch} epochs '
                 f'of {old_length} iterations are {epoch * old_length}. An epoch has {length} now. Resume from '
-                'a checkpoint that was saved at the end of an epoch (epoch_<n>.pth)'
+                'a checkpoint of the end of an epoch (epoch_<n>.pth)'
             )
         if within:
             sampler.start = within * runner.train_dataloader.batch_sampler.batch_size
         elif length != old_length:
             runner.logger.info(
-                f'An epoch has {length} iterations now and had {old_length}: going on after epoch {epoch}'
+                f'An epoch has {length} iterations now and had {old_length}: resuming after epoch {epoch}'
             )
         meta['iter'] = epoch * length + within
         if epoch >= runner.max_epochs:
             runner.logger.warning(
-                f'The checkpoint has reached epoch {epoch}, and train_cfg.max_epochs is {runner.max_epochs}: there is '
-                'nothing left to train. Raise max_epochs (and the ends in param_scheduler) to train on'
+                f'The checkpoint is from epoch {epoch}, and train_cfg.max_epochs is {runner.max_epochs}: there is '
+                'nothing left to train. To train longer, raise max_epochs and the ends in param_scheduler'
             )
 
     def before_train(self, runner: Runner) -> None:
-        """Bring the schedules of a resumed run to its position; look whether they fit into the run."""
+        """Move the schedules of a resumed run to its position, and check that they fit the run."""
         if self._configured is not None:
             self._reschedule(runner, *self._configured)
             self._configured = None
@@ -136,11 +136,11 @@ class ScheduleHook(ParamSchedulerHook):
             if [_definition(state) for state in loaded] == [_definition(state) for state in states]:
                 for scheduler, state in zip(schedulers, states, strict=True):
                     scheduler.end = state['end']
-                runner.logger.info(f"{name} follows a metric: the learning rate goes on from the checkpoint's")
+                runner.logger.info(f"{name} follows a metric: the learning rate continues from the checkpoint's")
                 return
             raise CannotResume(
-                f'{name} follows a metric, so it cannot be brought to epoch {runner.epoch} of a schedule that differs '
-                "from the checkpoint's: keep param_scheduler as it was"
+                f'{name} follows a metric, so it cannot be moved to epoch {runner.epoch} of a schedule that differs '
+                "from the checkpoint's: keep the checkpoint's param_scheduler"
             )
         for group, settings in zip(_groups(runner), groups, strict=True):
             group.update(settings)
@@ -148,11 +148,11 @@ class ScheduleHook(ParamSchedulerHook):
             vars(scheduler).clear()
             vars(scheduler).update(state)
         with warnings.catch_warnings():
-            warnings.simplefilter('ignore')  # that there was no step of the optimizer yet
+            warnings.simplefilter('ignore')  # the optimizer has made no step yet
             self._replay(runner)
 
     def _replay(self, runner: Runner) -> None:
-        """Step the schedulers, which compute each value from the one before it, to the position of the run."""
+        """Step the schedulers to the position of the run. Each value is computed from the one before it."""
         length = len(runner.train_dataloader)
         for done in range(1, runner.iter + 1):
             super().after_train_iter(runner, done - 1)
@@ -177,7 +177,7 @@ def _schedulers(runner: Runner) -> Iterator[_ParamScheduler]:
 
 
 def _definition(state: dict) -> dict:
-    """What of a scheduler's state does not change while it runs; one that follows a metric may run longer."""
+    """The part of a scheduler's state that does not change during a run. One that follows a metric may run longer."""
     progress = {'optimizer', 'last_step', '_global_step', '_last_value'}
     if 'monitor' in state:  # ReduceOnPlateau
         progress |= {'best', 'num_bad_epochs', 'cooldown_counter', 'end'}
@@ -185,38 +185,38 @@ def _definition(state: dict) -> dict:
 
 
 def _misfits(runner: Runner) -> Iterator[str]:
-    """What of the schedules does not fit into the run."""
+    """Warnings about schedules that do not fit the run."""
     epochs, steps = runner.max_epochs, runner.max_iters
     by_epoch = isinstance(runner.train_loop, EpochBasedTrainLoop)
     if steps < FEW_STEPS:
         counted = f'{steps} steps ({epochs} epochs of {len(runner.train_dataloader)})' if by_epoch else f'{steps} steps'
         yield (
-            f'This run has {counted} in all: too few to learn much, and hardly any for a warm-up or a falling learning '
-            'rate. Use more clips or more of each (RepeatDataset, or lines of the list repeated), a smaller '
+            f'This run has {counted} in all: too few to learn much or to follow a learning-rate schedule. Use '
+            'more clips or repeat them (RepeatDataset, or repeated lines of the list), a smaller '
             'train_dataloader.batch_size, or a longer run (train_cfg, with the ends in param_scheduler)'
         )
     for scheduler in _schedulers(runner):
         name = type(scheduler).__name__
         if scheduler.by_epoch and not by_epoch:
-            yield f'{name} counts epochs, of which this iteration-based run has none: set by_epoch=False for it'
+            yield f'{name} counts epochs, but this run is iteration-based: set by_epoch=False'
             continue
         unit, total = ('epoch', epochs) if scheduler.by_epoch else ('iteration', steps)
         ends = [scheduler.end] * (scheduler.end != INF)
         last = max([*ends, *(milestone + 1 for milestone in getattr(scheduler, 'milestones', ()))], default=0)
         if last > total:
-            yield f'{name} goes on to {unit} {last}, but the run ends at {total}: change param_scheduler or train_cfg'
+            yield f'{name} ends at {unit} {last}, but the run ends at {total}: change param_scheduler or train_cfg'
         plain = isinstance(scheduler, LinearParamScheduler) and not isinstance(scheduler, LinearLR)
         if plain and scheduler.total_iters == 0:
             yield (
-                f'{name} has a single step and stays at {scheduler.start_factor:g} of the full value, and so does all '
-                "that follows: use type='mmvidmae.LinearLR', or a longer warm-up"
+                f'{name} has a single step and stays at {scheduler.start_factor:g} of the full value, also for later '
+                "schedulers: use type='mmvidmae.LinearLR' or a longer warm-up"
             )
 
 
 def compare_configs(old: str, new: str) -> list[str]:
-    """Lines ``key: old -> new`` for the keys in which two configs differ, given as texts that MMEngine wrote.
+    """Lines ``key: old -> new`` for the keys in which two configs differ, given as texts written by MMEngine.
 
-    The texts are parsed and not run: that of a checkpoint may come from anywhere.
+    The texts are parsed, not executed, because a checkpoint may come from an unknown source.
     """
     before, after = (_flat(text) for text in (old, new))
     if not before:
@@ -224,7 +224,7 @@ def compare_configs(old: str, new: str) -> list[str]:
     lines = [
         f'  {key}: {before.get(key, "(not set)")} -> {after.get(key, "(not set)")}'
         for key in dict.fromkeys([*after, *before])
-        if before.get(key) != after.get(key) and key.split('.')[0] not in _OF_THE_START
+        if before.get(key) != after.get(key) and key.split('.')[0] not in _LAUNCH_KEYS
     ]
     return lines if len(lines) <= MOST_CHANGES else [*lines[:MOST_CHANGES], f'  and {len(lines) - MOST_CHANGES} more']
 

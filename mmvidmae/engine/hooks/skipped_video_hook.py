@@ -1,4 +1,4 @@
-"""Makes replaced videos visible."""
+"""Report of unreadable videos."""
 
 from pathlib import Path
 
@@ -14,10 +14,10 @@ from mmvidmae.registry import HOOKS
 class SkippedVideoHook(Hook):
     """Reports the videos that a dataset could not read and replaced (the ``skipped`` of its data samples).
 
-    Each is logged once a run as a warning with its path and reason, and added to ``skipped_videos.txt`` in the work
-    dir unless it is there already: ``path<TAB>reason`` a line, the bytes of a path as the file system has them. Their
-    number in this run so far is in the training log as ``skipped_videos``. Ranks tell each other at every
-    ``interval``-th iteration and at the end of an epoch.
+    Each video is logged once per run as a warning with its path and reason. It is also added to
+    ``skipped_videos.txt`` in the work dir, if it is not there: one line ``path<TAB>reason``, with the bytes of the path
+    as in the file system. The training log shows the number of skipped videos as ``skipped_videos``. Ranks exchange
+    their lists every ``interval`` iterations and at the end of an epoch.
 
     Args:
         interval: Iterations between reports.

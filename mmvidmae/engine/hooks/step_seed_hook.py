@@ -1,4 +1,4 @@
-"""Random numbers that depend on the step alone."""
+"""Random numbers that depend only on the step."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -16,20 +16,19 @@ from mmvidmae.registry import HOOKS
 class StepSeedHook(Hook):
     """Seeds torch's generators before each training iteration from (seed of the run, iteration, rank).
 
-    What is drawn in the model (dropout, attention dropout) then depends on nothing that happened before, so a resumed
-    run continues exactly as if it had never stopped, and ranks draw differently. It costs less than 0.1 ms a
-    step.
+    Random numbers in the model (dropout, attention dropout) then do not depend on earlier steps. A resumed run
+    continues as if it had not stopped, and ranks draw different numbers. The cost is below 0.1 ms per step.
 
-    The data order needs the sampler's seed. A run without a configured seed draws one, and MMEngine brings it back on
-    resume only after it has built the sampler; so this hook keeps the sampler's own seed in the checkpoint and gives
-    it back before the first step.
+    The data order depends on the sampler's seed. Without a configured seed, MMEngine draws one and restores it only
+    after it has built the sampler. This hook therefore stores the sampler's seed in checkpoints and restores it before
+    the first step.
 
-    A resumed iteration-based run with a sampler of ours goes on where it was. MMEngine would load all batches that it
-    has seen, to leave them out.
+    A resumed iteration-based run with one of our samplers continues at its position. MMEngine would load and drop all
+    earlier batches.
     """
 
     def before_train(self, runner: Runner) -> None:
-        """Keep the sampler's seed in the message hub, which every checkpoint holds, or restore it from there."""
+        """Store the sampler's seed in the message hub, which is part of checkpoints, or restore it from there."""
         sampler = runner.train_dataloader.sampler
         if getattr(sampler, 'seed', None) is None:
             return
@@ -37,11 +36,11 @@ class StepSeedHook(Hook):
         runner.message_hub.update_info('sampler_seed', seed)
         if sampler.seed != seed:
             sampler.seed = seed
-            if isinstance(runner.train_loop, IterBasedTrainLoop):  # it has started the iterator already
+            if isinstance(runner.train_loop, IterBasedTrainLoop):  # its iterator has been created already
                 _restart(runner.train_loop)
 
     def before_train_epoch(self, runner: Runner) -> None:
-        """Move an iteration-based run, for which all of it is one epoch, to the batch that it goes on with."""
+        """Move an iteration-based run to its next batch. Such a run has a single epoch for MMEngine."""
         loop, loader = runner.train_loop, runner.train_dataloader
         if not runner.iter or not isinstance(loop, IterBasedTrainLoop) or not isinstance(loader.sampler, PairSampler):
             return
@@ -65,9 +64,10 @@ def _restart(loop: IterBasedTrainLoop) -> None:
 
 
 class _Onwards:
-    """The batches of a resumed run that are to come.
+    """The remaining batches of a resumed run.
 
-    MMEngine's loop asks for the ``done`` batches before them first: it gets None. OneDL's loop calls :meth:`skip_iter`.
+    MMEngine's loop first asks for the ``done`` earlier batches and gets None for each. OneDL's loop calls
+    :meth:`skip_iter`.
     """
 
     def __init__(self, batches: Iterator[Any], done: int) -> None:
@@ -75,7 +75,7 @@ class _Onwards:
         self._done = done
 
     def skip_iter(self, num_iters: int) -> None:
-        """Does nothing: the sampler is at its place already."""
+        """Does nothing, because the sampler is already at its position."""
 
     def __next__(self) -> Any:
         if self._done:

@@ -1,4 +1,4 @@
-"""Says which weights are scored, and where the scores go."""
+"""Record of the evaluated weights."""
 
 import hashlib
 from pathlib import Path
@@ -10,12 +10,13 @@ from mmengine.model import PretrainedInit, is_model_wrapper
 from mmengine.runner import BaseLoop, Runner, find_latest_checkpoint
 from torch import nn
 
-from mmvidmae.evaluation.metrics.propagation import PropagationMetric
+from mmvidmae.evaluation.metrics.video_metric import VideoMetric
 from mmvidmae.registry import HOOKS
 
 Weights = str | dict
-"""``dict(checkpoint=..., sha256=...)`` with the beginning of the file's SHA-256 (None for a remote file); a dict of
-such dicts by the names of the parts that their ``init_cfg`` has loaded; or words, as :data:`RANDOM`."""
+"""Description of weights. Either ``dict(checkpoint=..., sha256=...)`` with the first digits of the file's SHA-256 (None
+for a remote file), a dict of such dicts by the names of the parts that loaded them (``init_cfg``), or a text such as
+:data:`RANDOM`."""
 
 RANDOM = 'random weights'
 HASH_DIGITS = 16
@@ -23,37 +24,37 @@ HASH_DIGITS = 16
 
 @HOOKS.register_module()
 class WeightsRecordHook(Hook):
-    """Writes the weights that a test scores to the log, and tells the metrics that write files.
+    """Logs which weights a test evaluates and passes them to metrics of whole videos (:class:`VideoMetric`).
 
-    The metrics put them into their score files, and take a relative ``out_dir`` to lie in the work dir of the run.
-    ``tools/test.py`` adds this hook to a config that has none.
+    These metrics write them to their score files, and place a relative ``out_dir`` in the work dir of the run.
+    ``tools/test.py`` adds this hook to a config without it.
 
     Attributes:
-        weights: What was scored last; only the first rank knows.
+        weights: The weights that were evaluated last, on the first rank only.
     """
 
     def __init__(self) -> None:
         self.weights: Weights = RANDOM
 
     def before_test(self, runner: Runner) -> None:
-        """Log the weights and tell the metrics."""
-        self._tell(runner, runner.test_evaluator)
+        """Log the weights and pass them to the metrics."""
+        self._pass_on(runner, runner.test_evaluator)
         runner.logger.info(f'Weights: {describe(self.weights)}')
 
     def before_val(self, runner: Runner) -> None:
-        """Tell the metrics."""
-        self._tell(runner, runner.val_evaluator)
+        """Pass the weights to the metrics."""
+        self._pass_on(runner, runner.val_evaluator)
 
-    def _tell(self, runner: Runner, evaluator: Evaluator) -> None:
-        if is_main_process():  # the others write no scores
+    def _pass_on(self, runner: Runner, evaluator: Evaluator) -> None:
+        if is_main_process():  # other ranks write no scores
             self.weights = find_weights(runner)
         for metric in evaluator.metrics:
-            if isinstance(metric, PropagationMetric):
+            if isinstance(metric, VideoMetric):
                 metric.start(runner.work_dir, self.weights)
 
 
 def find_weights(runner: Runner) -> Weights:
-    """The weights that a runner's model has."""
+    """Describe the weights of a runner's model."""
     if trained := trained_iterations(runner):
         return f'iteration {trained} of the training in {runner.work_dir}'
     if runner._has_loaded:
@@ -63,12 +64,12 @@ def find_weights(runner: Runner) -> Weights:
 
 
 def trained_iterations(runner: Runner) -> int:
-    """``runner.iter``, which in a test would build the training data, with all ranks, to find out that it is 0."""
+    """Number of trained iterations. ``runner.iter`` itself would build the training data in a test."""
     return runner.iter if isinstance(runner._train_loop, BaseLoop) else 0
 
 
 def identify(checkpoint: str) -> dict[str, str | None]:
-    """Path and beginning of the SHA-256 of a checkpoint."""
+    """Path and first digits of the SHA-256 of a checkpoint."""
     path, digest = Path(checkpoint), hashlib.sha256()
     if not path.is_file():
         return dict(checkpoint=str(checkpoint), sha256=None)
@@ -79,7 +80,7 @@ def identify(checkpoint: str) -> dict[str, str | None]:
 
 
 def describe(weights: Weights) -> str:
-    """Weights in words."""
+    """Describe weights as text."""
     if isinstance(weights, str):
         return weights
     if 'checkpoint' in weights:
@@ -89,7 +90,7 @@ def describe(weights: Weights) -> str:
 
 
 def _initialized_from(model: nn.Module) -> dict[str, str]:
-    """Checkpoints by the names of the parts of a model whose ``init_cfg`` has loaded them."""
+    """Checkpoints that parts of a model loaded by their ``init_cfg``, by the names of the parts."""
     found = {}
     for name, module in model.named_modules():
         configs = getattr(module, 'init_cfg', None) or []

@@ -1,4 +1,4 @@
-"""No scores of weights that are random in part."""
+"""Strict loading of checkpoints in tests."""
 
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
@@ -11,16 +11,16 @@ from mmvidmae.utils.weights import load_whole
 
 @HOOKS.register_module()
 class WholeCheckpointHook(Hook):
-    """Refuses a checkpoint that does not have all of the model (:func:`load_whole`), for tests.
+    """Refuses a checkpoint without all parameters of the model, for tests (:func:`load_whole`).
 
-    MMEngine warns, and tests what is random in part. The hook runs after those that change a checkpoint
-    (``EMAHook``), and takes off what wrappers have left of names (:func:`strip_wrappers`).
+    MMEngine only warns and then tests weights that are partly random. This hook runs after hooks that change a
+    checkpoint (``EMAHook``). It removes prefixes of model wrappers from parameter names (:func:`strip_wrappers`).
     """
 
     priority = 'LOWEST'
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Load the weights, or say what is missing."""
+        """Load the weights, or raise an error that lists what is missing."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         weights = checkpoint.get('state_dict', checkpoint)
         state_dict = strip_wrappers(weights)

@@ -1,4 +1,4 @@
-"""Parameter groups in a few lines of the log."""
+"""Compact log of parameter groups."""
 
 import re
 from collections import defaultdict
@@ -15,10 +15,10 @@ from mmvidmae.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class SummarizingOptimWrapperConstructor(DefaultOptimWrapperConstructor):
-    """MMEngine's default constructor, with the same groups and another log.
+    """MMEngine's default constructor with the same groups and a shorter log.
 
-    MMEngine writes a line for each option of each parameter, several hundred for a ViT. Here all parameters that train
-    with the same options are one line, with their number and the modules that they are in.
+    MMEngine writes a line for each option of each parameter, several hundred for a ViT. This class writes one line for
+    all parameters with the same options, with their number and their modules.
     """
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
@@ -46,7 +46,7 @@ def _summary(model: nn.Module, optim_wrapper: OptimWrapper) -> str:
 
 
 class _NoParameterLines(Filter):
-    """Drops what MMEngine's constructor says of single parameters."""
+    """Removes MMEngine's log lines about single parameters."""
 
     def filter(self, record: LogRecord) -> bool:
         """Whether a record is kept."""

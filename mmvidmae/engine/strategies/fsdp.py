@@ -1,4 +1,4 @@
-"""Fully sharded training (FSDP) that keeps a run's recipe and its checkpoints, on GPUs and on CPUs.
+"""Fully sharded training (FSDP) with the same parameter groups and checkpoints as unsharded training, on GPUs and CPUs.
 
 What: with MMEngine's own ``FSDPStrategy`` (0.10.7, ``_strategy/fsdp.py``)
 
@@ -17,7 +17,7 @@ Until: MMEngine makes the groups before sharding and follows torch's signature.
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
+from contextlib import nullcontext
 
 import torch
 from mmengine._strategy.fsdp import FSDPStrategy as _FSDPStrategy
@@ -29,56 +29,55 @@ from torch import nn
 from torch.distributed.fsdp import FullyShardedDataParallel as FSDP
 from torch.distributed.fsdp.wrap import ModuleWrapPolicy
 
-from mmvidmae.engine.hooks.atomic_checkpoint_hook import PARTIAL, put_in_place
 from mmvidmae.models.layers import CrossBlock
 from mmvidmae.registry import STRATEGIES
+from mmvidmae.utils.files import atomic_write
 
 
 def _wrapper() -> dict:
-    """How a model is sharded, as arguments of FSDP."""
+    """Arguments of FSDP."""
     policy = ModuleWrapPolicy({TransformerEncoderLayer, CrossBlock})
     device = torch.device('cpu') if get_device() == 'cpu' else int(os.environ.get('LOCAL_RANK', 0))
     return dict(use_orig_params=True, auto_wrap_policy=policy, device_id=device)  # groups need the original parameters
 
 
 def shard(model: nn.Module) -> FSDP:
-    """A model as :class:`FSDPStrategy` shards it."""
+    """Shard a model as :class:`FSDPStrategy` does."""
     return FSDP(model, **_wrapper())
 
 
 @STRATEGIES.register_module()
 class FSDPStrategy(_FSDPStrategy):
-    """MMEngine's strategy of the same name, for transformers of mmpretrain and ours: each block is sharded by itself.
+    """MMEngine's strategy of the same name, for transformers of mmpretrain and ours. Each block is a unit of sharding.
 
-    Checkpoints are those of an unsharded run: one file, written by rank 0, which any tool reads and any number of
-    processes resumes, sharded or not.
+    Checkpoints equal those of an unsharded run: one file, written by rank 0. Any tool reads it, and any number of
+    processes can resume from it, sharded or not.
 
     Args:
-        model_wrapper: What differs from the default wrapper, such as ``dict(sharding_strategy='SHARD_GRAD_OP')`` or
-            ``dict(cpu_offload=True)``; see MMEngine's ``MMFullyShardedDataParallel``.
+        model_wrapper: Options that replace those of the default wrapper, such as
+            ``dict(sharding_strategy='SHARD_GRAD_OP')`` or ``dict(cpu_offload=True)``; see MMEngine's
+            ``MMFullyShardedDataParallel``.
         **kwargs: Further arguments of MMEngine's ``FSDPStrategy``.
     """
 
     def __init__(self, *, model_wrapper: dict | None = None, **kwargs) -> None:
         super().__init__(model_wrapper={**_wrapper(), **(model_wrapper or {})}, state_dict_cfg='full', **kwargs)
         if get_device() == 'cpu':
-            # torch frees the originals after the copy, which are the same here
+            # torch frees the originals after the copy, but here they are the same tensors
             self.state_dict_config.offload_to_cpu = self.optim_state_dict_config.offload_to_cpu = False
 
     def build_optim_wrapper(self, optim_wrapper: BaseOptimWrapper | dict, model: nn.Module) -> BaseOptimWrapper:
-        """Build the optimizer, its groups from parameters in their true shapes."""
+        """Build the optimizer with groups of unsharded parameters."""
         with FSDP.summon_full_params(model, writeback=False):
             return super().build_optim_wrapper(optim_wrapper, model)
 
     def save_checkpoint(self, filename: str, **kwargs) -> None:
-        """Save as MMEngine does, but the file appears under its name only when it is whole."""
-        partial = Path(f'{filename}{PARTIAL}')
-        super().save_checkpoint(str(partial), **kwargs)
-        if is_main_process():
-            put_in_place(partial, filename)
+        """Save as MMEngine does, with :func:`atomic_write`. Rank 0 writes; all ranks must call this."""
+        with atomic_write(filename, sync=True) if is_main_process() else nullcontext() as part:
+            super().save_checkpoint(str(part), **kwargs)
 
     def optim_state_dict(self) -> dict:
-        """The optimizer's state as without sharding; all ranks must call it, and only rank 0 gets something."""
+        """State of the optimizer as without sharding. All ranks must call this; only rank 0 gets the state."""
         state = FSDP.optim_state_dict(self.model, self.optim_wrapper.optimizer)
         if not is_main_process():
             return {}
@@ -88,7 +87,7 @@ class FSDPStrategy(_FSDPStrategy):
         return plain
 
     def load_optim_state_dict(self, state_dict: dict) -> None:
-        """Load the whole state of an optimizer, on all ranks."""
+        """Load the unsharded state of an optimizer on all ranks."""
         names = list(self._names())
         by_name = dict(
             state={names[number]: values for number, values in state_dict['state'].items()},
@@ -101,7 +100,7 @@ class FSDPStrategy(_FSDPStrategy):
         self.optim_wrapper.load_state_dict({**state_dict, **sharded})
 
     def _names(self) -> Iterator[str]:
-        """The unsharded names of the optimizer's parameters, in its order."""
+        """Unsharded names of the optimizer's parameters, in its order."""
         names = {param: name.replace('_fsdp_wrapped_module.', '') for name, param in self.model.named_parameters()}
         for group in self.optim_wrapper.optimizer.param_groups:
             yield from (names[param] for param in group['params'])

@@ -9,7 +9,8 @@ from mmvidmae.registry import METRICS
 from mmvidmae.structures.label_maps import read_label_map
 
 from ..functional import confusion_matrix, segmentation_scores
-from .propagation import MaskPropagationMetric, Summary, percent
+from .mask_metric import MaskMetric
+from .video_metric import Summary, percent
 
 
 class PartScores(NamedTuple):
@@ -25,7 +26,7 @@ class PartScores(NamedTuple):
 
 
 @METRICS.register_module()
-class PartSegmentationMetric(MaskPropagationMetric):
+class PartSegmentationMetric(MaskMetric):
     """Mean IoU of part propagation on VIP, from one confusion matrix over all frames of all videos.
 
     The metric reads ``pred_masks`` of the samples. The ground truth of a video is read from disk when it is scored.
@@ -33,7 +34,7 @@ class PartSegmentationMetric(MaskPropagationMetric):
     ``parts/overall_accuracy``, ``parts/frequency_weighted_IoU``, and tables per class and per sequence. Class names are
     ``classes`` of the dataset's metainfo.
 
-    See :class:`PropagationMetric` for logging, output files and distributed behavior.
+    See :class:`VideoMetric` for logging, output files and distributed behavior.
 
     Args:
         out_dir: Folder for tables and masks. A video's masks are written to ``<out_dir>/<video>/<frame>.png`` when it

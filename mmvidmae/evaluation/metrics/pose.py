@@ -8,11 +8,11 @@ import numpy as np
 from mmvidmae.registry import METRICS
 
 from ..functional import joint_distances, keypoint_accuracy
-from .propagation import PropagationMetric, Summary
+from .video_metric import Summary, VideoMetric
 
 
 @METRICS.register_module()
-class PoseMetric(PropagationMetric):
+class PoseMetric(VideoMetric):
     """PCK of pose propagation on JHMDB, as defined by CRW.
 
     The metric reads ``pred_joints`` and ``gt_joints`` of the samples. Frame 0, the reference frame, and joints that are
@@ -20,7 +20,7 @@ class PoseMetric(PropagationMetric):
     joints. Results, in per cent: ``pose/PCK@0.1`` and so on, and tables per joint and per sequence. Joint names are
     ``joint_names`` of the dataset's metainfo.
 
-    See :class:`PropagationMetric` for logging, output files and distributed behavior.
+    See :class:`VideoMetric` for logging, output files and distributed behavior.
 
     Args:
         out_dir: Folder for tables.

@@ -14,16 +14,15 @@ from mmvidmae.registry import METRICS
 from mmvidmae.utils.files import atomic_write
 
 from ..functional import tracking
-from .propagation import PropagationMetric, Summary
+from .video_metric import Summary, VideoMetric
 
 PROTOCOLS = ('ope', 'got10k')
-SUBMISSIONS = ('got10k', 'trackingnet')
 NOTHING_TO_SCORE = 'no video has ground truth beyond its first frame: set out_dir to write the boxes down'
 _FRAME_FOLDERS = ('img', 'imgs', 'images', 'frames', 'color', 'colour')
 
 
 @METRICS.register_module()
-class TrackingMetric(PropagationMetric):
+class TrackingMetric(VideoMetric):
     """Scores of a tracker in mmtrack's test loop, where a sample is a frame.
 
     ``protocol='ope'`` gives PyTracking's scores, as DropTrack reports them: success (AUC), ``norm_precision`` at 0.2,
@@ -31,7 +30,7 @@ class TrackingMetric(PropagationMetric):
     over the frames of all videos. All scores are in per cent, with a table per sequence. For VOT, use
     :class:`VOTMetric`.
 
-    See :class:`PropagationMetric` for logging, output files and distributed behavior. Each rank must get whole videos
+    See :class:`VideoMetric` for logging, output files and distributed behavior. Each rank must get whole videos
     (mmtrack's ``VideoSampler``).
 
     With ``out_dir``, the boxes of each video are written to ``<out_dir>/<video>.txt`` when it ends, one line
@@ -57,6 +56,8 @@ class TrackingMetric(PropagationMetric):
 
     default_prefix = 'sot'
     samples = 'frames'
+    predictions = 'Boxes'
+    servers = ('got10k', 'trackingnet')
 
     def __init__(
         self,
@@ -69,15 +70,10 @@ class TrackingMetric(PropagationMetric):
         prefix: str | None = None,
     ) -> None:
         options = dict(protocol=protocol, use_visibility=use_visibility, exclude_invalid=exclude_invalid)
-        super().__init__(out_dir, prefix, **options)
+        super().__init__(out_dir, prefix, submission, **options)
         if protocol not in PROTOCOLS:
             raise ValueError(f'protocol must be one of {", ".join(PROTOCOLS)}, got {protocol!r}')
-        if submission is not None and submission not in SUBMISSIONS:
-            raise ValueError(f'submission={submission!r} is no known server: choose from {", ".join(SUBMISSIONS)}')
-        if submission and out_dir is None:
-            raise ValueError('submission writes a file: set out_dir')
         self.numbered = numbered
-        self.submission = submission
         self._frames, self._names = [], None
 
     def process(self, data_batch: Any, data_samples: Sequence[Mapping[str, Any]]) -> None:
@@ -99,24 +95,14 @@ class TrackingMetric(PropagationMetric):
             if sample['frame_id'] == sample['video_length'] - 1:
                 video = {name: np.stack([frame[name] for frame in self._frames]) for name in self._frames[0]}
                 self._frames = []
-                result = dict(
-                    folder=os.path.dirname(os.path.abspath(sample['img_path'])),
-                    number=sample.get('video_id'),
-                    frame_names=len(video['pred']),
-                    settings={},
-                    **video,
-                )
-                # full path until the videos of all ranks are known
-                result['video_name'] = f'{result["folder"]}:{result["number"]}'
+                folder, number = os.path.dirname(os.path.abspath(sample['img_path'])), sample.get('video_id')
                 self._names = self._names or self._new_names()
-                name = self._names.add(result['folder'], result['number'])
+                name = self._names.add(folder, number)
                 if self.out_dir is not None:
-                    self._write(name, result)
-                try:
-                    result['scores'] = self.score_frames(video)
-                except ValueError as error:
-                    raise ValueError(f'video {name}: {error}') from error
-                self.results.append(result)
+                    self._write(name, video)
+                # full path until the videos of all ranks are known
+                place = dict(video_name=f'{folder}:{number}', folder=folder, number=number)
+                self.add_video(name, video, len(video['pred']), **place, **video)
 
     def read_frame(self, sample: Mapping[str, Any]) -> dict[str, Any]:
         """Extract the data of a frame that are scored. Missing ground truth is NaN.
@@ -144,7 +130,7 @@ class TrackingMetric(PropagationMetric):
             image_size=np.array(sample['ori_shape'][1::-1]),
         )
 
-    def score_frames(self, video: dict[str, np.ndarray]) -> Any:
+    def score_video(self, video: dict[str, np.ndarray]) -> Any:
         """Score the frames of a video, as given by :meth:`read_frame`. Returns None if it has no ground truth."""
         pred, gt, visible = video['pred'], video['gt'], video['visible']
         if np.isnan(gt[1:]).all():
@@ -174,14 +160,6 @@ class TrackingMetric(PropagationMetric):
             [dict(result, video_name=names.add(result['folder'], result['number'])) for result in results]
         )
 
-    def score_video(self, sample: Mapping[str, Any]) -> Any:
-        """Not used: samples are frames."""
-        raise NotImplementedError
-
-    def num_samples(self, results: list[dict]) -> int:
-        """Number of frames of the videos."""
-        return sum(result['frame_names'] for result in results)
-
     def summarize(self, videos: dict[str, Any]) -> Summary:
         """Compute the scores of all videos. The table lists the worst video first."""
         if self.options['protocol'] == 'got10k':
@@ -200,18 +178,27 @@ class TrackingMetric(PropagationMetric):
         return Summary({}, {})
 
     def report(self, results: list[dict], summary: Summary) -> None:
-        """Write the log and the files, and pack the submission."""
+        """Write the log and the files."""
         super().report(results, summary)
         if not summary.metrics:
             print_log('No video has ground truth beyond its first frame: nothing is scored', 'current', logging.WARNING)
-        if self.out_dir is not None:
-            for result in results:  # another rank may have a video of the same name
-                self._write(result['video_name'], result)
-            print_log(f'Boxes of {len(results)} videos are in {self.out_dir}', 'current')
-        if self.submission:
-            path = self.out_dir / f'{self.prefix}_submission.zip'
-            _pack(path, results, self.submission)
-            print_log(f'Packed for the {self.submission} server: {path}', 'current')
+
+    def write_predictions(self, results: list[dict]) -> None:
+        """Write the boxes of all videos, since another rank may have a video of the same name."""
+        for result in results:
+            self._write(result['video_name'], result)
+
+    def pack(self, path: Path, results: list[dict]) -> None:
+        """Pack the boxes of all videos. GOT-10k: ``<video>/<video>_001.txt`` and ``<video>_time.txt`` with seconds.
+        TrackingNet: ``<video>.txt``."""
+        with atomic_write(path) as part, zipfile.ZipFile(part, 'w', zipfile.ZIP_DEFLATED) as archive:
+            for result in results:
+                name = result['video_name']
+                if self.submission == 'trackingnet':
+                    archive.writestr(f'{name}.txt', _rows(result['pred']))
+                else:
+                    archive.writestr(os.path.join(name, f'{name}_001.txt'), _rows(result['pred']))
+                    archive.writestr(os.path.join(name, f'{name}_time.txt'), _rows(result['seconds']))
 
 
 class _Names:
@@ -267,16 +254,3 @@ def _got10k(overlap: np.ndarray) -> dict[str, float]:
 
 def _rows(values: np.ndarray) -> str:
     return ''.join(','.join(f'{value:.4f}' for value in np.atleast_1d(row)) + '\n' for row in values)
-
-
-def _pack(path: Path, results: list[dict], server: str) -> None:
-    """Pack a submission. GOT-10k: ``<video>/<video>_001.txt`` and ``<video>_time.txt`` with seconds. TrackingNet:
-    ``<video>.txt``."""
-    with atomic_write(path) as part, zipfile.ZipFile(part, 'w', zipfile.ZIP_DEFLATED) as archive:
-        for result in results:
-            name = result['video_name']
-            if server == 'trackingnet':
-                archive.writestr(f'{name}.txt', _rows(result['pred']))
-            else:
-                archive.writestr(os.path.join(name, f'{name}_001.txt'), _rows(result['pred']))
-                archive.writestr(os.path.join(name, f'{name}_time.txt'), _rows(result['seconds']))

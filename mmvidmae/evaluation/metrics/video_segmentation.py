@@ -12,11 +12,12 @@ from mmvidmae.registry import METRICS
 from mmvidmae.structures.label_maps import VOID, read_label_map
 
 from ..functional import SequenceScores, score_sequence, summarize_sequences
-from .propagation import MaskPropagationMetric, Summary
+from .mask_metric import MaskMetric
+from .video_metric import Summary
 
 
 @METRICS.register_module()
-class VideoSegmentationMetric(MaskPropagationMetric):
+class VideoSegmentationMetric(MaskMetric):
     """Region similarity J and boundary accuracy F of DAVIS' semi-supervised task, as in davis2017-evaluation.
 
     The metric reads ``pred_masks`` of the samples. The ground truth of a video is read from disk when it is scored. The
@@ -25,7 +26,7 @@ class VideoSegmentationMetric(MaskPropagationMetric):
     videos. Results, in per cent: ``vos/J&F-Mean``, ``vos/J-Mean``, ``vos/J-Recall``, ``vos/J-Decay``, ``vos/F-Mean``,
     ``vos/F-Recall``, ``vos/F-Decay``, and tables per sequence and per object.
 
-    See :class:`PropagationMetric` for logging, output files and distributed behavior.
+    See :class:`VideoMetric` for logging, output files and distributed behavior.
 
     Predictions must have the size of the ground truth. Published numbers of CropMAE, RSP and CatMAE use 480x880, where
     F is slightly higher: set ``gt_size=(480, 880)``.

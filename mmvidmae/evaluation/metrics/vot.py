@@ -11,8 +11,8 @@ from mmvidmae.registry import METRICS
 from mmvidmae.structures import regions
 
 from ..functional import vot
-from .propagation import Summary
 from .tracking import TrackingMetric, xywh
+from .video_metric import Summary
 
 
 @METRICS.register_module()
@@ -60,7 +60,7 @@ class VOTMetric(TrackingMetric):
         overlap = regions.region_overlap(xywh(box), true, tuple(sample['ori_shape'][1::-1]))
         return dict(state=np.int64(regions.TRACKED), overlap=np.float64(overlap), pred=xywh(box))
 
-    def score_frames(self, video: dict[str, np.ndarray]) -> vot.SupervisedRun:
+    def score_video(self, video: dict[str, np.ndarray]) -> vot.SupervisedRun:
         """Return the run of the tracker on the video."""
         return vot.SupervisedRun(video['overlap'], video['state'])
 

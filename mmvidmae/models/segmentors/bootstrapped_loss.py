@@ -8,42 +8,31 @@ from mmvidmae.registry import MODELS
 
 @MODELS.register_module()
 class BootstrappedCrossEntropy(nn.Module):
-    """Cross-entropy over the pixels with the largest loss in each sample. Their share decreases during training.
+    """Cross-entropy over the pixels with the largest loss in each sample.
 
     Args:
-        top_share: Final share of the pixels.
-        start: Iteration up to which all pixels count.
-        end: Iteration from which ``top_share`` of them count. The share decreases linearly in between.
+        top_share: Share of the pixels that count. :class:`AttributeScheduleHook` lowers it during training.
+
+    Raises:
+        ValueError: If the share is not above 0 and at most 1.
 
     Source: ``BootstrappedCE`` of ``jimmy-dq/DropSeg@7f5e082:model/losses.py:26-46``, which is from STCN.
     """
 
-    def __init__(self, top_share: float = 0.15, start: int = 20000, end: int = 70000) -> None:
+    def __init__(self, top_share: float = 1.0) -> None:
         super().__init__()
-        if not 0 < top_share <= 1 or not 0 <= start < end:
-            raise ValueError(
-                'BootstrappedCrossEntropy: expected 0 < top_share <= 1 and 0 <= start < end, got '
-                f'top_share={top_share}, start={start}, end={end}'
-            )
+        if not 0 < top_share <= 1:
+            raise ValueError(f'BootstrappedCrossEntropy: expected 0 < top_share <= 1, got top_share={top_share}')
         self.top_share = top_share
-        self.start = start
-        self.end = end
 
-    def share_at(self, iteration: int) -> float:
-        """Share of the pixels that count at an iteration."""
-        left = min(max((self.end - iteration) / (self.end - self.start), 0.0), 1.0)
-        return self.top_share + (1 - self.top_share) * left
-
-    def forward(self, logits: Tensor, target: Tensor, iteration: int) -> Tensor:
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """Compute the mean loss over the counted pixels and the samples.
 
         Args:
             logits: Logits ``(N, C, H, W)``, minus infinity for classes that a sample does not have.
             target: Target classes ``(N, H, W)``, int64.
-            iteration: Training iteration, from 0.
         """
         loss = F.cross_entropy(logits, target, reduction='none').flatten(1)
-        share = self.share_at(iteration)
-        if share < 1:
-            loss = loss.topk(int(loss.shape[1] * share), dim=1, sorted=False).values
+        if self.top_share < 1:
+            loss = loss.topk(int(loss.shape[1] * self.top_share), dim=1, sorted=False).values
         return loss.mean()

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
-from mmengine.logging import MessageHub
 from mmengine.model import BaseModel
 from mmpretrain.structures import DataSample
 from torch import Tensor
@@ -156,18 +155,15 @@ class DropSeg(BaseModel):
             num_objects: Number of objects in each pair.
 
         Returns:
-            Dict with ``loss`` and, for the log, ``top_share`` (see :class:`BootstrappedCrossEntropy`) and ``iou`` over
-            all pixels of the batch.
+            Dict with ``loss`` and, for the log, ``iou`` over all pixels of the batch.
         """
         classes = torch.arange(logits.shape[1])
         absent = (classes > torch.as_tensor(num_objects)[:, None]).to(logits.device, non_blocking=True)
         target = target.long()
-        iteration = MessageHub.get_current_instance().get_info('iter', 0)
-        loss = self.loss_decode(logits.masked_fill(absent[..., None, None], -torch.inf), target, iteration)
+        loss = self.loss_decode(logits.masked_fill(absent[..., None, None], -torch.inf), target)
         onehot = target[:, None] == classes[1:, None, None].to(target.device)
         both, either = intersection_and_union(logits.detach().softmax(1)[:, 1:], onehot)
-        share = logits.new_tensor(self.loss_decode.share_at(iteration))
-        return dict(loss=loss, top_share=share, iou=both.sum() / either.sum().clamp(min=1))
+        return dict(loss=loss, iou=both.sum() / either.sum().clamp(min=1))
 
     def segment_video(
         self, frames: Iterable[Tensor], given: Mapping[int, LabelMap], out_size: tuple[int, int] | None = None

@@ -1,6 +1,6 @@
 """Single-object tracking."""
 
-from .candidate_elimination import box_cells, keep_ratio_at, template_cells
+from .candidate_elimination import box_cells, template_cells
 from .center_head import CenterHead, CenterMaps
 from .drop_track import CropPreprocessor, DropTrack, TrackState
 from .one_stream_vit import OneStreamFeatures, OneStreamViT
@@ -14,6 +14,5 @@ __all__ = [
     'OneStreamViT',
     'TrackState',
     'box_cells',
-    'keep_ratio_at',
     'template_cells',
 ]

@@ -54,13 +54,6 @@ def box_cells(boxes: Tensor, template_size: int, grid: int) -> Tensor:
     return image.flatten(1) > 0
 
 
-def keep_ratio_at(epoch: int, start: int, warmup: int, keep_ratio: float) -> float:
-    """Share of the search tokens that training keeps at each elimination. It is 1 before epoch ``start`` and falls to
-    ``keep_ratio`` along a cosine within ``warmup`` epochs (``adjust_keep_rate`` of OSTrack; epochs count from 1)."""
-    progress = min(max((epoch - start) / warmup, 0.0), 1.0)
-    return keep_ratio + (1 - keep_ratio) * (math.cos(math.pi * progress) + 1) / 2
-
-
 def eliminating_layer(
     layer: TransformerEncoderLayer, x: Tensor, ids: Tensor, keep_ratio: float, cells: Tensor | None
 ) -> tuple[Tensor, Tensor]:

@@ -1,5 +1,0 @@
-# ViT-B/16 of mmpretrain itself: weights of its MAE, MoCo v3, DINO or supervised recipes, without conversion.
-model = dict(
-    type='mmvidmae.LabelPropagator',
-    backbone=dict(type='mmpretrain.VisionTransformer', arch='base', img_size=224, patch_size=16, out_type='featmap'),
-)
