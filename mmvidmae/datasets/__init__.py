@@ -1,11 +1,12 @@
 """Frame pairs from videos and folders of frames: datasets, readers, samplers and transforms."""
 
 from .collate import pair_collate
-from .pair_dataset import FramePairDataset, PairDataset, VideoPairDataset
-from .readers import ClipReader, FrameFolderReader, VideoFileReader, VideoReadError
+from .pair_dataset import FramePairDataset, ImageViewDataset, PairDataset, VideoPairDataset
+from .readers import ClipReader, FrameFolderReader, ImageFileReader, VideoFileReader, VideoReadError
 from .samplers import InfinitePairSampler, PairSampler, SampleIndex
 from .tracking import CausalPairSampling, OSTrackCrop
 from .transforms import (
+    FrameCutOut,
     LoadFramePairs,
     LoadPicture,
     LoadVideoFrames,
@@ -15,7 +16,9 @@ from .transforms import (
     PairRandomFlip,
     PairRandomResizedCrop,
     PairResize,
+    PictureViews,
     SampleFramePairs,
+    SampleFrames,
 )
 from .video_sequences import DAVISDataset, JHMDBDataset, VideoSequenceDataset, VIPDataset, YouTubeVOSDataset
 from .vos_pairs import PackVOSInputs, VOSPairAugment, VOSPairDataset
@@ -24,8 +27,11 @@ __all__ = [
     'CausalPairSampling',
     'ClipReader',
     'DAVISDataset',
+    'FrameCutOut',
     'FrameFolderReader',
     'FramePairDataset',
+    'ImageFileReader',
+    'ImageViewDataset',
     'InfinitePairSampler',
     'JHMDBDataset',
     'LoadFramePairs',
@@ -41,7 +47,9 @@ __all__ = [
     'PairRandomResizedCrop',
     'PairResize',
     'PairSampler',
+    'PictureViews',
     'SampleFramePairs',
+    'SampleFrames',
     'SampleIndex',
     'VIPDataset',
     'VOSPairAugment',

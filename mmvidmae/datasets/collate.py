@@ -18,7 +18,7 @@ def pair_collate(items: Sequence[dict]) -> dict:
         items: B items of ``PackPairs``, each with one or more pairs, n pairs in total. All frames have one size.
 
     Returns:
-        A dict with ``inputs``, uint8 of shape (n, 2, 3, H, W), and ``data_samples``, a list of length n in the same
+        A dict with ``inputs``, uint8 of shape (n, T, 3, H, W), and ``data_samples``, a list of length n in the same
         order.
     """
     most = max(len(item['data_samples']) for item in items)

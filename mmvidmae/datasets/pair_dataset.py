@@ -1,4 +1,4 @@
-"""Datasets of frame pairs: from videos, and from folders of frames."""
+"""Datasets of clips: from videos, from folders of frames, and from single pictures."""
 
 import logging
 import os
@@ -13,7 +13,7 @@ from mmengine.logging import print_log
 
 from mmvidmae.registry import DATASETS
 
-from .readers import ClipReader, FrameFolderReader, VideoFileReader, VideoReadError, printable
+from .readers import ClipReader, FrameFolderReader, ImageFileReader, VideoFileReader, VideoReadError, printable
 from .samplers import SampleIndex
 from .sources import ClipKind, read_list, scan
 
@@ -47,7 +47,8 @@ class PairDataset(BaseDataset):
             - num_pairs (int): number of pairs to draw, equal to ``repeated_sampling``,
             - rng (np.random.Generator): the only source of randomness they may use,
             - skipped (list[tuple[str, str]]): paths of the clips that this one replaces, with reasons,
-            - sample_idx (int): index of the clip.
+            - sample_idx (int): index of the clip,
+            - epoch (int): epoch of the sample, 0 without ``PairSampler``.
         repeated_sampling: Number of pairs per sample. The clip is opened once for all of them.
         patience: Total seconds that a sample waits for an unavailable file system; 0 raises at once. The default is
             well below the half hour after which the other ranks of a distributed run time out.
@@ -183,7 +184,7 @@ class PairDataset(BaseDataset):
             try:
                 reader = self._open(info['video_path'])
                 item = dict(info, reader=reader, num_pairs=self.repeated_sampling, rng=rng, skipped=skipped)
-                return self.pipeline(item), False
+                return self.pipeline({**item, 'epoch': sample_index.epoch}), False
             except VideoReadError as failure:
                 skipped.append((failure.path, failure.reason))
                 if isinstance(failure.__cause__, FileNotFoundError):
@@ -246,6 +247,25 @@ class FramePairDataset(PairDataset):
     PREFIX_KEY = 'img'
     KIND = 'frames'
     OPEN = FrameFolderReader
+
+
+@DATASETS.register_module()
+class ImageViewDataset(PairDataset):
+    """Views of single pictures: a list of image files, or a folder such as ImageNet's ``train/<class>/*.JPEG``.
+
+    A picture is a clip of one frame, of which :class:`PictureViews` makes a pair. An unreadable picture is replaced,
+    logged and counted like an unreadable clip. ``data_prefix`` is ``dict(img=FOLDER)``. All else is described at
+    ``PairDataset``.
+
+    Example:
+        >>> pipeline = [SampleFrames(num_frames=1), LoadFramePairs(), PictureViews(224, ((0.1, 1), (0.3, 0.6))),
+        ...             PackPairs()]
+        >>> ImageViewDataset(data_root='data/imagenet', data_prefix=dict(img='train'), pipeline=pipeline)
+    """
+
+    PREFIX_KEY = 'img'
+    KIND = 'image'
+    OPEN = ImageFileReader
 
 
 def _on_main_process(function: Callable[[], list[str]]) -> list[str]:

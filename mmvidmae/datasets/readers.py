@@ -573,6 +573,35 @@ class FrameFolderReader:
             raise VideoReadError(self.path, f'frames differ in size: {sizes}')
 
 
+class ImageFileReader:
+    """Reader of one picture, a clip of one frame.
+
+    Args:
+        path: Path of the image file.
+
+    Raises:
+        VideoReadError: If the file is missing, damaged, truncated or not an image.
+    """
+
+    def __init__(self, path: str) -> None:
+        try:
+            with open(path, 'rb') as file:
+                self._picture = decode_image(file.read())
+        except OSError as error:
+            raise VideoReadError(path, error.strerror or str(error)) from error
+        except UnreadableImage as error:
+            raise VideoReadError(path, str(error)) from error
+
+    def __len__(self) -> int:
+        return 1
+
+    def get_batch(self, indices: Sequence[int]) -> np.ndarray:
+        return np.stack([self._picture for _ in indices])
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        yield self._picture
+
+
 def read_image(folder: str, name: str) -> np.ndarray:
     """Read a frame from an image file with :func:`mmvidmae.utils.images.decode_image`.
 

@@ -22,14 +22,20 @@ IMAGE_SUFFIXES = frozenset('.bmp .jpeg .jpg .png .tif .tiff .webp'.split())  # n
 MASK_FOLDERS = frozenset({'Annotations'})
 """Folders of label maps in DAVIS, YouTube-VOS and VIP. Their images are never clips."""
 
-ClipKind = Literal['video', 'frames']
+ClipKind = Literal['video', 'frames', 'image']
+
+FILE_SUFFIXES: dict[ClipKind, frozenset[str]] = {'video': VIDEO_SUFFIXES, 'image': IMAGE_SUFFIXES}
+"""Suffixes of the kinds of clip that are files."""
 
 _LABELS = re.compile(r'(?:(?:\s*[,;]\s*|\s+)-?\d+)+[\s,;]*')
 """Labels after a path: integers in columns separated by white space, commas or semicolons."""
 
 _QUOTED = re.compile(rf'(?:"(?P<double>(?:[^"]|"")+)"|\'(?P<single>[^\']+)\')(?:{_LABELS.pattern})?')
 _ENDS_WITH_LABELS = re.compile(rf'{_LABELS.pattern}$')
-_VIDEO_AND_MORE = re.compile('.*(?:' + '|'.join(map(re.escape, VIDEO_SUFFIXES)) + r')["\']?[\s,;]', re.IGNORECASE)
+_FILE_AND_MORE = {
+    kind: re.compile('.*(?:' + '|'.join(map(re.escape, suffixes)) + r')["\']?[\s,;]', re.IGNORECASE)
+    for kind, suffixes in FILE_SUFFIXES.items()
+}
 
 _ID, _SECONDS, _SPLIT = r'"?[\w-]{11}"?', r'"?\d+(?:\.\d+)?"?', '"?(?:train|val|validate|test)"?'
 _KINETICS = re.compile(rf'.+,{_ID},{_SECONDS},{_SECONDS}(?:,.*)?|{_ID},{_SECONDS},{_SECONDS},{_SPLIT}(?:,.*)?')
@@ -62,7 +68,7 @@ def parse_line(line: str, kind: ClipKind) -> str:
         line: ``path [label ...]``, with columns separated by white space, commas or semicolons. The path may contain
             spaces and commas and may be quoted. All integers at the end of the line are labels, which pre-training
             does not use. In MMAction2's lists of frame folders, they are the number of frames and the label.
-        kind: Kind of clip that the path names. A frame folder may be called ``0001``, a video may not.
+        kind: Kind of clip that the path names. A frame folder may be called ``0001``, a file may not.
 
     Returns:
         The path.
@@ -77,7 +83,8 @@ def parse_line(line: str, kind: ClipKind) -> str:
     path = line[: labels.start()] if labels else line
     if quoted := _QUOTED.fullmatch(line):
         return quoted['single'] or quoted['double'].replace('""', '"')
-    if kind == 'video' and _has_suffix(path, VIDEO_SUFFIXES):
+    is_file = kind in FILE_SUFFIXES
+    if is_file and _has_suffix(path, FILE_SUFFIXES[kind]):
         return path
     headings = [word.strip('"\'').lower() for word in re.split(r'[\s,;]+', line)]
     if 'youtube_id' in headings or _KINETICS.fullmatch(line):
@@ -85,17 +92,17 @@ def parse_line(line: str, kind: ClipKind) -> str:
             "this is Kinetics' own table, which names no files; list the videos that you have with "
             'tools/dataset_converters/make_list.py'
         )
-    if _HEADER_WORDS.issuperset(headings) and (kind == 'video' or len(headings) > 1 or headings[0] in _FILE_WORDS):
+    if _HEADER_WORDS.issuperset(headings) and (is_file or len(headings) > 1 or headings[0] in _FILE_WORDS):
         raise ValueError(_HEADER)
     if not path:
         raise ValueError('there is no path')
-    if kind == 'video':
+    if is_file:
         if re.fullmatch(r'-?\d+', path):
             raise ValueError('a number stands where the path should be')
-        if _VIDEO_AND_MORE.match(path):
+        if _FILE_AND_MORE[kind].match(path):
             raise ValueError('the label after the path must be an integer')
         if len(re.findall('[,;]', path)) > 1:
-            raise ValueError('none of the columns names a video')
+            raise ValueError(f'none of the columns names a{"n image" if kind == "image" else " video"}')
     return path
 
 
@@ -126,8 +133,8 @@ def read_list(ann_file: str, kind: ClipKind) -> list[str]:
                 raise _malformed(ann_file, number, line, error) from None
             if len(paths) == 1:
                 first = number, line
-    is_video = [kind == 'video' and _has_suffix(path, VIDEO_SUFFIXES) for path in paths[:2]]
-    if is_video == [False, True] and paths[0] == first[1] and '/' not in paths[0]:  # headings in words unknown to us
+    is_file = [kind in FILE_SUFFIXES and _has_suffix(path, FILE_SUFFIXES[kind]) for path in paths[:2]]
+    if is_file == [False, True] and paths[0] == first[1] and '/' not in paths[0]:  # headings in words unknown to us
         raise _malformed(ann_file, *first, _HEADER)
     return paths
 
@@ -148,8 +155,8 @@ def scan(root: str, kind: ClipKind) -> list[str]:
 
     Args:
         root: Folder to search.
-        kind: With ``video``, every file with a video suffix is a clip. With ``frames``, every folder that contains
-            images is a clip, except folders of label maps (``MASK_FOLDERS``).
+        kind: With ``video`` or ``image``, every file with such a suffix is a clip. With ``frames``, every folder that
+            contains images is a clip. Folders of label maps (``MASK_FOLDERS``) hold no images.
 
     Returns:
         Paths relative to ``root``.
@@ -212,7 +219,7 @@ def _walk(
         return
     seen.add((status.st_dev, status.st_ino))
     folders[folder] = status.st_mtime_ns
-    suffixes = VIDEO_SUFFIXES if kind == 'video' else IMAGE_SUFFIXES
+    suffixes = FILE_SUFFIXES.get(kind, IMAGE_SUFFIXES)
     files, below = [], []
     for entry in entries:
         try:
@@ -224,12 +231,12 @@ def _walk(
                 files.append(entry.name)
         except OSError as error:
             skipped.append(f'{os.path.join(folder, entry.name)}: {error.strerror}')
-    if kind == 'video':
+    if kind in FILE_SUFFIXES:
         yield from (os.path.join(folder, name) for name in files)
     elif files:
         yield folder or '.'
     for name in below:
-        if not (kind == 'frames' and name in MASK_FOLDERS):
+        if not (kind != 'video' and name in MASK_FOLDERS):
             yield from _walk(root, os.path.join(folder, name), kind, folders, skipped, seen)
 
 

@@ -176,7 +176,8 @@ def _check_part(part: Any, path: str, registry: Registry, scope: str, default: A
         if accepted and (ours or not (is_open and registry is registries.MODELS)):
             accepted |= {'type', '_scope_'} | _EXTRA.get(registry, set())
             certain = ours or (registry in _DIRECT and not is_open)
-            yield from _check_keys(part, path, getattr(cls, '__name__', str(kind)), accepted, certain)
+            owner = kind.rpartition('.')[2] if isinstance(kind, str) else getattr(cls, '__name__', str(kind))
+            yield from _check_keys(part, path, owner, accepted, certain)
     recipe = getattr(cls, 'recipe', {})  # of our models: the types of their parts
     for key, value in part.items():
         if key.endswith('_cfg') or key in ('collate_fn', 'type'):

@@ -57,7 +57,7 @@ def _caption(sample: DataSample) -> str:
     if 'video_path' in sample:
         parts.append(printable(str(sample.video_path).replace('\\', '/').rsplit('/', 1)[-1]))
     if 'frame_ids' in sample:
-        parts.append('frames {} and {}'.format(*sample.frame_ids))
+        parts.append(f'frame{"s" * (len(sample.frame_ids) > 1)} {" and ".join(map(str, sample.frame_ids))}')
     if 'error' in sample:
         parts.append(f'error {float(sample.error):.3f} (constant {float(sample.constant_error):.3f})')
     return ', '.join(parts)

@@ -11,7 +11,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from mmengine.runner import Runner
 
-from mmvidmae.datasets import FramePairDataset, SampleIndex, VideoPairDataset, pair_dataset, samplers
+from mmvidmae.datasets import FramePairDataset, ImageViewDataset, SampleIndex, VideoPairDataset, pair_dataset, samplers
 from mmvidmae.datasets.pair_dataset import _on_main_process
 
 PIPELINE = [
@@ -311,6 +311,14 @@ class TestLoader:
         pairs = pairs_of(load(mixed, 0, shares=[1, 2], samples_per_epoch=12))
         assert len(pairs) == 2 * 12
 
+    def test_a_schedule_follows_the_epoch_of_the_sample(self, video_dir):
+        schedule = dict(PIPELINE[0], gap_schedule=[(0, 1), (1, 9)])
+        dataset = dict(type='mmvidmae.VideoPairDataset', data_root=str(video_dir), pipeline=[schedule, *PIPELINE[1:]])
+        largest = [
+            max(ids[1] - ids[0] for (_, ids, _), _ in pairs_of(load(dataset, 0, epochs=[epoch]))) for epoch in (0, 1)
+        ]
+        assert largest[0] == 1 < largest[1]
+
     def test_effective_epochs(self, video_dir):
         dataset = dict(type='mmvidmae.VideoPairDataset', data_root=str(video_dir), pipeline=PIPELINE)
         for k in (1, 2, 3):
@@ -365,3 +373,65 @@ def _list_on_two_ranks(rank, folder):
 def test_one_process_scans_for_all_and_fails_for_all(tmp_path):
     mp.start_processes(_list_on_two_ranks, (tmp_path,), nprocs=2, start_method='fork')
     assert [(tmp_path / f'{rank}.txt').read_text() for rank in range(2)] == ['found by 0, nowhere'] * 2
+
+
+VIEWS = [
+    dict(type='mmvidmae.SampleFrames', num_frames=1),
+    dict(type='mmvidmae.LoadFramePairs'),
+    dict(type='mmvidmae.PictureViews', size=32, scale=((0.5, 1), (0.3, 0.6))),
+    dict(type='mmvidmae.PackPairs'),
+]
+
+
+class TestImageViewDataset:
+    @pytest.fixture
+    def folder(self, tmp_path):
+        """An ImageNet-like folder of pictures of different sizes, one of them damaged."""
+        for number in range(4):
+            (tmp_path / f'train/n0{number % 2}').mkdir(parents=True, exist_ok=True)
+            picture = np.random.default_rng(number).integers(0, 255, (40 + number, 60, 3), np.uint8)
+            cv2.imwrite(str(tmp_path / f'train/n0{number % 2}/{number}.JPEG'), picture)
+        (tmp_path / 'train/n00/9.JPEG').write_text('no picture')
+        (tmp_path / 'train/n00/labels.txt').write_text('no picture either')
+        return tmp_path
+
+    def make(self, folder, **kwargs):
+        kwargs = {**dict(data_root=str(folder), data_prefix=dict(img='train'), pipeline=VIEWS), **kwargs}
+        return ImageViewDataset(**kwargs)
+
+    def test_folder_and_list(self, folder):
+        dataset = self.make(folder, repeated_sampling=2)
+        names = [Path(dataset.get_data_info(index)['video_path']).name for index in range(len(dataset))]
+        assert names == ['0.JPEG', '2.JPEG', '9.JPEG', '1.JPEG', '3.JPEG']
+        item = dataset[SampleIndex(3, 0, 0)]
+        assert item['inputs'].shape == (2, 2, 3, 32, 32)
+        assert [sample.frame_ids for sample in item['data_samples']] == [(0,), (0,)]
+        assert not torch.equal(item['inputs'][0], item['inputs'][1]), 'each pair has crops of its own'
+        (folder / 'list.txt').write_text('n01/1.JPEG 1\nn00/0.JPEG 0\n')
+        listed = self.make(folder, ann_file='list.txt', repeated_sampling=2)
+        assert [Path(listed.get_data_info(index)['video_path']).name for index in (0, 1)] == ['1.JPEG', '0.JPEG']
+
+    def test_a_broken_picture_is_replaced(self, folder):
+        dataset = self.make(folder)
+        item = dataset[SampleIndex(2, 0, 0)]
+        ((path, reason),) = item['data_samples'][0].skipped
+        assert (Path(path).name, reason) == ('9.JPEG', 'no readable image')
+        (folder / 'train/n01/1.JPEG').unlink()
+        ((path, reason),) = dataset[SampleIndex(3, 0, 0)]['data_samples'][0].skipped
+        assert (Path(path).name, reason) == ('1.JPEG', 'No such file or directory')
+
+    def test_draws_follow_from_seed_epoch_and_index(self, folder):
+        dataset = self.make(folder)
+        first = summary(dataset[SampleIndex(0, 0, 0)])
+        assert summary(self.make(folder)[SampleIndex(0, 0, 0)]) == first
+        for other in (SampleIndex(0, 1, 0), SampleIndex(0, 0, 1)):
+            assert summary(dataset[other])[1] != first[1]
+
+    def test_views_of_a_frame_of_a_video(self, video_dir):
+        item = make(data_root=str(video_dir), pipeline=VIEWS, repeated_sampling=3)[0]
+        assert item['inputs'].shape == (3, 2, 3, 32, 32)
+
+    def test_malformed_list(self, folder):
+        (folder / 'list.txt').write_text('n01/1.JPEG cat\n')
+        with pytest.raises(ValueError, match=r'list.txt:1: .*the label after the path must be an integer'):
+            self.make(folder, ann_file='list.txt')

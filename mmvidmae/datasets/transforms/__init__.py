@@ -1,11 +1,13 @@
 """Transforms of frame pairs, in the order of a pipeline (sample, load, augment, pack), and of annotated videos."""
 
 from .formatting import PackPairs
-from .geometry import PairCenterCrop, PairRandomFlip, PairRandomResizedCrop, PairResize
-from .loading import LoadFramePairs, LoadPicture, SampleFramePairs
+from .geometry import FrameCutOut, PairCenterCrop, PairRandomFlip, PairRandomResizedCrop, PairResize
+from .loading import LoadFramePairs, LoadPicture, SampleFramePairs, SampleFrames
+from .picture_views import PictureViews
 from .video_sequence import LoadVideoFrames, PackVideoSequence
 
 __all__ = [
+    'FrameCutOut',
     'LoadFramePairs',
     'LoadPicture',
     'LoadVideoFrames',
@@ -15,5 +17,7 @@ __all__ = [
     'PairRandomFlip',
     'PairRandomResizedCrop',
     'PairResize',
+    'PictureViews',
     'SampleFramePairs',
+    'SampleFrames',
 ]

@@ -20,11 +20,11 @@ class PackPairs(BaseTransform):
 
     **Returned Keys:**
 
-    - inputs (torch.Tensor): uint8 RGB of shape (num_pairs, 2, 3, H, W), contiguous.
+    - inputs (torch.Tensor): uint8 RGB of shape (num_pairs, T, 3, H, W), contiguous.
     - data_samples (list[DataSample]): one for each pair, with the metainfo
 
         - video_path (str),
-        - frame_ids (tuple[int, int]),
+        - frame_ids (tuple[int, ...]): the T frame numbers,
         - seed (int): 63 bits, from which the model draws the pair's mask, so that masks are reproducible too,
         - skipped (list[tuple[str, str]]): clips that this one replaced, with reasons. It is set only if there are any,
           and only on the first data sample of the item, so that each replacement counts once.
