@@ -8,16 +8,18 @@ import torch.nn.functional as F
 from mmengine.registry import DefaultScope
 
 from mmvidmae import converters
+from mmvidmae.datasets import SampleFrames
 from mmvidmae.models.selfsup import CoSettle
 
+from .frames import compare_frames
 from .report import Report, tensor
 
 MAPS = ('1', '2', '1_shifted')
 
 
 def check_cosettle(arrays: Mapping[str, np.ndarray]) -> Report:
-    """Frozen and adapted features, shifted positions, transitions, losses, gradient norms and the probe of the
-    adapter's epsilon."""
+    """Frozen and adapted features, shifted positions, transitions, losses, gradient norms, the probe of the adapter's
+    epsilon, and the frames drawn from videos."""
     report = Report()
     model = build(arrays)
     frames = torch.stack((tensor(arrays['frame1']), tensor(arrays['frame2'])), dim=1)
@@ -53,6 +55,13 @@ def check_cosettle(arrays: Mapping[str, np.ndarray]) -> Report:
             param.mul_(2.0 ** int(arrays['probe/log2']))
         probe = model.backbone.adapter(tensor(arrays['features_1']))
     report.compare('probe/out', probe, arrays['probe/out'], atol=2e-4)
+
+    sampler = SampleFrames(gap=(0.15, 0.15), draw_first='gap', first=1, short='independent')
+    for row, (num_frames, gap, *start, _, first, _, second) in enumerate(arrays['frames/table']):
+        report.compare(f'frames/table[{row}]: gap', sampler._bounds(int(num_frames), None)[0], gap)
+        short = [(0, num_frames - 1, frame) for frame in (first, second)]
+        draws = short if start[2] < 0 else [start]
+        compare_frames(report, f'frames/table[{row}]', sampler, int(num_frames), draws, (first, second))
     return report
 
 
