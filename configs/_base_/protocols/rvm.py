@@ -2,6 +2,8 @@
 # with pixels in 0..1, and VIP at 448 x 880.
 _base_ = './cropmae.py'
 
+protocol = dict(preset='rvm')
+protocols = dict(vos=dict(preset='rvm'), vip=dict(preset='rvm'), jhmdb=dict(preset='rvm'))
 test_pipelines = dict(
     vip=[dict(type='mmvidmae.LoadVideoFrames', size=(448, 880)), dict(type='mmvidmae.PackVideoSequence')],
 )

@@ -1,5 +1,5 @@
 _base_ = [
-    '../_base_/models/frozen/rvm-vit-large-p16.py',
+    '../_base_/models/frozen/rvm-vit-small-p16.py',
     '../_base_/protocols/rvm.py',
     '../_base_/datasets/vip_propagation.py',
     '../_base_/propagation_runtime.py',
