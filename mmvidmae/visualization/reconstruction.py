@@ -9,7 +9,6 @@ from mmpretrain.structures import DataSample
 
 from mmvidmae.datasets.readers import printable
 
-COLUMNS = ('past', 'masked', 'reconstruction', 'future', 'masked', 'reconstruction')
 CELL, GAP, LINE = 112, 4, 18
 """In pixels: least side of a picture, space between pictures, height of a line of text."""
 
@@ -19,10 +18,10 @@ def _write(canvas: np.ndarray, text: str, top: int, left: int) -> None:
 
 
 def draw_reconstructions(samples: Sequence[DataSample]) -> np.ndarray:
-    """Draw pairs with what the model saw and what it made of it, one row a pair.
+    """Draw clips with what the model saw and what it made of it, one row a clip.
 
-    A row shows original, masked picture (hidden patches gray) and reconstruction, first of the past, then of the
-    future frame. Its caption names the video, the frame numbers and the error of the pair, where the sample has them.
+    A row shows original, masked picture (hidden patches gray) and reconstruction of each frame, of a pair first the
+    past, then the future frame. Its caption names the video, the frame numbers and the error of the clip, where the sample has them.
 
     Args:
         samples: At least one sample of ``PairMAE.predict``, all of one frame size H x W. Small frames are enlarged by
@@ -40,8 +39,11 @@ def draw_reconstructions(samples: Sequence[DataSample]) -> np.ndarray:
         rows.append(cells.repeat(enlarge, axis=1).repeat(enlarge, axis=2))
 
     height, width = (side + GAP for side in rows[0].shape[1:3])
-    canvas = np.full((LINE + len(rows) * (height + LINE), len(COLUMNS) * width + GAP, 3), 255, np.uint8)
-    for column, label in enumerate(COLUMNS):
+    num_frames = len(samples[0].frames)
+    frames = ('past', 'future') if num_frames == 2 else [f'frame {number + 1}' for number in range(num_frames)]
+    columns = [label for frame in frames for label in (frame, 'masked', 'reconstruction')]
+    canvas = np.full((LINE + len(rows) * (height + LINE), len(columns) * width + GAP, 3), 255, np.uint8)
+    for column, label in enumerate(columns):
         _write(canvas, label, 0, GAP + column * width)
     for row, (cells, sample) in enumerate(zip(rows, samples, strict=True)):
         top = LINE + row * (height + LINE)

@@ -1,16 +1,22 @@
 """Co-Settle: what trains, the cycle, shifted positions, encoders, its checkpoint in label propagation."""
 
+from pathlib import Path
+
 import pytest
 import torch
 import torch.distributed as dist
+from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint
 from mmpretrain.structures import DataSample
+from tiny_runs import build as build_runner
+from tiny_runs import read_trace, tiny_config
 
 from mmvidmae.engine.strategies.fsdp import shard
 from mmvidmae.models.propagation import LabelPropagator
 from mmvidmae.registry import MODELS
 
+CONFIGS = Path(__file__).parents[2] / 'configs'
 ARCH = dict(embed_dims=24, num_layers=2, num_heads=2, feedforward_channels=48)
 OURS = dict(type='mmvidmae.PairMAEViT', arch=ARCH, img_size=(32, 48), patch_size=8)
 THEIRS = dict(type='mmpretrain.VisionTransformer', arch=ARCH, img_size=32, patch_size=8)
@@ -150,6 +156,21 @@ def test_its_checkpoint_loads_into_label_propagation(tmp_path):
     (features,) = propagator([video])
     (maps,) = model.backbone(propagator.data_preprocessor.normalize(video))
     torch.testing.assert_close(features, torch.nn.functional.normalize(maps, dim=1))
+
+
+def test_a_run_with_its_recipe_pipeline(video_dir, tmp_path):
+    cfg = tiny_config(video_dir, tmp_path / 'run', train_cfg__max_epochs=2, optim_wrapper__optimizer__lr=0.02)
+    recipe = Config.fromfile(CONFIGS / 'cosettle/cosettle_vit-base-p16-mae_4xb128-amp-coslr-5e_k400.py')
+    recipe.train_pipeline[2].size = (32, 48)
+    cfg.train_dataloader.dataset.pipeline = recipe.train_pipeline
+    cfg.model = dict(type='mmvidmae.CoSettle', backbone=dict(encoder=OURS))
+    for part in ('val', 'test'):
+        cfg[f'{part}_dataloader'] = cfg[f'{part}_cfg'] = cfg[f'{part}_evaluator'] = None
+    cfg.custom_hooks += [dict(type='TraceHook')]
+    build_runner(cfg).train()
+    losses = [loss for loss, _ in read_trace(tmp_path / 'run').values()]
+    assert len(losses) == 8
+    assert sum(losses[4:]) < sum(losses[:4])
 
 
 def test_the_frozen_weights_must_be_complete(tmp_path):

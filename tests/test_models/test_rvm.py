@@ -1,17 +1,22 @@
 """RVM: what the recurrent core reads, time offsets, videos in parts, training, compilation."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint
 from mmpretrain.structures import DataSample
+from tiny_runs import build as build_runner
+from tiny_runs import read_trace, tiny_config
 
 from mmvidmae.models.layers import build_1d_sincos_pos_embed
 from mmvidmae.models.propagation import LabelPropagator
 from mmvidmae.registry import MODELS
 
+CONFIGS = Path(__file__).parents[2] / 'configs'
 ARCH = dict(embed_dims=24, num_layers=2, num_heads=2, feedforward_channels=48)
 BRANCHES = tuple(dict(targets=(t,), memory=(0, 1), weight=0.5, name=f'frame{t}') for t in (2, 3))
 CORE = dict(depth=1, num_heads=2)
@@ -158,6 +163,44 @@ def test_propagation_runs_the_core_through_the_video(tmp_path):
         assert torch.equal(features, again)
     backward, _ = model.backbone.forward_video(video.flip(0) / 255)
     assert not torch.allclose(backward.flip(0), states, atol=1e-3), 'the order of frames counts'
+
+
+def test_a_run_with_its_recipe_pipeline_is_scored_with_plain_pixels(video_dir, davis, tmp_path, monkeypatch):
+    cfg = tiny_config(video_dir, tmp_path / 'run', 'RVM', train_cfg__max_epochs=2, train_cfg__val_interval=2)
+    pipeline = Config.fromfile(CONFIGS / 'rvm/rvm_vit-small-p16_32xb32-amp-coslr-400e_k400.py').train_pipeline
+    pipeline[2].size = 32
+    for loader in (cfg.train_dataloader, cfg.val_dataloader):
+        loader.dataset.pipeline = pipeline
+    scored = dict(
+        type='mmvidmae.PropagationEvalHook',
+        dataset=dict(
+            type='mmvidmae.DAVISDataset',
+            data_root=str(davis),
+            pipeline=[
+                dict(type='mmvidmae.LoadVideoFrames', divisor=8),
+                dict(type='mmvidmae.PackVideoSequence'),
+            ],
+        ),
+        metric=dict(type='mmvidmae.VideoSegmentationMetric'),
+        before_train=False,
+    )
+    cfg.custom_hooks += [dict(type='TraceHook'), scored]
+    cfg.model.masking = dict(mask_ratio=(0.0,) * 4 + (0.75,) * 4)
+    seen = []
+    test_step = LabelPropagator.test_step
+
+    def spy(propagator, batch):
+        seen.append([buffer.flatten().tolist() for buffer in propagator.data_preprocessor.buffers()])
+        return test_step(propagator, batch)
+
+    monkeypatch.setattr(LabelPropagator, 'test_step', spy)
+    build_runner(cfg).train()
+    losses = [loss for loss, _ in read_trace(tmp_path / 'run').values()]
+    assert len(losses) == 8
+    assert all(0 < loss < 1 for loss in losses)
+    assert list((tmp_path / 'run').rglob('*.jpg')) + list((tmp_path / 'run').rglob('*.png'))
+    assert seen
+    assert all(buffers == [[0.0] * 3, [255.0] * 3] for buffers in seen)
 
 
 def test_positions_of_the_flattened_grid():
