@@ -21,7 +21,8 @@ def draw_reconstructions(samples: Sequence[DataSample]) -> np.ndarray:
     """Draw clips with what the model saw and what it made of it, one row a clip.
 
     A row shows original, masked picture (hidden patches gray) and reconstruction of each frame, of a pair first the
-    past, then the future frame. Its caption names the video, the frame numbers and the error of the clip, where the sample has them.
+    past, then the future frame. Its caption names the video, the frame numbers and the error of the clip, where the
+    sample has them.
 
     Args:
         samples: At least one sample of ``PairMAE.predict``, all of one frame size H x W. Small frames are enlarged by
