@@ -65,6 +65,7 @@ HOOKS = Registry('hook', parent=root.HOOKS, locations=['mmvidmae.engine'])
 PARAM_SCHEDULERS = Registry('parameter scheduler', parent=root.PARAM_SCHEDULERS, locations=['mmvidmae.engine'])
 METRICS = Registry('metric', parent=root.METRICS, locations=['mmvidmae.evaluation'])
 MODELS = Registry('model', parent=root.MODELS, locations=['mmvidmae.models'])
+OPTIM_WRAPPERS = Registry('optimizer wrapper', parent=root.OPTIM_WRAPPERS, locations=['mmvidmae.engine'])
 OPTIM_WRAPPER_CONSTRUCTORS = Registry(
     'optimizer wrapper constructor', parent=root.OPTIM_WRAPPER_CONSTRUCTORS, locations=['mmvidmae.engine']
 )

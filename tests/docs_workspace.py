@@ -17,7 +17,7 @@ from scipy.io import savemat
 
 from mmvidmae.apis import get_model
 from mmvidmae.compat.mmtrack import enable
-from mmvidmae.converters import mmvidmae_to_dropmae, mmvidmae_to_droptrack, mmvidmae_to_mae
+from mmvidmae.converters import mmvidmae_to_dropmae, mmvidmae_to_droptrack, mmvidmae_to_rsp
 
 DAVIS = (
     'bear',
@@ -35,6 +35,8 @@ DAVIS = (
 RECIPES = dict(
     dropmae='dropmae/dropmae_vit-base-p16_64xb64-amp-coslr-400e_k400',
     siammae='siammae/siammae_vit-small-p16_16xb64-amp-coslr-400e_k400',
+    catmae='catmae/catmae_vit-small-p16_8xb128-amp-coslr-300e_k400',
+    rsp='rsp/rsp_vit-small-p16_8xb192-amp-coslr-400e_k400',
     droptrack='droptrack/droptrack_vit-base-p16-384_4xb32-100e_got10k',
     dropseg='dropseg/dropseg_vit-base-p16-384_8xb4-amp-210k_davis2017-youtubevos',
     cosettle='cosettle/cosettle_vit-base-p16-mae_4xb128-amp-coslr-5e_k400',
@@ -186,8 +188,6 @@ def make_checkpoints(root: Path) -> None:
     ):
         (root / link).parent.mkdir(parents=True, exist_ok=True)
         (root / link).symlink_to(root / f'checkpoints/{name}.pth')
-    rsp = mmvidmae_to_mae({key: value for key, value in states['siammae'].items() if key.startswith('backbone.')})
-    rsp.update(dict.fromkeys(('mask_token', 'decoder_embed_mae.weight', 'to_prior.0.weight'), torch.ones(2)))
-    torch.save(dict(model=rsp), root / 'rsp_vits16.pth')
+    torch.save(dict(model=mmvidmae_to_rsp(states['rsp'])), root / 'rsp_vits16.pth')
     torch.save(dict(model=mmvidmae_to_dropmae(states['dropmae'])), root / 'DropMAE_k400_1600E.pth')
     torch.save(dict(net=mmvidmae_to_droptrack(states['droptrack'])), root / 'DropTrack_k700_800E_alldata.pth.tar')

@@ -3,6 +3,7 @@ from .checkpoint_io import CheckpointError, compact, read_state_dict, strip_wrap
 from .conversion import Conversion, ConversionError, convert_state_dict
 from .formats import SOURCES, TARGETS, recognize
 from .key_maps import (
+    catmae_to_mmvidmae,
     cosettle_to_mmvidmae,
     cropmae_to_mmvidmae,
     dino_to_mmvidmae,
@@ -10,6 +11,7 @@ from .key_maps import (
     dropseg_to_mmvidmae,
     droptrack_to_mmvidmae,
     mae_to_mmvidmae,
+    mmvidmae_to_catmae,
     mmvidmae_to_cosettle,
     mmvidmae_to_cropmae,
     mmvidmae_to_dropmae,
@@ -17,10 +19,14 @@ from .key_maps import (
     mmvidmae_to_droptrack,
     mmvidmae_to_mae,
     mmvidmae_to_mmseg,
+    mmvidmae_to_rsp,
     mmvidmae_to_rsp_block,
     mmvidmae_to_rvm,
+    mmvidmae_to_tobo,
     rsp_block_to_mmvidmae,
+    rsp_to_mmvidmae,
     rvm_to_mmvidmae,
+    tobo_to_mmvidmae,
 )
 from .position_embedding import POS_INTERP, fold_identity, interpolate_pos_embed
 
@@ -32,6 +38,7 @@ __all__ = [
     'CheckpointError',
     'Conversion',
     'ConversionError',
+    'catmae_to_mmvidmae',
     'compact',
     'convert_state_dict',
     'cosettle_to_mmvidmae',
@@ -44,6 +51,7 @@ __all__ = [
     'infer_architecture',
     'interpolate_pos_embed',
     'mae_to_mmvidmae',
+    'mmvidmae_to_catmae',
     'mmvidmae_to_cosettle',
     'mmvidmae_to_cropmae',
     'mmvidmae_to_dropmae',
@@ -51,12 +59,16 @@ __all__ = [
     'mmvidmae_to_droptrack',
     'mmvidmae_to_mae',
     'mmvidmae_to_mmseg',
+    'mmvidmae_to_rsp',
     'mmvidmae_to_rsp_block',
     'mmvidmae_to_rvm',
+    'mmvidmae_to_tobo',
     'read_state_dict',
     'recognize',
     'rsp_block_to_mmvidmae',
+    'rsp_to_mmvidmae',
     'rvm_to_mmvidmae',
     'strip_wrappers',
+    'tobo_to_mmvidmae',
     'write_state_dict',
 ]

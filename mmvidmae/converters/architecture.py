@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mmvidmae.models.backbones import LinearAdapter, PairMAEViT, RecurrentViT
-from mmvidmae.models.necks import CrossPairDecoder, JointPairDecoder
+from mmvidmae.models.necks import CrossPairDecoder, JointPairDecoder, StochasticToken
 from mmvidmae.models.segmentors import DeconvPyramid, MaskDecoder, MemoryMAEViT
 from mmvidmae.models.trackers import CenterHead, OneStreamViT
 
@@ -28,9 +28,11 @@ class Architecture:
         cls_token: Whether there is a class token.
         frame_embed: Whether there are frame identity embeddings.
         decoder: Kind of the decoder, or None without one: ``'mae'`` (joint self-attention), ``'dropmae'`` (with frame
-            identities), ``'cropmae'`` (cross-self, post-norm), ``'rvm'`` (with an embedding of time offsets),
-            ``'cross'`` (any other with cross-attention to a memory), ``'tracking'`` (DropTrack's head and two position
-            embeddings instead of one), ``'segmentation'`` (DropSeg's mask embedding, pyramid and decoder).
+            identities), ``'cropmae'`` (cross-self, post-norm), ``'cross-self'`` (pre-norm: SiamMAE, ToBo), ``'catmae'``
+            (``'cropmae'`` with frame embeddings of the memory), ``'rsp'`` (``'cross-self'`` with a projection for each
+            frame and a stochastic token), ``'rvm'`` (with an embedding of time offsets), ``'cross'`` (any other with
+            cross-attention to a memory), ``'tracking'`` (DropTrack's head and two position embeddings instead of one),
+            ``'segmentation'`` (DropSeg's mask embedding, pyramid and decoder).
         shapes: Shapes of all parameters of such a model, by name.
         addition: What the encoder has in addition to a ViT: ``'adapter'`` (Co-Settle), ``'recurrent core'`` (RVM), or
             None.
@@ -107,6 +109,9 @@ def infer_architecture(state: Mapping[str, Tensor]) -> Architecture:
             if decoder and channels != 3:
                 raise ValueError(f'an encoder of frames of {channels} channels, and decoders predict 3')
             modules = {'backbone': encoder, 'neck': decoder} if decoder else {'backbone': encoder}
+            if decoder and 'stochastic.embed.weight' in state:  # the shapes tell only the product of variables, classes
+                token_dims, classes = _shape(state, 'stochastic.embed.weight', 2)
+                modules['stochastic'] = StochasticToken(dims, token_dims, num_variables=1, num_classes=classes)
     shapes = {
         f'{prefix}.{name}': tuple(value.shape)
         for prefix, module in modules.items()
@@ -167,7 +172,8 @@ def _decoder(state: Mapping[str, Tensor], encoder: PairMAEViT) -> tuple[nn.Modul
     if not any(name.startswith('neck.') for name in state):
         return None, None
     block = 'neck.decoder_blocks.0.'
-    dims, _ = _shape(state, 'neck.decoder_embed.weight', 2)
+    by_frame = 'neck.decoder_embed.0.weight' in state
+    dims, _ = _shape(state, f'neck.decoder_embed{".0" if by_frame else ""}.weight', 2)
     hidden, _ = _shape(state, f'{block}ffn.layers.0.0.weight', 2)
     if dims % 4:
         raise ValueError(f'a decoder of width {dims}: it must be divisible by 4')
@@ -189,13 +195,31 @@ def _decoder(state: Mapping[str, Tensor], encoder: PairMAEViT) -> tuple[nn.Modul
     if not (reads or mixes):
         raise ValueError(f'missing: {block}attn.qkv.weight')
     order = ('cross',) * reads + ('self',) * mixes + ('ffn',)
-    if 'neck.offset_embed.weight' in state:
-        offsets = _shape(state, 'neck.offset_embed.weight', 2)[1]
-        options = dict(norm_memory=False, flat_pos_embed=True, num_offsets=offsets)
-        return CrossPairDecoder(**shared, feedforward_channels=hidden, order=order, **options), 'rvm'
+    if (
+        isinstance(encoder, RecurrentViT) and 'neck.decoder_pos_embed' not in state
+    ):  # RVM's positions are not parameters
+        knows_offset = 'neck.offset_embed.weight' in state
+        offsets = _shape(state, 'neck.offset_embed.weight', 2)[1] if knows_offset else 0
+        flat: dict[str, Any] = dict(norm_memory=False, flat_pos_embed=True, num_offsets=offsets)
+        decoder = CrossPairDecoder(**shared, feedforward_channels=hidden, order=order, **flat)
+        return decoder, 'rvm' if knows_offset else 'cross'
     norm_first = f'{block}ln_memory.weight' in state
-    decoder = CrossPairDecoder(**shared, feedforward_channels=hidden, order=order, norm_first=norm_first)
-    return decoder, 'cropmae' if reads and mixes and not norm_first else 'cross'
+    options: dict[str, Any] = dict(feedforward_channels=hidden, order=order, norm_first=norm_first)
+    if by_frame:
+        options.update(frame_projections=True, num_frames=_count(state, 'neck.decoder_embed'))
+    if marked := 'neck.memory_frame_embed' in state:
+        frames = _shape(state, 'neck.memory_frame_embed', 4)[1]
+        options.update(
+            memory_frame_embed=True, num_frames=frames + 1, branches=[dict(targets=(frames,), memory=range(frames))]
+        )
+    decoder = CrossPairDecoder(**shared, **options)
+    kinds = {
+        (False, False, False): 'cross-self' if norm_first else 'cropmae',
+        (False, True, False): 'cross' if norm_first else 'catmae',
+        (True, False, True): 'rsp' if norm_first else 'cross',
+    }
+    extras = (by_frame, marked, 'stochastic.embed.weight' in state)
+    return decoder, kinds.get(extras, 'cross') if reads and mixes else 'cross'
 
 
 def _shape(state: Mapping[str, Tensor], name: str, ndim: int) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from .key_maps import (
     StateDict,
+    catmae_to_mmvidmae,
     cosettle_to_mmvidmae,
     cropmae_to_mmvidmae,
     dino_to_mmvidmae,
@@ -15,13 +16,18 @@ from .key_maps import (
     dropseg_to_mmvidmae,
     droptrack_to_mmvidmae,
     mae_to_mmvidmae,
+    mmvidmae_to_catmae,
     mmvidmae_to_cosettle,
     mmvidmae_to_cropmae,
     mmvidmae_to_dropmae,
     mmvidmae_to_mae,
     mmvidmae_to_mmseg,
+    mmvidmae_to_rsp,
     mmvidmae_to_rvm,
+    mmvidmae_to_tobo,
+    rsp_to_mmvidmae,
     rvm_to_mmvidmae,
+    tobo_to_mmvidmae,
 )
 
 _MAE_DECODER = r'decoder_.*|mask_token'
@@ -89,15 +95,16 @@ SOURCES: dict[str, Source] = {
         unused=(rf'cls_token|pos_embed_three_frame|{_HEAD}', 'DropSeg keeps, but never uses them'),
     ),
     'dropmae': Source(marks=(r'temporal_pos_embed_x',), convert=dropmae_to_mmvidmae, outside=_MAE_DECODER),
+    'catmae': Source(marks=(r'decoder_frame_info',), convert=catmae_to_mmvidmae, outside=_MAE_DECODER),
     'cropmae': Source(
         marks=(r'decoder_blocks\.\d+\.multihead_attn\..*',), convert=cropmae_to_mmvidmae, outside=_MAE_DECODER
     ),
     'rsp': Source(
-        marks=(r'decoder_embed_mae\..*',),
-        convert=mae_to_mmvidmae,
+        marks=(r'decoder_embed_stoch\..*',),
+        convert=rsp_to_mmvidmae,
         outside=rf'{_MAE_DECODER}|to_(posterior|prior)\..*',
-        encoder_only_because="the decoders of RSP and ToBo (RSP's with a stochastic part) have no counterpart here",
     ),
+    'tobo': Source(marks=(r'decoder_embed_mae\..*',), convert=tobo_to_mmvidmae, outside=_MAE_DECODER),
     'cosettle': Source(
         marks=(r'adapter\.adapter\.adapter_linear\.weight',), convert=cosettle_to_mmvidmae, outside=r'adapter\..*'
     ),
@@ -125,7 +132,7 @@ SOURCES: dict[str, Source] = {
             r'neck\.decoder_blocks\.\d+\.ln_ffn\.weight|backbone\.(core|adapter)\..*',
         ),
         convert=dict,
-        outside=r'(neck|head|decode_head)\..*|backbone\.mask_embed\..*',
+        outside=r'(neck|head|decode_head|stochastic)\..*|backbone\.mask_embed\..*',
         unused=_OPENMMLAB_UNUSED,
     ),
     # Also our models without additional parameters, such as the encoder of SiamMAE: their names are the same.
@@ -144,6 +151,9 @@ TARGETS: dict[str, Target] = {
     'mae': Target(mmvidmae_to_mae, decoders=('mae',), cls_token=True, container='model'),
     'dropmae': Target(mmvidmae_to_dropmae, decoders=('dropmae',), frame_embed=True, cls_token=False, container='model'),
     'cropmae': Target(mmvidmae_to_cropmae, decoders=('cropmae',), cls_token=True, container='model'),
+    'catmae': Target(mmvidmae_to_catmae, decoders=('catmae',), cls_token=True, container='model'),
+    'rsp': Target(mmvidmae_to_rsp, decoders=('rsp',), cls_token=True, container='model'),
+    'tobo': Target(mmvidmae_to_tobo, decoders=('cross-self',), cls_token=True, container='model'),
     'cosettle': Target(mmvidmae_to_cosettle, cls_token=True, container='model', addition='adapter'),
     'rvm': Target(mmvidmae_to_rvm, decoders=('rvm',), cls_token=True, addition='recurrent core'),
 }

@@ -61,6 +61,7 @@ _CROPMAE = (
     *_DECODER,
     *((f'decoder_blocks.#.{theirs}', f'neck.decoder_blocks.#.{ours}') for theirs, ours in _CROPMAE_BLOCK),
 )
+_CATMAE = (*_CROPMAE, ('decoder_frame_info', 'neck.memory_frame_embed'))
 _DROPTRACK = (
     *_ENCODER[2:],
     ('temporal_pos_embed', 'backbone.frame_embed'),
@@ -112,6 +113,21 @@ _RSP_BLOCK = (
     ('mlp2.fc1', 'ffn.layers.0.0'),
     ('mlp2.fc2', 'ffn.layers.1'),
 )
+_RSP = (
+    *_ENCODER,
+    *_DECODER[1:],
+    ('decoder_embed_deter', 'neck.decoder_embed.0'),
+    ('decoder_embed_mae', 'neck.decoder_embed.1'),
+    ('decoder_embed_stoch', 'stochastic.embed'),
+    *((f'to_{name}.{layer}', f'stochastic.{name}.{layer}') for name in ('posterior', 'prior') for layer in (0, 2)),
+    *((f'decoder_blocks.#.{theirs}', f'neck.decoder_blocks.#.{ours}') for theirs, ours in _RSP_BLOCK),
+)
+_TOBO = (
+    *_ENCODER,
+    ('decoder_embed_mae', 'neck.decoder_embed'),
+    *_DECODER[1:],
+    *((f'decoder_blocks.#.{theirs}', f'neck.decoder_blocks.#.{ours}') for theirs, ours in _RSP_BLOCK),
+)
 
 
 def _rename(state: Mapping[str, Tensor], pairs: list[tuple[str, str]]) -> StateDict:
@@ -154,6 +170,32 @@ def _stack_identities(state: Mapping[str, Tensor]) -> StateDict:
         if f'{name}_x' in state and f'{name}_z' in state:
             state[name] = torch.stack((state.pop(f'{name}_x'), state.pop(f'{name}_z')), dim=1)
     return state
+
+
+def _split_packed(state: Mapping[str, Tensor]) -> StateDict:
+    """Split the packed projections of cross-attention (``torch.nn.MultiheadAttention``) into query and key-value."""
+    split = {}
+    for key, value in state.items():
+        key = re.sub(r'\.in_proj_(weight|bias)$', r'.in_proj.\1', key)
+        if '.multihead_attn.in_proj.' in key:
+            dims = len(value) // 3
+            split[key.replace('in_proj', 'q')], split[key.replace('in_proj', 'kv')] = value.split((dims, 2 * dims))
+        else:
+            split[key] = value
+    return split
+
+
+def _pack(state: Mapping[str, Tensor]) -> StateDict:
+    """Inverse of :func:`_split_packed`."""
+    packed = {}
+    for key, value in state.items():
+        if '.multihead_attn.kv.' in key:
+            continue
+        if '.multihead_attn.q.' in key:
+            value = torch.cat((value, state[key.replace('.q.', '.kv.')]))
+            key = key.replace('.q.', '.in_proj.')
+        packed[re.sub(r'\.in_proj\.(weight|bias)$', r'.in_proj_\1', key)] = value
+    return packed
 
 
 def mae_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
@@ -263,29 +305,12 @@ def cropmae_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
     Raises:
         KeyError: Listing the names that the model does not have.
     """
-    split = {}
-    for key, value in state.items():
-        key = re.sub(r'\.in_proj_(weight|bias)$', r'.in_proj.\1', key)
-        if '.multihead_attn.in_proj.' in key:
-            dims = len(value) // 3
-            split[key.replace('in_proj', 'q')], split[key.replace('in_proj', 'kv')] = value.split((dims, 2 * dims))
-        else:
-            split[key] = value
-    return _to_ours(split, _CROPMAE)
+    return _to_ours(_split_packed(state), _CROPMAE)
 
 
 def mmvidmae_to_cropmae(state: Mapping[str, Tensor]) -> StateDict:
     """Inverse of :func:`cropmae_to_mmvidmae`."""
-    packed = {}
-    state = _to_theirs(state, _CROPMAE)
-    for key, value in state.items():
-        if '.multihead_attn.kv.' in key:
-            continue
-        if '.multihead_attn.q.' in key:
-            value = torch.cat((value, state[key.replace('.q.', '.kv.')]))
-            key = key.replace('.q.', '.in_proj.')
-        packed[re.sub(r'\.in_proj\.(weight|bias)$', r'.in_proj_\1', key)] = value
-    return packed
+    return _pack(_to_theirs(state, _CROPMAE))
 
 
 def dino_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
@@ -328,6 +353,54 @@ def rsp_block_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
 def mmvidmae_to_rsp_block(state: Mapping[str, Tensor]) -> StateDict:
     """Inverse of :func:`rsp_block_to_mmvidmae`."""
     return _to_theirs(state, _RSP_BLOCK)
+
+
+def catmae_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
+    """Convert a CatMAE state dict, whose decoder is CropMAE's with frame embeddings ``(2, 1, 1, D)`` for the memory.
+
+    Raises:
+        KeyError: Listing the names that the model does not have.
+    """
+    state = _split_packed(state)
+    if 'decoder_frame_info' in state:
+        state['decoder_frame_info'] = state['decoder_frame_info'].transpose(0, 1)
+    return _to_ours(state, _CATMAE)
+
+
+def mmvidmae_to_catmae(state: Mapping[str, Tensor]) -> StateDict:
+    """Inverse of :func:`catmae_to_mmvidmae`."""
+    state = _pack(_to_theirs(state, _CATMAE))
+    if 'decoder_frame_info' in state:
+        state['decoder_frame_info'] = state['decoder_frame_info'].transpose(0, 1)
+    return state
+
+
+def rsp_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
+    """Convert an RSP state dict, with its stochastic part.
+
+    Raises:
+        KeyError: Listing the names that the model does not have.
+    """
+    return _to_ours(state, _RSP)
+
+
+def mmvidmae_to_rsp(state: Mapping[str, Tensor]) -> StateDict:
+    """Inverse of :func:`rsp_to_mmvidmae`."""
+    return _to_theirs(state, _RSP)
+
+
+def tobo_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
+    """Convert a ToBo state dict.
+
+    Raises:
+        KeyError: Listing the names that the model does not have.
+    """
+    return _to_ours(state, _TOBO)
+
+
+def mmvidmae_to_tobo(state: Mapping[str, Tensor]) -> StateDict:
+    """Inverse of :func:`tobo_to_mmvidmae`."""
+    return _to_theirs(state, _TOBO)
 
 
 _ADAPTER = (

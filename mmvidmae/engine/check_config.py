@@ -179,11 +179,12 @@ def _check_part(part: Any, path: str, registry: Registry, scope: str, default: A
             owner = kind.rpartition('.')[2] if isinstance(kind, str) else getattr(cls, '__name__', str(kind))
             yield from _check_keys(part, path, owner, accepted, certain)
     recipe = getattr(cls, 'recipe', {})  # of our models: the types of their parts
+    defaults = {key: value['type'] for key, value in recipe.items() if isinstance(value, dict)}
     for key, value in part.items():
         if key.endswith('_cfg') or key in ('collate_fn', 'type'):
             continue
         within = registries.TRANSFORMS if key.endswith('pipeline') else _CHILDREN.get(key, registry)
-        yield from _check_part(value, f'{path}.{key}', within, scope, recipe.get(key, {}).get('type'))
+        yield from _check_part(value, f'{path}.{key}', within, scope, defaults.get(key))
 
 
 def _check_keys(part: Mapping, path: str, owner: str, accepted: set[str], certain: bool) -> Iterator[str]:

@@ -20,8 +20,8 @@ def _write(canvas: np.ndarray, text: str, top: int, left: int) -> None:
 def draw_reconstructions(samples: Sequence[DataSample]) -> np.ndarray:
     """Draw clips with what the model saw and what it made of it, one row a clip.
 
-    A row shows original, masked picture (hidden patches gray) and reconstruction of each frame, of a pair first the
-    past, then the future frame. Its caption names the video, the frame numbers and the error of the clip, where the
+    A row shows original, masked picture (hidden patches gray) and reconstruction of each frame, of a pair first of the
+    past, then of the future frame. Its caption names the video, the frame numbers and the error of the clip, where the
     sample has them.
 
     Args:
@@ -31,6 +31,9 @@ def draw_reconstructions(samples: Sequence[DataSample]) -> np.ndarray:
     Returns:
         ``(height, width, 3)`` uint8 RGB.
     """
+    num_frames = len(samples[0].frames)
+    frames = ('past', 'future') if num_frames == 2 else [f'frame {index}' for index in range(num_frames)]
+    columns = [label for frame in frames for label in (frame, 'masked', 'reconstruction')]
     enlarge = max(1, -(-CELL // min(samples[0].frames.shape[-2:])))
     rows = []
     for sample in samples:
@@ -40,9 +43,6 @@ def draw_reconstructions(samples: Sequence[DataSample]) -> np.ndarray:
         rows.append(cells.repeat(enlarge, axis=1).repeat(enlarge, axis=2))
 
     height, width = (side + GAP for side in rows[0].shape[1:3])
-    num_frames = len(samples[0].frames)
-    frames = ('past', 'future') if num_frames == 2 else [f'frame {number + 1}' for number in range(num_frames)]
-    columns = [label for frame in frames for label in (frame, 'masked', 'reconstruction')]
     canvas = np.full((LINE + len(rows) * (height + LINE), len(columns) * width + GAP, 3), 255, np.uint8)
     for column, label in enumerate(columns):
         _write(canvas, label, 0, GAP + column * width)
@@ -60,7 +60,8 @@ def _caption(sample: DataSample) -> str:
     if 'video_path' in sample:
         parts.append(printable(str(sample.video_path).replace('\\', '/').rsplit('/', 1)[-1]))
     if 'frame_ids' in sample:
-        parts.append(f'frame{"s" * (len(sample.frame_ids) > 1)} {" and ".join(map(str, sample.frame_ids))}')
+        *others, last = map(str, sample.frame_ids)
+        parts.append(f'frames {", ".join(others)} and {last}' if others else f'frame {last}')
     if 'error' in sample:
         parts.append(f'error {float(sample.error):.3f} (constant {float(sample.constant_error):.3f})')
     return ', '.join(parts)

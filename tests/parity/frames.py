@@ -1,6 +1,7 @@
 """Tables of drawn frames (``frames/table``) against ``SampleFrames``."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -65,3 +66,21 @@ def compare_frames(
     if rng.wrong or rng.integers_left:
         report.add(f'{name}: {"; ".join(rng.wrong) or f"not drawn: {rng.integers_left}"}', np.inf, 0, 'abs')
     report.compare(name, frames, np.asarray(expected))
+
+
+def compare_table(report: Report, table: np.ndarray, num_frames: int, **options: Any) -> None:
+    """Compare a table of clips of ``num_frames`` frames whose start leaves room for the largest gaps (RSP, CatMAE).
+
+    Args:
+        report: Report to add to.
+        table: Rows of the video's length, ``(low, high, value)`` of the start and of each gap, and the frames. -1 where
+            the video is short. The bounds of the gaps are read from the table.
+        num_frames: Frames of a clip.
+        **options: Of the sampler.
+    """
+    draws = table[:, 1 : 1 + 3 * num_frames].reshape(len(table), num_frames, 3)
+    drawn = draws[draws[:, 0, 0] >= 0]
+    ((lo, hi),) = {tuple(map(int, bounds)) for bounds in drawn[:, 1:, :2].reshape(-1, 2)}
+    sampler = SampleFrames((lo, hi), 'room', num_frames=num_frames, short='different', **options)
+    for row, recorded in zip(table, draws):
+        compare_frames(report, f'frames/table {row[0]}', sampler, int(row[0]), recorded, row[-num_frames:].tolist())

@@ -52,7 +52,7 @@ class Report:
         self, name: str, actual: Tensor | np.ndarray | float, expected: np.ndarray, atol: float = 0.0, rtol: float = 0.0
     ) -> None:
         """Compare an array with its reference, absolutely (``atol``, 0 for equality) or relative to each value
-        (``rtol``).
+        (``rtol``). With both, ``atol`` is subtracted from the error first.
 
         A wrong shape is an infinite difference.
         """
@@ -63,6 +63,7 @@ class Report:
             return
         error = np.abs(actual.astype(np.float64) - expected.astype(np.float64))
         if rtol:
+            error = np.maximum(error - atol, 0)
             scale = np.abs(expected.astype(np.float64))
             error = np.divide(error, scale, out=np.where(error > 0, np.inf, 0.0), where=scale > 0)
         self.add(name, error.max(initial=0.0), tolerance, measure)

@@ -13,7 +13,8 @@ from mmpretrain.registry import MODELS
 from torch.utils.flop_counter import FlopCounterMode
 
 ROOT = Path(__file__).resolve().parents[2]
-METHODS = ('dropmae', 'siammae')
+METHODS = ('dropmae', 'siammae', 'cropmae', 'tobo', 'catmae', 'rsp')
+DATA = {'k400': 'Kinetics-400', 'k700': 'Kinetics-700', 'in1k': 'ImageNet-1k'}
 
 
 def entries(method: str) -> dict[str, dict]:
@@ -27,16 +28,16 @@ def recipes(method: str) -> list[Path]:
 
 @pytest.fixture(scope='module')
 def measured() -> dict[str, tuple[int, int, int]]:
-    """Of each recipe the parameters, those of the encoder, and the multiply-adds of the forward pass of a pair."""
+    """Of each recipe the parameters, those of the encoder, and the multiply-adds of the forward pass of a clip."""
     results, known = {}, {}
     for path in (path for method in METHODS for path in recipes(method)):
         model_config = Config.fromfile(path).model
         if str(model_config) not in known:
             with DefaultScope.overwrite_default_scope('mmpretrain'), torch.device('meta'), torch.no_grad():
                 model = MODELS.build(model_config).eval()
-                tokens = 2 * (224 // model.backbone.patch_size) ** 2
+                tokens = model.num_frames * (224 // model.backbone.patch_size) ** 2
                 with FlopCounterMode(display=False) as counter:
-                    model.forward_pretrain(torch.empty(1, 2, 3, 224, 224), torch.empty(1, tokens))
+                    model.forward_pretrain(torch.empty(1, model.num_frames, 3, 224, 224), torch.empty(1, tokens))
             sizes = [sum(p.numel() for p in part.parameters()) for part in (model, model.backbone)]
             known[str(model_config)] = (*sizes, counter.get_total_flops() // 2)
         results[path.stem] = known[str(model_config)]
@@ -92,7 +93,7 @@ def test_metafile_agrees_with_the_configs(method, measured):
             'Batch Size': config.auto_scale_lr.base_batch_size,
             'FLOPs': flops,
             'Parameters': parameters,
-            'Training Data': f'Kinetics-{name[-3:]}',
+            'Training Data': DATA[name.rpartition('_')[2]],
         }
 
 

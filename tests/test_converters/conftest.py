@@ -7,7 +7,7 @@ import torch
 from mmengine.registry import DefaultScope
 
 from mmvidmae import converters
-from mmvidmae.models.selfsup import RVM, CoSettle, DropMAE, PairMAE, SiamMAE
+from mmvidmae.models.selfsup import RSP, RVM, CatMAE, CoSettle, DropMAE, PairMAE, SiamMAE
 from mmvidmae.models.trackers import CenterHead
 
 ARCH = dict(embed_dims=32, num_layers=3, num_heads=2, feedforward_channels=64)
@@ -17,6 +17,8 @@ MODELS = {
     'dropmae': lambda: DropMAE(backbone=BACKBONE, neck=NECK),
     'cropmae': lambda: SiamMAE(backbone=BACKBONE, neck=dict(norm_first=False, **NECK)),
     'siammae': lambda: SiamMAE(backbone=BACKBONE, neck=NECK),
+    'catmae': lambda: CatMAE(backbone=BACKBONE, neck=NECK),
+    'rsp': lambda: RSP(backbone=BACKBONE, neck=NECK, stochastic=dict(num_variables=3, num_classes=5)),
     'mae': lambda: PairMAE(backbone=BACKBONE, neck=dict(frame_embed=False, **NECK)),
     'cosettle': lambda: CoSettle(backbone=dict(encoder=dict(type='mmvidmae.PairMAEViT', **BACKBONE))),
     'rvm': lambda: RVM(backbone=dict(core=dict(depth=2), **BACKBONE), neck=NECK),
@@ -41,8 +43,8 @@ def encoder_of(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 def foreign(name: str) -> dict[str, torch.Tensor]:
     """Parameters as the file of a format has them, with everything that its models keep besides the encoder."""
     filler = torch.ones(2)
-    if name in ('dropmae', 'cropmae', 'mae'):
-        return getattr(converters, f'mmvidmae_to_{name}')(ours(name))
+    if name in ('dropmae', 'cropmae', 'mae', 'catmae', 'rsp', 'tobo'):
+        return getattr(converters, f'mmvidmae_to_{name}')(ours('siammae' if name == 'tobo' else name))
     if name == 'rvm':
         return converters.mmvidmae_to_rvm(ours('rvm'), dict(encoder=2, rnn_core=2, decoder=2))
     if name == 'cosettle':
@@ -62,7 +64,7 @@ def foreign(name: str) -> dict[str, torch.Tensor]:
     if name == 'dino':
         encoder = {f'backbone.{key}': value for key, value in encoder.items()}
     extra = {
-        'rsp': ('mask_token', 'decoder_embed_mae.weight', 'decoder_blocks.0.cattn.q.weight', 'to_prior.0.weight'),
+        'tobo': ('mask_token', 'decoder_embed_mae.weight', 'decoder_blocks.0.cattn.q.weight'),
         'dino': ('head.mlp.0.weight', 'head.last_layer.weight_g'),
         'timm': ('head.weight', 'head.bias'),
     }[name]
@@ -71,7 +73,7 @@ def foreign(name: str) -> dict[str, torch.Tensor]:
 
 @pytest.fixture(scope='session')
 def our_state() -> Callable[[str], dict[str, torch.Tensor]]:
-    """A function ``our_state(kind)``: parameters with our names; kind is a key of ``MODELS``."""
+    """A function ``our_state(kind)``: parameters with our names; kind is one of ``MODELS``."""
     return ours
 
 

@@ -32,7 +32,7 @@ from mmvidmae.models.trackers import CenterHead, OneStreamViT
 DOCS = Path(__file__).parents[2] / 'docs' / 'weights.md'
 TOOL = Path(__file__).parents[2] / 'tools' / 'model_converters' / 'convert.py'
 OF_DROPMAE = ('dropmae', 'droptrack', 'dropseg', 'mmvidmae')
-OF_THEIR_OWN = ('cropmae', 'rvm')
+OF_MODELS = {'cropmae': 'cropmae', 'tobo': 'siammae', 'catmae': 'catmae', 'rsp': 'rsp', 'rvm': 'rvm'}
 
 
 def equal(first: dict, second: dict) -> bool:
@@ -49,16 +49,15 @@ def test_encoder_of_every_format(our_state, foreign_state, name):
     assert recognize(state) == name
     conversion = convert_state_dict(state, encoder_only=True)
     assert conversion.source == name
-    kind = 'dropmae' if name in OF_DROPMAE else name if name in OF_THEIR_OWN else 'mae'
-    expected = our_state(kind)
+    expected = our_state('dropmae' if name in OF_DROPMAE else OF_MODELS.get(name, 'mae'))
     assert equal(conversion.state_dict, encoder_of(expected))
     assert conversion.num_mapped + sum(map(len, conversion.dropped.values())) == len(state)
     assert f'mapped: {conversion.num_mapped} parameters' in conversion.summary()
 
 
-@pytest.mark.parametrize('name', ['dropmae', 'cropmae', 'mae', 'cosettle'])
+@pytest.mark.parametrize('name', ['dropmae', 'cropmae', 'mae', 'tobo', 'catmae', 'rsp', 'cosettle'])
 def test_whole_models_go_and_come_back_exactly(our_state, name):
-    state = our_state(name)
+    state = our_state(OF_MODELS.get(name, name))
     there = convert_state_dict(state, target=name)
     back = convert_state_dict(there.state_dict)
     assert back.source == name
@@ -115,7 +114,7 @@ def test_an_adapter_and_a_core_stay_with_their_encoder(our_state):
 def test_the_paper_decoder_of_siammae_stays_ours(our_state):
     state = our_state('siammae')
     assert equal(convert_state_dict(state).state_dict, state)
-    with pytest.raises(ConversionError, match='cropmae has no place for the cross decoder'):
+    with pytest.raises(ConversionError, match='cropmae has no place for the cross-self decoder'):
         convert_state_dict(state, target='cropmae')
 
 
@@ -147,7 +146,6 @@ def test_mae_of_mmpretrain_loads_in_ours_and_the_other_way_round(our_state):
 @pytest.mark.parametrize(
     ('name', 'message'),
     [
-        ('rsp', r"RSP's with a stochastic part"),
         ('dino', 'projection head'),
         ('timm', r'classification head .* \(head\.weight, head\.bias\)'),
     ],
@@ -245,6 +243,8 @@ def test_unknown_formats(foreign_state):
         ('mae', 'dropmae', 'dropmae needs frame identity embeddings'),
         ('mae', 'timm', 'timm has no place for the mae decoder: leave it behind'),
         ('cropmae', 'mae', 'mae has no place for the cropmae decoder'),
+        ('catmae', 'cropmae', 'cropmae has no place for the catmae decoder'),
+        ('siammae', 'rsp', 'rsp has no place for the cross-self decoder'),
     ],
 )
 def test_targets_without_a_place_for_something(our_state, kind, target, message):
@@ -365,10 +365,10 @@ def test_command_puts_parameters_where_their_code_looks(tmp_path, convert, our_s
 
 
 def test_command_refuses_and_writes_nothing(tmp_path, convert, foreign_state):
-    torch.save(dict(model=foreign_state('rsp')), tmp_path / 'rsp.pth')
-    code, out, err = convert(tmp_path / 'rsp.pth', tmp_path / 'out.pth')
+    torch.save(dict(model=foreign_state('dino')), tmp_path / 'dino.pth')
+    code, out, err = convert(tmp_path / 'dino.pth', tmp_path / 'out.pth')
     assert (code, out) == (1, '')
-    assert 'rsp.pth: rsp: ' in err
+    assert 'dino.pth: dino: ' in err
     assert '(--encoder-only)' in err
     assert convert(tmp_path / 'none.pth', tmp_path / 'out.pth')[0] == 1
     (tmp_path / 'folder').mkdir()
@@ -378,7 +378,7 @@ def test_command_refuses_and_writes_nothing(tmp_path, convert, foreign_state):
     assert 'folder' in err
     with pytest.raises(SystemExit):
         convert(tmp_path / 'mae.pth', tmp_path / 'out.pth', '--resize-to', '224')
-    assert sorted(path.name for path in tmp_path.iterdir()) == ['folder', 'mae.pth', 'rsp.pth']
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['dino.pth', 'folder', 'mae.pth']
 
 
 def test_commands_of_the_documentation(tmp_path, monkeypatch, convert, our_state, foreign_state):
@@ -390,7 +390,7 @@ def test_commands_of_the_documentation(tmp_path, monkeypatch, convert, our_state
     torch.save(dict(state_dict=our_state('dropmae')), 'work_dirs/my_dropmae/epoch_400.pth')
     blocks = [block for block in read_blocks(DOCS) if (block.language, block.manner) == ('bash', 'run')]
     commands = [shlex.split(command) for block in blocks for _, command in block.commands()]
-    assert len(commands) == 9
+    assert len(commands) == 10
     for _, tool, *args in commands:
         assert TOOL.samefile(TOOL.parents[2] / tool)
         code, _, err = convert(*args)
@@ -427,6 +427,11 @@ class TestSizesAreRead:
             ('SiamMAE', dict(norm_first=False, feedforward_channels=33), ('mmvidmae', 'cropmae')),
             ('SiamMAE', dict(order=('self', 'ffn'), feedforward_channels=33), ('mmvidmae',)),
             ('SiamMAE', dict(order=('cross', 'ffn'), norm_first=False, feedforward_channels=33), ('mmvidmae',)),
+            ('SiamMAE', dict(memory_frame_embed=True, frame_projections=True), ('mmvidmae',)),
+            ('CatMAE', dict(feedforward_channels=33), ('mmvidmae', 'catmae')),
+            ('CatMAE', dict(norm_first=True, memory_frame_embed=False), ('mmvidmae',)),
+            ('RSP', dict(feedforward_channels=33), ('mmvidmae', 'rsp')),
+            ('RSP', dict(frame_projections=False), ('mmvidmae',)),
         ],
     )
     def test_of_decoders(self, kind, neck, targets):

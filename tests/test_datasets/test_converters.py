@@ -131,6 +131,13 @@ class TestMakeList:
         with pytest.raises(ValueError, match='no readable clip among 2'):
             FramePairDataset(ann_file=str(tmp_path / 'list.txt'), data_prefix=dict(img=str(tmp_path / 'root')))
 
+    def test_images(self, run, tmp_path):
+        for name in ('n01/1.JPEG', 'n02/2.JPEG', 'n02/10.JPEG'):
+            (tmp_path / 'root' / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / 'root' / name).touch()
+        assert run('make_list', tmp_path / 'root', tmp_path / 'list.txt', '--relative', '--images')[0] == 0
+        assert (tmp_path / 'list.txt').read_text() == 'n01/1.JPEG 0\nn02/2.JPEG 1\nn02/10.JPEG 1\n'
+
     @pytest.mark.parametrize('name', ['seq 12/1.jpg', '#seq/1.jpg', 'seq\r12/1.jpg', 'seq,12/1.jpg', '"seq"/1.jpg'])
     def test_name_that_a_list_cannot_hold(self, run, tmp_path, name):
         (tmp_path / 'root' / name).parent.mkdir(parents=True)
@@ -142,6 +149,7 @@ class TestMakeList:
 
     def test_nothing_there(self, run, tmp_path):
         assert 'no clips below' in run('make_list', tmp_path, tmp_path / 'list.txt')[2]
+        assert 'no clips below' in run('make_list', tmp_path, tmp_path / 'list.txt', '--images')[2]
         assert 'There is no folder' in run('make_list', tmp_path / 'nowhere', tmp_path / 'list.txt')[2]
 
 

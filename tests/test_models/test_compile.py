@@ -27,15 +27,17 @@ def steps(model: nn.Module) -> list[tuple[torch.Tensor, dict[str, torch.Tensor]]
     for number in range(3):
         torch.manual_seed(number)
         samples = [DataSample(metainfo=dict(seed=2 * number + i)) for i in range(2)]
-        loss = model(torch.randn(2, 2, 3, 32, 48), samples, mode='loss')['loss']
+        loss = sum(model(torch.randn(2, model.num_frames, 3, 32, 48), samples, mode='loss').values())
         loss.backward()
         results.append((loss.detach(), {n: p.grad.clone() for n, p in model.named_parameters() if p.requires_grad}))
         model.zero_grad()
     return results
 
 
-@pytest.mark.parametrize('with_cp', [False, True], ids=['plain', 'with_cp'])
-@pytest.mark.parametrize('method', ['DropMAE', 'SiamMAE'])
+@pytest.mark.parametrize(
+    ('method', 'with_cp'),
+    [('DropMAE', False), ('DropMAE', True), ('SiamMAE', False), ('SiamMAE', True), ('CatMAE', False), ('RSP', False)],
+)
 def test_one_graph_gives_the_same_losses_and_gradients(method, with_cp):
     torch._dynamo.reset()
     compiled = build(method, compile=dict(backend='aot_eager', fullgraph=True))  # without a break, or an error

@@ -22,6 +22,7 @@ def test_matches_the_authors(path: Path):
 def test_all_kinds_are_covered():
     names = {path.stem for path in DATA.glob('*.npz')}
     pretrain = {'asad', 'dropmae_forward', 'len_keep', 'siammae_cropmae', 'siammae_rsp_block', 'sincos'}
+    pretrain |= {'cropmae', 'tobo', 'catmae', 'rsp'}
     evaluation = {'jhmdb_pck', 'labelprop_crw', 'labelprop_dino', 'vip_miou'}
     tracking = {'droptrack_forward_p8', 'droptrack_geometry', 'sot_metrics', 'vot_supervised'}
     assert names >= pretrain | evaluation | tracking | {'dropseg_forward', 'cosettle', 'rvm'}
@@ -40,6 +41,8 @@ def test_all_kinds_are_covered():
         ),
         ('siammae_rsp_block', 'state/norm_kv1.weight', 1e-3, {'out', 'grad_kv'}),
         ('asad', 'W', 1e-4, {'W'}),
+        ('cropmae', 'state/decoder_blocks.1.linear1.weight', 1e-2, {'pred', 'l2g/loss'}),
+        ('tobo', 'state/decoder_blocks.1.attn.proj.weight', 1e-2, {'last_bottleneck', 'scm/loss_patch'}),
         ('jhmdb_pck', 'pck/1/pred_grid_xy', 1e-6, {'pck/dist_joint00', 'pck/dist_joint14'}),
         ('vip_miou', 'vip/miou', 1e-6, {'vip/miou'}),
         ('labelprop_dino', 'a/segs', 1e-3, {'a/out'}),

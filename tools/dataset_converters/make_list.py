@@ -1,5 +1,5 @@
-"""Write a list of the clips in a folder, a line `path [label]` each, for VideoPairDataset, FramePairDataset and
-MMAction2.
+"""Write a list of the clips in a folder, a line `path [label]` each, for VideoPairDataset, FramePairDataset,
+ImageViewDataset and MMAction2.
 
 The label is the number of the clip's class folder, which is the first folder below the root, in natural order. Clips
 in the root itself have no label. Pre-training needs no labels.
@@ -18,7 +18,9 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('root', help='folder to search, at any depth')
     parser.add_argument('output', type=Path, help='list file to write')
-    parser.add_argument('--frames', action='store_true', help='clips are folders of images instead of video files')
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument('--frames', action='store_true', help='clips are folders of images instead of video files')
+    kind.add_argument('--images', action='store_true', help='clips are single images')
     parser.add_argument('--relative', action='store_true', help='write paths relative to the root, not absolute ones')
     return parser
 
@@ -34,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = make_parser()
     args = parser.parse_args(arguments)
 
-    kind = 'frames' if args.frames else 'video'
+    kind = 'frames' if args.frames else 'image' if args.images else 'video'
     try:
         clips = scan(args.root, kind)
     except OSError as error:

@@ -106,9 +106,6 @@ LARGER: dict[str, dict[str, Any]] = {
 
 SIZES = dict(small={kind: {} for kind in LARGER}, larger=LARGER)
 
-SAVES = 4
-"""Checkpoints of a run of the main table."""
-
 STEP_SECONDS = dict(mae=1.8, twinmae=1.8, dropmae=2.4, siammae=2.4)
 """Of a step of 32 pairs on one core; for the first estimate only, which adapts as the work goes on."""
 
@@ -128,6 +125,8 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument('--size', choices=SIZES, default='small', help='larger: ViT-S/16 at 224 pixels, for a GPU')
     parser.add_argument('--methods', nargs='+', choices=METHODS, default=METHODS)
     parser.add_argument('--epochs', type=int, default=16, help='of pre-training (default: %(default)s)')
+    parser.add_argument('--saves', type=int, default=4, help='checkpoints of a pre-training (default: %(default)s)')
+    parser.add_argument('--bf16', action='store_true', help='pre-train in bfloat16 on CPUs that have it (avx512_bf16)')
     parser.add_argument('--ablation-epochs', type=int, default=4, help='0 for no ablations (default: %(default)s)')
     parser.add_argument('--iters', type=int, default=100, help='of fine-tuning (default: %(default)s)')
     parser.add_argument('--pairs', type=int, default=128, help='held-out pairs (default: %(default)s)')
@@ -177,6 +176,7 @@ def plan(args: argparse.Namespace, steps_an_epoch: int) -> list[Job]:
     jobs: dict[str, Job] = {}
     out = str(args.out)
     size = SIZES[args.size]
+    precision = {'optim_wrapper.type': 'mmvidmae.CPUAmpOptimWrapper'} if args.bf16 else {}
 
     def add(name: str, kind: str, cost: float, needs: str = '', /, **arguments: Any) -> None:
         jobs.setdefault(name, Job(name, kind, arguments, needs, cost))
@@ -198,7 +198,7 @@ def plan(args: argparse.Namespace, steps_an_epoch: int) -> list[Job]:
         return f'{out}/runs/{name}/epoch_{epoch}.pth'
 
     def run(method: str, changes: dict, seed: int) -> dict[str, Any]:
-        return dict(method=method, changes={**size['pretrain'], **changes}, seed=seed)
+        return dict(method=method, changes={**size['pretrain'], **precision, **changes}, seed=seed)
 
     def add_early(label: str, model: dict, checkpoint: str | None, needs: str = '') -> None:
         add(
@@ -221,7 +221,7 @@ def plan(args: argparse.Namespace, steps_an_epoch: int) -> list[Job]:
     curve_side = args.short_sides[0]
     for seed in args.seeds:
         for method in args.methods:
-            add_run(f'{method}-{seed}', method, {}, args.epochs, seed, SAVES)
+            add_run(f'{method}-{seed}', method, {}, args.epochs, seed, args.saves)
         for method in args.methods:
             model, needs = run(method, {}, seed), f'pretrain-{method}-{seed}'
             add_early(f'{method}-{seed}', model, checkpoint_of(f'{method}-{seed}', args.epochs), needs)
@@ -232,7 +232,7 @@ def plan(args: argparse.Namespace, steps_an_epoch: int) -> list[Job]:
         for method in dict.fromkeys(RANDOM_ENCODER.values()):
             for side in args.short_sides:
                 add_frozen(f'random-{method}-{seed}', run(method, {}, seed), None, side)
-        step = max(args.epochs // SAVES, 1)
+        step = max(args.epochs // args.saves, 1)
         for method in args.methods:
             for epoch in range(step, args.epochs, step):
                 checkpoint = checkpoint_of(f'{method}-{seed}', epoch)

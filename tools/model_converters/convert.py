@@ -17,8 +17,13 @@ from pathlib import Path
 
 from mmvidmae.utils.interrupt import leave_on_interrupt
 
-SOURCES = ('droptrack', 'dropseg', 'dropmae', 'cropmae', 'rsp', 'dino', 'mae', 'timm', 'mmvidmae', 'mmpretrain')
-TARGETS = ('mmvidmae', 'mmpretrain', 'mmseg', 'timm', 'mae', 'dropmae', 'cropmae')
+# fmt: off
+SOURCES = (
+    'droptrack', 'dropseg', 'dropmae', 'catmae', 'cropmae', 'rsp', 'tobo', 'dino', 'mae', 'timm', 'mmvidmae',
+    'mmpretrain',
+)
+# fmt: on
+TARGETS = ('mmvidmae', 'mmpretrain', 'mmseg', 'timm', 'mae', 'dropmae', 'cropmae', 'tobo', 'catmae', 'rsp')
 POS_INTERP = ('size', 'dino')
 """As in ``mmvidmae.converters``, which takes seconds to import."""
 

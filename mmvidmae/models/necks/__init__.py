@@ -1,4 +1,5 @@
 from .frame_decoder import FrameDecoder
 from .pair_decoders import CrossPairDecoder, DecoderBranch, JointPairDecoder, PairDecoder
+from .stochastic_token import StochasticToken
 
-__all__ = ['CrossPairDecoder', 'DecoderBranch', 'FrameDecoder', 'JointPairDecoder', 'PairDecoder']
+__all__ = ['CrossPairDecoder', 'DecoderBranch', 'FrameDecoder', 'JointPairDecoder', 'PairDecoder', 'StochasticToken']

@@ -31,13 +31,16 @@ from ..masking import TokenMask
 class DecoderBranch:
     """One prediction of a decoder: which frames it predicts, what it reads, and how its loss counts.
 
-    Only :class:`CrossPairDecoder` reads the fields from ``memory`` to ``cls_token``.
+    Only :class:`CrossPairDecoder` reads the fields from ``memory`` to ``sampled_token``.
 
     Attributes:
         targets: Predicted frames. 0 is the first frame of the clip.
-        memory: Frames whose visible tokens the cross-attention reads. Without any, the cross-attention is skipped.
+        memory: Frames that the cross-attention reads. Without any, the cross-attention is skipped.
         queries: ``'restored'``: the visible tokens of the target among mask tokens. ``'mask'``: mask tokens only.
         cls_token: Frame whose class token is at the class position of the queries; by default that of the target.
+        memory_tokens: ``'visible'``: the visible tokens of the memory frames. ``'restored'``: all their tokens, the
+            visible ones among mask tokens.
+        sampled_token: Whether the memory begins with a sampled token, see :class:`StochasticToken`.
         weight: Weight of the loss.
         over: Patches that the loss covers, ``'hidden'`` or ``'all'``.
         name: Name of the loss in the log, ``loss_<name>``. The loss of a single branch is ``loss``.
@@ -50,6 +53,8 @@ class DecoderBranch:
     memory: Sequence[int] = (0,)
     queries: str = 'restored'
     cls_token: int | None = None
+    memory_tokens: str = 'visible'
+    sampled_token: bool = False
     weight: float = 1.0
     over: str = 'hidden'
     name: str = ''
@@ -59,6 +64,8 @@ class DecoderBranch:
             object.__setattr__(self, field, tuple(getattr(self, field)))
         require(len(self.targets) > 0, self, 'targets', self.targets, 'one frame or more')
         require(self.queries in ('restored', 'mask'), self, 'queries', self.queries, "'restored' or 'mask'")
+        tokens = self.memory_tokens
+        require(tokens in ('visible', 'restored'), self, 'memory_tokens', tokens, "'visible' or 'restored'")
         require(self.over in ('hidden', 'all'), self, 'over', self.over, "'hidden' or 'all'")
 
     @property
@@ -254,6 +261,10 @@ class CrossPairDecoder(PairDecoder):
         norm_first: Whether to use pre-norm instead of post-norm.
         eps: Epsilon of the layer norms in the blocks.
         memory_pos_embed: Whether to add position embeddings to the memory.
+        memory_frame_embed: Whether to add a learned embedding of its frame to each token of the memory (CatMAE). The
+            queries get none.
+        frame_projections: Whether each frame has its own projection to the decoder width (RSP), instead of one
+            projection for all.
         dropout: Dropout rate in the blocks.
         packed_init: Whether to initialize the query, key and value projections of cross-attention as one matrix; see
             :class:`CrossAttention`. CropMAE's decoder does; the decoders that the paper builds on do not.
@@ -286,6 +297,8 @@ class CrossPairDecoder(PairDecoder):
         norm_first: bool = True,
         eps: float = 1e-6,
         memory_pos_embed: bool = True,
+        memory_frame_embed: bool = False,
+        frame_projections: bool = False,
         dropout: float = 0.0,
         packed_init: bool = False,
         branches: Sequence[dict] = (dict(targets=(1,), memory=(0,)),),
@@ -315,6 +328,19 @@ class CrossPairDecoder(PairDecoder):
             self.register_buffer('decoder_pos_embed', pos_embed, persistent=False)
         self.branches = tuple(DecoderBranch(**branch) for branch in branches)
         self._check_branches(num_frames)
+        if frame_projections:
+            self.decoder_embed = nn.ModuleList(nn.Linear(embed_dims, decoder_dims) for _ in range(num_frames))
+        self.memory_frame_embed = None
+        if memory_frame_embed:
+            last = max((frame for branch in self.branches for frame in branch.memory), default=-1)
+            require(last >= 0, self, 'memory_frame_embed', memory_frame_embed, 'False without memory frames')
+            self.memory_frame_embed = nn.Parameter(torch.zeros(1, last + 1, 1, decoder_dims))
+
+    def init_weights(self) -> None:
+        """Initialize as MAE does, frame embeddings like the mask token."""
+        super().init_weights()
+        if self.memory_frame_embed is not None:
+            nn.init.normal_(self.memory_frame_embed, std=0.02)
 
     def _check_branches(self, num_frames: int) -> None:
         names = [branch.name for branch in self.branches]
@@ -338,12 +364,27 @@ class CrossPairDecoder(PairDecoder):
                 branch.memory,
                 'one frame or more for queries that are mask tokens only',
             )
+            require(
+                branch.memory_tokens == 'visible' or self.memory_pos_embed,
+                self,
+                'memory_pos_embed',
+                self.memory_pos_embed,
+                "True for memory_tokens='restored', whose mask tokens differ by their positions only",
+            )
+            require(
+                not branch.sampled_token or len(branch.memory) > 0,
+                self,
+                'memory',
+                branch.memory,
+                'one frame or more beside a sampled token',
+            )
 
     def forward(
         self,
         latents: Sequence[Tensor],
         masks: Sequence[TokenMask],
         grid: tuple[int, int],
+        sampled_token: Tensor | None = None,
         offsets: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
         """Predict the pixels of the target frame of each branch.
@@ -352,6 +393,7 @@ class CrossPairDecoder(PairDecoder):
             latents: Latents ``(N, K, D)`` of the visible tokens of each frame.
             masks: Masks of all frames.
             grid: Patch grid of a frame (rows, columns).
+            sampled_token: Token ``(N, 1, decoder_dims)``, first in the memory of branches with ``sampled_token``.
             offsets: Time offset of each frame to the first one, ``(N, T)`` int64, 0 to ``num_offsets - 1``. Only a
                 decoder with ``num_offsets`` uses it, by default the position in the clip.
 
@@ -361,14 +403,22 @@ class CrossPairDecoder(PairDecoder):
         pos_embed = self.pos_embed(grid)
         if self.offset_embed is not None and offsets is None:
             offsets = torch.arange(len(latents), device=latents[0].device).expand(len(latents[0]), -1)
-        tokens = [self.decoder_embed(latent) for latent in latents]
-        return tuple(
-            self.decode(
-                self._queries(branch, tokens, masks, self._at_offset(branch, pos_embed, offsets)),
-                self._memory(branch, tokens, masks, pos_embed),
+        tokens = self._project(latents)
+        preds = []
+        for branch in self.branches:
+            memory = self._memory(branch, tokens, masks, pos_embed)
+            if branch.sampled_token:
+                memory = torch.cat((sampled_token.to(memory.dtype), memory), dim=1)
+            preds.append(
+                self.decode(self._queries(branch, tokens, masks, self._at_offset(branch, pos_embed, offsets)), memory)
             )
-            for branch in self.branches
-        )
+        return tuple(preds)
+
+    def _project(self, latents: Sequence[Tensor]) -> list[Tensor]:
+        """Project the latents of each frame to the decoder width."""
+        if isinstance(self.decoder_embed, nn.ModuleList):
+            return [project(latent) for project, latent in zip(self.decoder_embed, latents)]
+        return [self.decoder_embed(latent) for latent in latents]
 
     def _at_offset(
         self, branch: DecoderBranch, pos_embed: tuple[Tensor, Tensor], offsets: Tensor | None
@@ -396,14 +446,18 @@ class CrossPairDecoder(PairDecoder):
     def _memory(
         self, branch: DecoderBranch, tokens: list[Tensor], masks: Sequence[TokenMask], pos_embed: tuple[Tensor, Tensor]
     ) -> Tensor | None:
-        """Memory ``(N, M, D)`` of a branch: class token and visible tokens of each memory frame."""
+        """Memory ``(N, M, D)`` of a branch: class token and visible or all tokens of each memory frame."""
         frames = []
         for frame in branch.memory:
-            visible = tokens[frame]
-            if self.memory_pos_embed:
-                cls_pos, patch_pos = (pos.expand(len(visible), -1, -1) for pos in pos_embed)
-                visible = visible + torch.cat((cls_pos, masks[frame].visible(patch_pos)), dim=1)
-            frames.append(visible)
+            memory = tokens[frame]
+            if branch.memory_tokens == 'restored':
+                memory = self.all_tokens(memory, masks[frame], pos_embed)
+            elif self.memory_pos_embed:
+                cls_pos, patch_pos = (pos.expand(len(memory), -1, -1) for pos in pos_embed)
+                memory = memory + torch.cat((cls_pos, masks[frame].visible(patch_pos)), dim=1)
+            if self.memory_frame_embed is not None:
+                memory = memory + self.memory_frame_embed[:, frame]
+            frames.append(memory)
         return torch.cat(frames, dim=1) if frames else None
 
     def decode(self, queries: Tensor, memory: Tensor | None) -> Tensor:

@@ -48,7 +48,7 @@ def _select(clips: Tensor, frames: Sequence[int]) -> Tensor:
     return clips if list(frames) == list(range(clips.shape[1])) else clips[:, list(frames)]
 
 
-def _part(default: dict, given: dict | None) -> dict:
+def merge_part(default: dict, given: dict | None) -> dict:
     """Merge the user's config of a part into the default. A different ``type`` replaces the default completely."""
     given = dict(given or {})
     if given.get('type', default['type']) != default['type']:
@@ -101,6 +101,9 @@ class PairMAE(BaseSelfSupervisor):
         ),
     )
 
+    samples_token = False
+    """Whether the algorithm gives the decoder a sampled token."""
+
     def __init__(
         self,
         backbone: dict | None = None,
@@ -113,7 +116,7 @@ class PairMAE(BaseSelfSupervisor):
         init_cfg: dict | None = None,
     ) -> None:
         num_frames = self.recipe['num_frames'] if num_frames is None else num_frames
-        encoder = MODELS.build({'num_frames': num_frames, **_part(self.recipe['backbone'], backbone)})
+        encoder = MODELS.build({'num_frames': num_frames, **merge_part(self.recipe['backbone'], backbone)})
         shared = dict(
             embed_dims=encoder.embed_dims,
             grid=encoder.patch_resolution,
@@ -123,13 +126,13 @@ class PairMAE(BaseSelfSupervisor):
         )
         super().__init__(
             backbone=encoder,
-            neck=MODELS.build({**shared, **_part(self.recipe['neck'], neck)}),
-            head=MODELS.build({'patch_size': encoder.patch_size, **_part(self.recipe['head'], head)}),
-            data_preprocessor=_part(self.recipe['data_preprocessor'], data_preprocessor),
+            neck=MODELS.build({**shared, **merge_part(self.recipe['neck'], neck)}),
+            head=MODELS.build({'patch_size': encoder.patch_size, **merge_part(self.recipe['head'], head)}),
+            data_preprocessor=merge_part(self.recipe['data_preprocessor'], data_preprocessor),
             init_cfg=init_cfg,
         )
         self.num_frames = num_frames
-        self.masking = MODELS.build(_part(self.recipe['masking'], masking))
+        self.masking = MODELS.build(merge_part(self.recipe['masking'], masking))
         self._forward_pretrain = type(self).forward_pretrain  # unbound, so that a copied model calls itself
         if compile is not False:
             self._forward_pretrain = torch.compile(self._forward_pretrain, **({} if compile is True else compile))
@@ -149,6 +152,11 @@ class PairMAE(BaseSelfSupervisor):
                 'the masking one value for each frame'
             )
         for branch in self.neck.branches:
+            if branch.sampled_token and not self.samples_token:
+                raise ValueError(
+                    f'{type(self).__name__} draws no token, but a branch has sampled_token=True: use RSP, or set it to '
+                    'False'
+                )
             if branch.over == 'hidden' and not any(self.masking.hides(frame) for frame in branch.targets):
                 frames = ' and '.join(map(str, branch.targets))
                 raise ValueError(
@@ -230,7 +238,7 @@ class PairMAE(BaseSelfSupervisor):
     def loss(self, inputs: Tensor, data_samples: list[DataSample] | None = None) -> dict[str, Tensor]:
         """Compute the training losses of clips ``(N, T, 3, H, W)``: ``loss``, or ``loss_<name>`` for each of several
         branches. MMEngine optimizes their sum."""
-        return self._forward_pretrain(self, inputs, **self._given(inputs, data_samples)).losses
+        return self._forward_pretrain(self, inputs, **self._draws(inputs, data_samples)).losses
 
     @torch.no_grad()
     def predict(self, inputs: Tensor, data_samples: list[DataSample] | None = None) -> list[DataSample]:
@@ -240,22 +248,22 @@ class PairMAE(BaseSelfSupervisor):
             The N data samples with these fields:
 
             - ``frames``: ``(T, 3, H, W)`` uint8, the input in RGB;
-            - ``reconstruction``: ``(T, 3, H, W)`` uint8, predicted pixels at hidden patches and the input elsewhere. If
-              targets are normalized, the true mean and standard deviation of each patch are restored. A frame that the
-              decoder does not predict is unchanged;
+            - ``reconstruction``: ``(T, 3, H, W)`` uint8, predicted pixels at the patches that the loss covers (hidden
+              ones, or all) and the input elsewhere. If targets are normalized, the true mean and standard deviation of
+              each patch are restored. A frame that the decoder does not predict is unchanged;
             - ``mask``: ``(T, H, W)`` bool, True where hidden;
-            - ``error``: squared error on the hidden patches that the decoder predicts, in units of the target. With one
-              branch, this is the loss of the clip;
+            - ``error``: squared error on the patches that the loss covers, in units of the target. With one branch,
+              this is the loss of the clip;
             - ``constant_error``: the same error for predicting each patch's mean (about 1 for normalized targets).
         """
-        out = self.forward_pretrain(inputs, **self._given(inputs, data_samples))
+        out = self.forward_pretrain(inputs, **self._draws(inputs, data_samples))
         grid, num_frames = self._grid(inputs), inputs.shape[1]
         patches, hidden = self.head.patchify(inputs), out.mask.unflatten(1, (num_frames, -1))
         true = patches.unflatten(1, (num_frames, -1))
         pred, predicted = torch.zeros_like(true), torch.zeros_like(hidden)
         for branch, values in reversed(list(zip(self.neck.branches, out.preds))):
             pred[:, branch.targets] = values.float().unflatten(1, (len(branch.targets), -1))
-            predicted[:, branch.targets] = hidden[:, branch.targets]
+            predicted[:, branch.targets] = hidden[:, branch.targets] if branch.over == 'hidden' else 1.0
 
         target = self.head.normalize(true)
         constant = target.mean(-1, keepdim=True)
@@ -282,17 +290,17 @@ class PairMAE(BaseSelfSupervisor):
     def _grid(self, frames: Tensor) -> tuple[int, int]:
         return tuple(size // self.backbone.patch_size for size in frames.shape[-2:])
 
-    def _given(self, frames: Tensor, data_samples: list[DataSample] | None) -> dict[str, Tensor | None]:
-        """Arguments of :meth:`forward_pretrain` that follow from the data samples."""
-        return dict(noise=self._noise(frames, data_samples))
-
-    def _noise(self, frames: Tensor, data_samples: list[DataSample] | None) -> Tensor | None:
-        """Masking noise from the seeds of the clips, or None if they have no seeds."""
+    def _seeds(self, frames: Tensor, data_samples: list[DataSample] | None) -> Tensor | None:
+        """Seeds of the clips ``(N,)``, or None if they have no seeds."""
         if not data_samples or 'seed' not in data_samples[0]:
             return None
-        seeds = torch.tensor([sample.seed for sample in data_samples], device=frames.device)
+        return torch.tensor([sample.seed for sample in data_samples], device=frames.device)
+
+    def _draws(self, frames: Tensor, data_samples: list[DataSample] | None) -> dict[str, Tensor]:
+        """Random draws of :meth:`forward_pretrain` that follow from the seeds of the clips: the masking noise."""
+        seeds = self._seeds(frames, data_samples)
         rows, columns = self._grid(frames)
-        return seeded_uniform(seeds, frames.shape[1] * rows * columns)
+        return {} if seeds is None else dict(noise=seeded_uniform(seeds, frames.shape[1] * rows * columns))
 
     def _pixels(self, frames: Tensor) -> Tensor:
         """Convert normalized frames ``(N, T, 3, H, W)`` to uint8 RGB."""

@@ -78,8 +78,8 @@ class RVM(PairMAE):
         which reads all frames in their order."""
         return self.backbone(inputs)
 
-    def _given(self, frames: Tensor, data_samples: list[DataSample] | None) -> dict[str, Tensor | None]:
-        return {**super()._given(frames, data_samples), 'offsets': self._offsets(frames, data_samples)}
+    def _draws(self, frames: Tensor, data_samples: list[DataSample] | None) -> dict[str, Tensor]:
+        return {**super()._draws(frames, data_samples), 'offsets': self._offsets(frames, data_samples)}
 
     def _offsets(self, frames: Tensor, data_samples: list[DataSample] | None) -> Tensor | None:
         """Time offsets ``(N, T)`` from the frame numbers of the data samples, or None if they have none."""
