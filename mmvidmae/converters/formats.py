@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from .architecture import REGISTERS
 from .key_maps import (
     StateDict,
     catmae_to_mmvidmae,
+    cosettle_to_mmvidmae,
     cropmae_to_mmvidmae,
     dino_to_mmvidmae,
     dropmae_to_mmvidmae,
@@ -17,14 +19,17 @@ from .key_maps import (
     encoder_of_teacher,
     mae_to_mmvidmae,
     mmvidmae_to_catmae,
+    mmvidmae_to_cosettle,
     mmvidmae_to_cropmae,
     mmvidmae_to_dropmae,
     mmvidmae_to_mae,
     mmvidmae_to_mmseg,
     mmvidmae_to_rsp,
+    mmvidmae_to_rvm,
     mmvidmae_to_tcore,
     mmvidmae_to_tobo,
     rsp_to_mmvidmae,
+    rvm_to_mmvidmae,
     tcore_to_mmvidmae,
     tobo_to_mmvidmae,
 )
@@ -67,7 +72,8 @@ class Target:
         frame_embed: Whether its encoder has frame identity embeddings; None if both are possible.
         cls_token: Whether its encoder has a class token; None if both are possible.
         container: Key of the parameters in a file of ``torch.save``.
-        registers: Whether its encoder has registers, LayerScale and a mask token; None if both are possible.
+        addition: What its encoder has in addition to a ViT (see :class:`Architecture`), or None for nothing; ``'any'``
+            if all is kept.
     """
 
     convert: Callable[[Mapping[str, Tensor]], StateDict]
@@ -75,7 +81,7 @@ class Target:
     frame_embed: bool | None = False
     cls_token: bool | None = None
     container: str = 'state_dict'
-    registers: bool | None = False
+    addition: str | None = None
 
 
 # Formats are tried in this order, specific ones first.
@@ -103,6 +109,14 @@ SOURCES: dict[str, Source] = {
         outside=rf'{_MAE_DECODER}|to_(posterior|prior)\..*',
     ),
     'tobo': Source(marks=(r'decoder_embed_mae\..*',), convert=tobo_to_mmvidmae, outside=_MAE_DECODER),
+    'cosettle': Source(
+        marks=(r'adapter\.adapter\.adapter_linear\.weight',), convert=cosettle_to_mmvidmae, outside=r'adapter\..*'
+    ),
+    'rvm': Source(
+        marks=(r'rnn_core/.*',),
+        convert=rvm_to_mmvidmae,
+        outside=r'(decoder|decoder_embedder|delta_embedder|detokenizer)/.*|mask_token',
+    ),
     'dino': Source(
         marks=(r'(backbone\.)?blocks\.\d+\.attn\.qkv\.weight', r'head\.(mlp|last_layer)\..*'),
         convert=dino_to_mmvidmae,
@@ -132,7 +146,7 @@ SOURCES: dict[str, Source] = {
     'mmvidmae': Source(
         marks=(
             r'(backbone|neck)\.frame_embed|backbone\.(pos_embed_x|mask_embed\.weight)|'
-            r'neck\.decoder_blocks\.\d+\.ln_ffn\.weight',
+            r'neck\.decoder_blocks\.\d+\.ln_ffn\.weight|backbone\.(core|adapter)\..*',
         ),
         convert=dict,
         outside=r'(neck|head|decode_head|stochastic)\..*|backbone\.mask_embed\..*',
@@ -147,7 +161,7 @@ SOURCES: dict[str, Source] = {
     ),
 }
 TARGETS: dict[str, Target] = {
-    'mmvidmae': Target(dict, decoders=None, frame_embed=None, registers=None),
+    'mmvidmae': Target(dict, decoders=None, frame_embed=None, addition='any'),
     'mmpretrain': Target(dict, decoders=('mae',)),
     'mmseg': Target(mmvidmae_to_mmseg),
     'timm': Target(mmvidmae_to_mae),
@@ -157,7 +171,9 @@ TARGETS: dict[str, Target] = {
     'catmae': Target(mmvidmae_to_catmae, decoders=('catmae',), cls_token=True, container='model'),
     'rsp': Target(mmvidmae_to_rsp, decoders=('rsp',), cls_token=True, container='model'),
     'tobo': Target(mmvidmae_to_tobo, decoders=('cross-self',), cls_token=True, container='model'),
-    'tcore': Target(mmvidmae_to_tcore, decoders=('tcore',), cls_token=True, container='model', registers=True),
+    'tcore': Target(mmvidmae_to_tcore, decoders=('tcore',), cls_token=True, container='model', addition=REGISTERS),
+    'cosettle': Target(mmvidmae_to_cosettle, cls_token=True, container='model', addition='adapter'),
+    'rvm': Target(mmvidmae_to_rvm, decoders=('rvm',), cls_token=True, addition='recurrent core'),
 }
 
 

@@ -103,12 +103,16 @@ class PropagationEvalHook(Hook):
 
     def _evaluate(self, runner: Runner) -> None:
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        # frames are normalized as in training
+        buffers = dict(model.data_preprocessor.named_buffers())
+        normalization = {name: buffers[name].flatten().tolist() for name in ('mean', 'std') if name in buffers}
         propagator = MODELS.build(
             dict(
                 type='mmvidmae.LabelPropagator',
                 backbone=copy.deepcopy(model.get_submodule(self.encoder)),
                 protocol=self.protocol,
                 batch_size=self.batch_size,
+                data_preprocessor=normalization,
             )
         ).to(next(model.backbone.parameters()).device)
 

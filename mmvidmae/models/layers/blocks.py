@@ -14,6 +14,7 @@ from .arguments import require, require_share, require_whole
 from .spatial_dropout import SpatialDropAttention
 
 LN = dict(type='LN', eps=1e-6)
+GELU = dict(type='GELU')
 
 
 class SpatialDropBlock(TransformerEncoderLayer):
@@ -106,11 +107,13 @@ class CrossBlock(BaseModule):
         feedforward_channels: Hidden width of the feed-forward step. None makes it a single linear layer.
         order: The steps, any of ``'cross'``, ``'self'``, ``'ffn'``, each at most once.
         norm_first: Whether to use pre-norm: each step normalizes its input, and cross-attention also normalizes its
-            memory. Otherwise post-norm: each residual sum is normalized.
+            memory, unless ``norm_memory`` is False. Otherwise post-norm: each residual sum is normalized.
         dropout: Dropout rate of attention weights, step outputs and the hidden feed-forward layer.
         packed_init: See :class:`CrossAttention`.
         eps: Epsilon of the layer norms.
         cross_weight: Factor of the output of cross-attention in the residual sum.
+        norm_memory: Whether pre-norm also normalizes the memory.
+        act_cfg: Activation of the feed-forward step; by default the exact GELU.
 
     Raises:
         ValueError: If a value is out of range.
@@ -127,6 +130,8 @@ class CrossBlock(BaseModule):
         packed_init: bool = False,
         eps: float = 1e-6,
         cross_weight: float = 1.0,
+        norm_memory: bool = True,
+        act_cfg: dict = GELU,
     ) -> None:
         super().__init__()
         norm = dict(type='LN', eps=eps)
@@ -139,7 +144,7 @@ class CrossBlock(BaseModule):
         self.cross_weight = cross_weight
         if 'cross' in self.order:
             self.ln_cross = build_norm_layer(norm, embed_dims)
-            self.ln_memory = build_norm_layer(norm, embed_dims) if norm_first else nn.Identity()
+            self.ln_memory = build_norm_layer(norm, embed_dims) if norm_first and norm_memory else nn.Identity()
             self.cross_attn = CrossAttention(embed_dims, num_heads, dropout, dropout, packed_init)
         if 'self' in self.order:
             self.ln_self = build_norm_layer(norm, embed_dims)
@@ -149,9 +154,7 @@ class CrossBlock(BaseModule):
             if feedforward_channels is None:
                 self.ffn = nn.Sequential(nn.Linear(embed_dims, embed_dims), nn.Dropout(dropout))
             else:
-                self.ffn = FFN(
-                    embed_dims, feedforward_channels, act_cfg=dict(type='GELU'), ffn_drop=dropout, add_identity=False
-                )
+                self.ffn = FFN(embed_dims, feedforward_channels, act_cfg=act_cfg, ffn_drop=dropout, add_identity=False)
 
     def forward(self, x: Tensor, memory: Tensor | None = None) -> Tensor:
         """Map tokens ``(N, Q, D)`` to tokens of the same shape. The cross-attention step attends to
