@@ -314,7 +314,16 @@ class CrossPairDecoder(PairDecoder):
         hidden = 4 * decoder_dims if feedforward_channels is None else feedforward_channels
         blocks = [
             CrossBlock(
-                decoder_dims, num_heads, hidden, order, norm_first, dropout, packed_init, eps, norm_memory, act_cfg
+                decoder_dims,
+                num_heads,
+                hidden,
+                order=order,
+                norm_first=norm_first,
+                dropout=dropout,
+                packed_init=packed_init,
+                eps=eps,
+                norm_memory=norm_memory,
+                act_cfg=act_cfg,
             )
             for _ in range(depth)
         ]
