@@ -17,6 +17,8 @@ from .key_maps import (
     mmvidmae_to_mmseg,
     mmvidmae_to_rsp_block,
     rsp_block_to_mmvidmae,
+    timm_to_mmvidmae,
+    transformers_to_mmvidmae,
 )
 from .position_embedding import POS_INTERP, fold_identity, interpolate_pos_embed
 
@@ -50,5 +52,7 @@ __all__ = [
     'recognize',
     'rsp_block_to_mmvidmae',
     'strip_wrappers',
+    'timm_to_mmvidmae',
+    'transformers_to_mmvidmae',
     'write_state_dict',
 ]

@@ -17,7 +17,21 @@ from pathlib import Path
 
 from mmvidmae.utils.interrupt import leave_on_interrupt
 
-SOURCES = ('droptrack', 'dropseg', 'dropmae', 'cropmae', 'rsp', 'dino', 'mae', 'timm', 'mmvidmae', 'mmpretrain')
+SOURCES = (
+    'droptrack',
+    'dropseg',
+    'dropmae',
+    'cropmae',
+    'rsp',
+    'dino',
+    'mae',
+    'dinov2',
+    'timm',
+    'vitmae',
+    'transformers',
+    'mmvidmae',
+    'mmpretrain',
+)
 TARGETS = ('mmvidmae', 'mmpretrain', 'mmseg', 'timm', 'mae', 'dropmae', 'cropmae')
 POS_INTERP = ('size', 'dino')
 """As in ``mmvidmae.converters``, which takes seconds to import."""
