@@ -21,6 +21,7 @@ from .key_maps import (
     transformers_to_mmvidmae,
 )
 from .position_embedding import POS_INTERP, fold_identity, interpolate_pos_embed
+from .timm_models import convert_for_timm
 
 __all__ = [
     'POS_INTERP',
@@ -31,6 +32,7 @@ __all__ = [
     'Conversion',
     'ConversionError',
     'compact',
+    'convert_for_timm',
     'convert_state_dict',
     'cropmae_to_mmvidmae',
     'dino_to_mmvidmae',

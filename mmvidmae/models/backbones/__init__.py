@@ -1,3 +1,4 @@
 from .pair_mae_vit import PairMAEViT
+from .timm_backbone import TimmBackbone
 
-__all__ = ['PairMAEViT']
+__all__ = ['PairMAEViT', 'TimmBackbone']
