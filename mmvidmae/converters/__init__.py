@@ -28,9 +28,12 @@ from .key_maps import (
     rsp_to_mmvidmae,
     rvm_to_mmvidmae,
     tcore_to_mmvidmae,
+    timm_to_mmvidmae,
     tobo_to_mmvidmae,
+    transformers_to_mmvidmae,
 )
 from .position_embedding import POS_INTERP, fold_identity, interpolate_pos_embed
+from .timm_models import convert_for_timm
 
 __all__ = [
     'POS_INTERP',
@@ -42,6 +45,7 @@ __all__ = [
     'ConversionError',
     'catmae_to_mmvidmae',
     'compact',
+    'convert_for_timm',
     'convert_state_dict',
     'cosettle_to_mmvidmae',
     'cropmae_to_mmvidmae',
@@ -73,6 +77,8 @@ __all__ = [
     'rvm_to_mmvidmae',
     'strip_wrappers',
     'tcore_to_mmvidmae',
+    'timm_to_mmvidmae',
     'tobo_to_mmvidmae',
+    'transformers_to_mmvidmae',
     'write_state_dict',
 ]

@@ -10,7 +10,7 @@ from mmvidmae.models.layers import square_grid
 
 from .architecture import Architecture, infer_architecture
 from .checkpoint_io import strip_wrappers
-from .formats import SOURCES, TARGETS, Source, Target, recognize
+from .formats import FOREIGN_PARTS, SOURCES, TARGETS, Source, Target, recognize
 from .key_maps import StateDict
 from .position_embedding import fold_identity as fold
 from .position_embedding import interpolate_pos_embed
@@ -85,6 +85,7 @@ def convert_state_dict(
         state = strip_wrappers(state)
     except ValueError as error:
         raise ConversionError(str(error)) from error
+    _refuse_foreign_parts(state)
     if source == 'auto':
         source = recognize(state)
         if source is None:
@@ -117,6 +118,16 @@ def convert_state_dict(
         dropped=dropped,
         container=TARGETS[target].container,
     )
+
+
+def _refuse_foreign_parts(state: Mapping[str, Tensor]) -> None:
+    found = {part: [key for key in state if re.fullmatch(name, key)] for name, part in FOREIGN_PARTS.items()}
+    if found := {part: keys for part, keys in found.items() if keys}:
+        parts = '; '.join(f'{part} ({_listing(keys)})' for part, keys in found.items())
+        raise ConversionError(
+            f'the encoder has parts that mmvidmae.PairMAEViT does not have: {parts}. Evaluate it without conversion, '
+            'as mmvidmae.TimmBackbone (docs/weights.md)'
+        )
 
 
 def _select(

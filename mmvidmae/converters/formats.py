@@ -31,12 +31,25 @@ from .key_maps import (
     rsp_to_mmvidmae,
     rvm_to_mmvidmae,
     tcore_to_mmvidmae,
+    timm_to_mmvidmae,
     tobo_to_mmvidmae,
+    transformers_to_mmvidmae,
 )
 
 _MAE_DECODER = r'decoder_.*|mask_token'
 _HEAD = r'(head|head_dist|fc_norm|pre_logits)\..*'
 _OPENMMLAB_UNUSED = (r'data_preprocessor\..*', 'the config has the normalization')
+_TRANSFORMERS_MARK = r'(\w+\.)?(encoder\.layer|layers)\.\d+\.attention\.(attention\.query|q_proj)\.weight'
+_MASK_TOKEN = (r'(.*\.)?mask_token', 'only pre-training uses it')
+FOREIGN_PARTS: dict[str, str] = {
+    r'(.*\.)?(register_tokens|reg_token|storage_tokens)': 'register tokens',
+    r'(.*\.)?rope(_embed(dings)?)?\..*': 'rotary positions',
+    r'(.*\.)?(dist_token|distillation_token)': 'a distillation token',
+    r'(.*\.)?norm_pre\..*': 'a norm before the first layer',
+    r'(.*\.)?(attn\.[qk]_norm|attention\.[qk]_norm)\..*': 'query and key norms',
+    r'(.*\.)?mlp\.(w12|w3|w1|w2|fc1_g|weights_in|weights_out|gate_proj)\..*': 'gated feed-forward layers (SwiGLU)',
+}
+"""Parts of encoders that :class:`PairMAEViT` does not have, by regular expressions of their names."""
 
 
 @dataclass(frozen=True)
@@ -130,11 +143,30 @@ SOURCES: dict[str, Source] = {
         unused=(r'ibot_patch_loss_2\.center', 'T-CoRe keeps, but never uses it'),
     ),
     'mae': Source(marks=(r'decoder_blocks\.\d+\.attn\.qkv\.weight',), convert=mae_to_mmvidmae, outside=_MAE_DECODER),
+    'dinov2': Source(
+        marks=(r'(backbone\.)?blocks\.(\d+\.)+attn\.qkv\.weight', r'(backbone\.)?blocks\.(\d+\.)+ls1\.gamma'),
+        convert=timm_to_mmvidmae,
+        outside=rf'(dino_head|ibot_head)\..*|{_HEAD}',
+        unused=_MASK_TOKEN,
+        encoder_only_because="DINOv2's projection heads have no counterpart here",
+    ),
     'timm': Source(
         marks=(r'blocks\.\d+\.attn\.qkv\.weight',),
-        convert=mae_to_mmvidmae,
+        convert=timm_to_mmvidmae,
         outside=_HEAD,
         encoder_only_because='the classification head has no counterpart here',
+    ),
+    'vitmae': Source(
+        marks=(_TRANSFORMERS_MARK, r'decoder\.decoder_layers\..*'),
+        convert=transformers_to_mmvidmae,
+        outside=r'decoder\..*',
+    ),
+    'transformers': Source(
+        marks=(_TRANSFORMERS_MARK,),
+        convert=transformers_to_mmvidmae,
+        outside=r'(\w+\.)?(pooler|classifier|decoder)\..*',
+        unused=_MASK_TOKEN,
+        encoder_only_because='the pooler and the head have no counterpart here',
     ),
     # Of T-CoRe, the encoder is the teacher's, which the authors evaluate.
     'mmvidmae-teacher': Source(

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from mmvidmae.models.layers import square_grid
+
 StateDict = dict[str, Tensor]
 
 _BLOCK = (
@@ -160,6 +162,35 @@ _TCORE = (
     ('centers', 'teacher.centers'),
 )
 
+_TRANSFORMERS_4 = (
+    (r'(^|\.)encoder\.layer\.', r'\1layers.'),
+    (r'\.attention\.attention\.(q|k|v)(uery|ey|alue)\.', r'.attention.\1_proj.'),
+    (r'\.attention\.output\.dense\.', '.attention.o_proj.'),
+    (r'\.intermediate\.dense\.', '.mlp.fc1.'),
+    (r'\.output\.dense\.', '.mlp.fc2.'),
+)
+"""Names of the files on Hugging Face and of transformers 4, and those of transformers 5."""
+
+_TRANSFORMERS_BLOCK = (
+    ('attention.qkv', 'attn.qkv'),
+    ('attention.o_proj', 'attn.proj'),
+    ('norm1', 'ln1'),
+    ('norm2', 'ln2'),
+    ('layernorm_before', 'ln1'),
+    ('layernorm_after', 'ln2'),
+    ('mlp.fc1', 'ffn.layers.0.0'),
+    ('mlp.fc2', 'ffn.layers.1'),
+)
+_TRANSFORMERS = (
+    ('embeddings.cls_token', 'backbone.cls_token'),
+    ('embeddings.position_embeddings', 'backbone.pos_embed'),
+    ('embeddings.patch_embeddings.projection', 'backbone.patch_embed.projection'),
+    *((f'layers.#.{theirs}', f'backbone.layers.#.{ours}') for theirs, ours in _TRANSFORMERS_BLOCK),
+    ('layernorm', 'backbone.ln1'),
+    *((f'decoder.{theirs}', ours) for theirs, ours in _DECODER),
+    *((f'decoder.decoder_layers.#.{theirs}', f'neck.decoder_blocks.#.{ours}') for theirs, ours in _TRANSFORMERS_BLOCK),
+)
+
 
 def _rename(state: Mapping[str, Tensor], pairs: list[tuple[str, str]]) -> StateDict:
     """Rename keys by pairs of names, in which ``#`` is a layer number. Suffixes such as ``.weight`` are kept."""
@@ -227,6 +258,48 @@ def _pack(state: Mapping[str, Tensor]) -> StateDict:
             key = key.replace('.q.', '.in_proj.')
         packed[re.sub(r'\.in_proj\.(weight|bias)$', r'.in_proj_\1', key)] = value
     return packed
+
+
+def _fold_layer_scale(state: Mapping[str, Tensor], folded: Mapping[str, str]) -> StateDict:
+    """Multiply the last linear map of each branch by its LayerScale. Half precision becomes float32.
+
+    Args:
+        state: Parameters by name.
+        folded: Name of the linear map of each LayerScale, both without the prefix of their layer.
+
+    Raises:
+        KeyError: If a LayerScale has no linear map.
+    """
+    state = dict(state)
+    for gamma_name in [name for name in state if name.endswith(tuple(f'.{scale}' for scale in folded))]:
+        gamma = state.pop(gamma_name)
+        scale = next(scale for scale in folded if gamma_name.endswith(f'.{scale}'))
+        linear = gamma_name.removesuffix(scale) + folded[scale]
+        if f'{linear}.weight' not in state:
+            raise KeyError(f'missing: {linear}.weight, which {gamma_name} scales')
+        for name in (f'{linear}.weight', f'{linear}.bias'):
+            if name in state:
+                value = state[name].to(torch.promote_types(state[name].dtype, torch.float32))
+                state[name] = gamma.to(value).view(-1, *[1] * (value.ndim - 1)) * value
+    return state
+
+
+def _join_qkv(state: Mapping[str, Tensor]) -> StateDict:
+    """Join the projections ``q_proj``, ``k_proj`` and ``v_proj`` to ``qkv``.
+
+    Raises:
+        KeyError: If one of the three is missing.
+    """
+    joined = {}
+    for key, value in state.items():
+        if not (match := re.fullmatch(r'(.*\.)[qkv]_proj(\.\w+)', key)):
+            joined[key] = value
+            continue
+        parts = [f'{match[1]}{part}_proj{match[2]}' for part in 'qkv']
+        if missing := [part for part in parts if part not in state]:
+            raise KeyError(f'missing: {", ".join(missing)}')
+        joined[f'{match[1]}qkv{match[2]}'] = torch.cat([state[part] for part in parts])
+    return joined
 
 
 def mae_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
@@ -351,6 +424,45 @@ def dino_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
         KeyError: Listing the names that the encoder does not have.
     """
     return _to_ours(_without_prefix(state, 'backbone.'), _ENCODER)
+
+
+def timm_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
+    """Convert a state dict of timm's ``VisionTransformer`` or of DINOv2's code.
+
+    LayerScale is folded into the weights. The class token of a model whose position embedding has patches only
+    (timm's ``no_embed_class``) gets a position of zeros.
+
+    Raises:
+        KeyError: Listing the names that our encoder does not have.
+    """
+    state = _without_prefix(state, 'backbone.')
+    # DINOv2's training splits its layers into chunks: blocks.CHUNK.LAYER
+    state = {re.sub(r'^blocks\.\d+\.(\d+\.)', r'blocks.\1', key): value for key, value in state.items()}
+    state = _fold_layer_scale(state, {'ls1.gamma': 'attn.proj', 'ls2.gamma': 'mlp.fc2'})
+    if 'cls_token' in state and 'pos_embed' in state and square_grid(state['pos_embed'].shape[1]):
+        state['pos_embed'] = torch.cat((torch.zeros_like(state['pos_embed'][:, :1]), state['pos_embed']), dim=1)
+    return _to_ours(state, _ENCODER)
+
+
+def transformers_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
+    """Convert a state dict of Hugging Face's ViT, ViTMAE or DINOv2, with or without the name of the model in front.
+
+    Query, key and value are joined, and LayerScale is folded into the weights. ViTMAE's decoder becomes a
+    :class:`JointPairDecoder` without frame identity embeddings.
+
+    Raises:
+        KeyError: Listing the names that our model does not have.
+    """
+    renamed = {}
+    for key, value in state.items():
+        key = re.sub(r'^(vit|dinov2|backbone|model)\.', '', key)
+        for old, new in _TRANSFORMERS_4:
+            key = re.sub(old, new, key)
+        renamed[key] = value
+    if len(renamed) < len(state):
+        raise KeyError('some parameters occur twice, by the names of two versions of transformers')
+    layer_scale = {'layer_scale1.lambda1': 'attention.o_proj', 'layer_scale2.lambda1': 'mlp.fc2'}
+    return _to_ours(_join_qkv(_fold_layer_scale(renamed, layer_scale)), _TRANSFORMERS)
 
 
 def mmvidmae_to_mmseg(state: Mapping[str, Tensor]) -> StateDict:

@@ -60,15 +60,63 @@ def foreign(name: str) -> dict[str, torch.Tensor]:
         encoder.update(pos_embed_x=encoder['pos_embed'][:, 1:], pos_embed_z=torch.ones(1, 4, 32), cls_token=filler)
         head = {f'head.{key}': value for key, value in CenterHead(32, 16).state_dict().items()}
         return {f'backbone.{key}': value for key, value in encoder.items()} | converters.mmvidmae_to_droptrack(head)
+    if name in ('vitmae', 'transformers'):
+        return hugging_face(ours('mae') if name == 'vitmae' else encoder_of(ours('mae')))
     encoder = converters.mmvidmae_to_mae(encoder_of(ours('mae')))
+    if name == 'dinov2':
+        encoder = with_layer_scale(encoder)
     if name == 'dino':
         encoder = {f'backbone.{key}': value for key, value in encoder.items()}
     extra = {
         'tobo': ('mask_token', 'decoder_embed_mae.weight', 'decoder_blocks.0.cattn.q.weight'),
         'dino': ('head.mlp.0.weight', 'head.last_layer.weight_g'),
+        'dinov2': ('mask_token', 'dino_head.mlp.0.weight', 'ibot_head.last_layer.weight_g'),
         'timm': ('head.weight', 'head.bias'),
     }[name]
     return {**encoder, **dict.fromkeys(extra, filler)}
+
+
+def with_layer_scale(encoder: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The same encoder with LayerScale. The scales are powers of 2, with which folding is exact in every bit."""
+    scaled = dict(encoder)
+    for layer in range(ARCH['num_layers']):
+        for scale, linear in (('ls1', 'attn.proj'), ('ls2', 'mlp.fc2')):
+            gamma = 2.0 ** (torch.arange(32) % 5 - 3)
+            scaled[f'blocks.{layer}.{scale}.gamma'] = gamma
+            scaled[f'blocks.{layer}.{linear}.weight'] = encoder[f'blocks.{layer}.{linear}.weight'] / gamma[:, None]
+            scaled[f'blocks.{layer}.{linear}.bias'] = encoder[f'blocks.{layer}.{linear}.bias'] / gamma
+    return scaled
+
+
+def hugging_face(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Our parameters by the names of Hugging Face's files of ViT and ViTMAE, with a pooler for ViT."""
+    renamed = {}
+    for name, value in converters.mmvidmae_to_mae(state).items():
+        if name.startswith('decoder') or name == 'mask_token':
+            name = f'decoder.{name}'
+        name = name.replace('decoder_blocks.', 'decoder_layers.')
+        for theirs, new in (
+            ('blocks.', 'encoder.layer.'),
+            ('cls_token', 'embeddings.cls_token'),
+            ('patch_embed.proj', 'embeddings.patch_embeddings.projection'),
+            ('norm1', 'layernorm_before'),
+            ('norm2', 'layernorm_after'),
+            ('attn.proj', 'attention.output.dense'),
+            ('mlp.fc1', 'intermediate.dense'),
+            ('mlp.fc2', 'output.dense'),
+        ):
+            name = name.replace(theirs, new)
+        name = 'embeddings.position_embeddings' if name == 'pos_embed' else name
+        name = f'layernorm.{name[5:]}' if name.startswith('norm.') else name
+        prefix = '' if name.startswith('decoder') else 'vit.'
+        if '.attn.qkv.' in name:
+            for part, third in zip(('query', 'key', 'value'), value.chunk(3)):
+                renamed[prefix + name.replace('attn.qkv', f'attention.attention.{part}')] = third
+        else:
+            renamed[prefix + name] = value
+    if not any(name.startswith('decoder') for name in renamed):
+        renamed.update(dict.fromkeys(('vit.pooler.dense.weight', 'classifier.bias'), torch.ones(2)))
+    return renamed
 
 
 @pytest.fixture(scope='session')

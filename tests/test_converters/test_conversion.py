@@ -149,6 +149,8 @@ def test_mae_of_mmpretrain_loads_in_ours_and_the_other_way_round(our_state):
     [
         ('dino', 'projection head'),
         ('timm', r'classification head .* \(head\.weight, head\.bias\)'),
+        ('dinov2', r'projection heads .* \(dino_head\.mlp\.0\.weight, ibot_head'),
+        ('transformers', r'the pooler and the head .* \(vit\.pooler\.dense\.weight, classifier\.bias\)'),
     ],
 )
 def test_what_has_no_counterpart_is_left_behind_only_on_demand(foreign_state, name, message):

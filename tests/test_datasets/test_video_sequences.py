@@ -444,6 +444,9 @@ def test_jhmdb_mistakes(jhmdb, break_it, message):
         (dict(size=(480, 880)), (480, 854), (480, 880)),
         (dict(short_side=480), (480, 854), (480, 832)),
         (dict(short_side=480), (1000, 563), (832, 480)),
+        (dict(short_side=960, divisor=16, round_up=True), (480, 854), (960, 1712)),
+        (dict(short_side=840, divisor=14, round_up=True), (480, 854), (840, 1498)),
+        (dict(short_side=100, divisor=16, round_up=True), (640, 360), (208, 112)),
         (dict(long_side=880), (720, 1280), (448, 880)),
         (dict(long_side=880), (1080, 810), (880, 640)),
         (dict(divisor=16), (480, 854), (480, 848)),
@@ -459,7 +462,7 @@ def test_input_sizes(options, size, expected):
         assert load.resized(size) == expected
 
 
-def test_frames_are_resized_bilinearly(davis):
+def test_frames_are_resized_as_opencv_and_pillow_do(davis):
     rng = np.random.default_rng(0)
     folder = davis / 'JPEGImages/480p/bear'
     frames = rng.integers(0, 256, (3, 60, 90, 3), dtype=np.uint8)
@@ -474,6 +477,8 @@ def test_frames_are_resized_bilinearly(davis):
     assert np.array_equal(inputs(divisor=30), frames), 'untouched at their own size'
     expected = [cv2.resize(frame, (48, 32), interpolation=cv2.INTER_LINEAR) for frame in frames]
     assert np.array_equal(inputs(size=(32, 48)), expected)
+    expected = [np.asarray(Image.fromarray(frame).resize((48, 32), Image.BICUBIC)) for frame in frames]
+    assert np.array_equal(inputs(size=(32, 48), interpolation='bicubic'), expected)
 
 
 def test_sizes_of_predictions(davis):
@@ -482,3 +487,7 @@ def test_sizes_of_predictions(davis):
     assert (sample.img_shape, sample.out_shape) == ((64, 96), (48, 88))
     with pytest.raises(ValueError, match='give one of'):
         LoadVideoFrames(size=(32, 32), short_side=480)
+    with pytest.raises(ValueError, match='round_up needs short_side'):
+        LoadVideoFrames(size=(32, 32), round_up=True)
+    with pytest.raises(ValueError, match="interpolation must be 'bilinear' or 'bicubic'"):
+        LoadVideoFrames(interpolation='lanczos')

@@ -1,6 +1,7 @@
 """Label propagation: the search against a dense one, masks and poses, backbones, checkpoints, bad input."""
 
 import math
+from importlib.util import find_spec
 
 import cv2
 import numpy as np
@@ -46,7 +47,10 @@ def dense(query, keys, topk, radius, window, num_free):
     if radius is None:
         near = torch.ones_like(down, dtype=torch.bool)
     else:
-        near = (down <= radius) & (right <= radius) if window == 'square' else (down**2 + right**2).sqrt() < radius
+        distance = (down**2 + right**2).sqrt()
+        near = dict(square=(down <= radius) & (right <= radius), disk=distance < radius, circle=distance <= radius)[
+            window
+        ]
     similarity = torch.einsum('qc,skc->qsk', query.flatten(0, 1), torch.cat(keys).flatten(1, 2))
     allowed = near[:, None].repeat(1, sum(map(len, keys)), 1)
     allowed[:, : sum(map(len, keys[:num_free]))] = True
@@ -55,7 +59,8 @@ def dense(query, keys, topk, radius, window, num_free):
 
 @pytest.mark.parametrize('budget', [1, 5000, 2**21])
 @pytest.mark.parametrize(
-    ('window', 'radius'), [('square', 3), ('square', 0), ('disk', 3), ('disk', 2.5), ('disk', None)]
+    ('window', 'radius'),
+    [('square', 3), ('square', 0), ('disk', 3), ('disk', 2.5), ('disk', None), ('circle', 3), ('circle', 0)],
 )
 @pytest.mark.parametrize(
     ('grid', 'groups', 'num_free'), [((25, 14), (1, 6), 1), ((9, 31), (2, 4, 3), 0), ((30, 9), (9,), 0)]
@@ -110,6 +115,38 @@ def test_masks_follow_their_features(preset, grid):
         agreement = (predicted == expected).float().mean()
         assert agreement > 0.95, (frame, agreement)
         assert set(predicted.unique().tolist()) == {0, 1, 7}
+
+
+@pytest.mark.parametrize(('size', 'grid'), [((90, 150), (12, 20)), ((61, 47), (15, 11))])
+def test_protocol_of_dinov3(size, grid):
+    """Against its steps in PyTorch: nearest labels, cells within a circle, votes, decoding on the grid."""
+    protocol = make_protocol('dinov3')
+    mask = torch.zeros(size, dtype=torch.uint8)
+    mask[size[0] // 4 : size[0] // 2, size[1] // 4 : size[1] // 2], mask[-20:, -20:] = 2, 5
+    labels = MaskLabels({0: mask}, (8 * grid[0], 8 * grid[1]), size, protocol)
+    features = [F.normalize(torch.randn(6, *grid), dim=0) for _ in range(10)]
+
+    channels = torch.stack([mask == value for value in (0, 2, 5)]).float()
+    softs = [F.interpolate(channels[None], grid, mode='nearest-exact')[0].flatten(1)]
+    cells = torch.cartesian_prod(*(torch.arange(side) for side in grid)).float()
+    near = torch.cdist(cells, cells) <= 12
+    for frame, soft in propagate_features(iter(features), labels, protocol):
+        decoded = labels.decode(frame, soft)
+        if frame == 0:
+            assert torch.equal(decoded, mask)
+            continue
+        context = [0, *range(max(1, frame - 7), frame)]
+        keys = torch.stack([features[number].flatten(1) for number in context])
+        similarity = torch.einsum('cq,sck->qsk', features[frame].flatten(1), keys)
+        similarity = similarity.masked_fill(~near[:, None], -math.inf).flatten(1)
+        values, index = similarity.topk(5, dim=1)
+        votes = torch.zeros_like(similarity).scatter(1, index, (values / 0.2).softmax(1))
+        softs.append((votes @ torch.cat([softs[number] for number in context], dim=1).T).T)
+        torch.testing.assert_close(soft.flatten(1), softs[frame], atol=1e-5, rtol=0)
+        large = F.interpolate(soft[None], size, mode='nearest')[0].flatten(1)
+        low, high = large.aminmax(dim=1, keepdim=True)
+        best = ((large - low) / (high - low)).nan_to_num(nan=0).argmax(0).view(size)
+        assert torch.equal(decoded, torch.tensor([0, 2, 5], dtype=torch.uint8)[best])
 
 
 def test_objects_that_appear_later():
@@ -203,6 +240,11 @@ BACKBONES = {
     ),
     'ResNet': dict(type='mmpretrain.ResNet', depth=18, out_indices=(1,)),
 }
+if find_spec('timm'):
+    BACKBONES['timm ViT'] = dict(
+        type='mmvidmae.TimmBackbone', model_name='vit_tiny_patch16_224', depth=1, patch_size=8, img_size=32
+    )
+    BACKBONES['timm ResNet'] = dict(type='mmvidmae.TimmBackbone', model_name='resnet18', out_indices=2)
 
 
 @pytest.mark.parametrize('backbone', BACKBONES)
@@ -296,7 +338,7 @@ def test_untrained_backbones_are_initialized_as_for_training():
 @pytest.mark.parametrize(
     ('protocol', 'message'),
     [
-        ('davis', 'preset must be one of dino, crw, cropmae, rvm, siammae_paper'),
+        ('davis', 'preset must be one of dino, dinov3, crw, cropmae, rvm, siammae_paper'),
         (dict(topk=5), 'must name its preset'),
         (dict(preset='dino', top_k=5), 'no option top_k; did you mean topk'),
         (dict(preset='dino', topk=0), 'topk must be a whole number of at least 1'),

@@ -592,7 +592,8 @@ def learning(part: Part) -> None:
         for method in methods:
             runner = runner_of(method, steps)
             runner.model.init_weights()
-            backbone, size = runner.model.backbone, dict(short_side=96 if part.args.rehearse else 240, frames=20)
+            size = dict(short_side=96 if part.args.rehearse else 240, divisor=16, frames=20)
+            backbone = runner.model.backbone
             before = propagation_scores(backbone, str(davis), **size)
             start = time.perf_counter()
             runner.train()

@@ -1,18 +1,47 @@
-"""Scores of frozen encoders on the first frames of DAVIS sequences."""
+"""Scores of frozen encoders on the first frames of DAVIS sequences.
 
+Example:
+    python tools/experiments/frozen_scores.py configs/propagation/dinov2-vit-small-p14_dino_davis2017.py \\
+        dinov2_vits14.safetensors --davis data/DAVIS --size 280 504 --frames 24 --out dinov2.json
+"""
+
+import argparse
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-from mmcv.transforms import BaseTransform
-from mmengine.evaluator import Evaluator
-from torch import nn
-
-from mmvidmae.datasets import DAVISDataset
-from mmvidmae.models.propagation import LabelPropagator, MaskLabels, propagate_features
-from mmvidmae.registry import TRANSFORMS
-
 PROTOCOLS = ('dino', 'cropmae')
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config of configs/propagation, of which only the encoder is used')
+    parser.add_argument('checkpoint', nargs='?', help='its weights (default: random ones)')
+    parser.add_argument('--davis', required=True, help='folder in the layout of DAVIS; all its sequences are scored')
+    parser.add_argument('--size', type=int, nargs=2, metavar=('H', 'W'), required=True, help='of the input')
+    parser.add_argument('--frames', type=int, default=24, help='first frames of each sequence (default: %(default)s)')
+    parser.add_argument(
+        '--protocols', nargs='+', default=PROTOCOLS, help=f'named protocols (default: {" ".join(PROTOCOLS)})'
+    )
+    parser.add_argument('--seed', type=int, default=0, help='of random weights (default: %(default)s)')
+    parser.add_argument('--out', type=Path, help='JSON file for all scores')
+    return parser
+
+
+if __name__ == '__main__':
+    make_parser().parse_args()  # answers --help and refuses mistakes before the imports below, which take seconds
+
+import torch  # noqa: E402
+from mmcv.transforms import BaseTransform  # noqa: E402
+from mmengine.evaluator import Evaluator  # noqa: E402
+from torch import nn  # noqa: E402
+
+from mmvidmae.apis import get_model  # noqa: E402
+from mmvidmae.datasets import DAVISDataset  # noqa: E402
+from mmvidmae.engine.hooks.weights_record_hook import RANDOM, identify  # noqa: E402
+from mmvidmae.models.propagation import LabelPropagator, MaskLabels, propagate_features  # noqa: E402
+from mmvidmae.registry import TRANSFORMS  # noqa: E402
 
 
 @TRANSFORMS.register_module()
@@ -27,29 +56,36 @@ class FirstFrames(BaseTransform):
         return results | {name: results[name][: self.count] for name in names}
 
 
-def propagation_scores(backbone: nn.Module, davis: str, short_side: int, frames: int) -> dict[str, Any]:
+def propagation_scores(
+    backbone: nn.Module,
+    davis: str,
+    frames: int,
+    protocols: Sequence[str] = PROTOCOLS,
+    **load: Any,
+) -> dict[str, Any]:
     """J&F of label propagation in each protocol.
 
     Args:
         backbone: Frozen encoder that returns feature maps.
         davis: Folder in the layout of DAVIS, of which all sequences are scored.
-        short_side: Short side of the frames in pixels.
         frames: Number of first frames of each sequence to score.
+        protocols: Names of protocols.
+        **load: Options of :class:`LoadVideoFrames` for the size of the input.
     """
-    propagators = {name: LabelPropagator(backbone, protocol=name) for name in PROTOCOLS}
+    propagators = {name: LabelPropagator(backbone, protocol=name) for name in protocols}
     names = sorted(path.name for path in Path(davis, 'JPEGImages/480p').iterdir() if path.is_dir())
     pipeline = [
         dict(type='mmvidmae.FirstFrames', count=frames),
-        dict(type='mmvidmae.LoadVideoFrames', short_side=short_side, divisor=backbone.patch_size),
+        dict(type='mmvidmae.LoadVideoFrames', **load),
         dict(type='mmvidmae.PackVideoSequence'),
     ]
     dataset = DAVISDataset(davis, sequences=names, pipeline=pipeline)
-    evaluators = {name: Evaluator(dict(type='mmvidmae.VideoSegmentationMetric')) for name in PROTOCOLS}
-    sequences = {name: {} for name in PROTOCOLS}
+    evaluators = {name: Evaluator(dict(type='mmvidmae.VideoSegmentationMetric')) for name in protocols}
+    sequences = {name: {} for name in protocols}
     for index, video in enumerate(names):
         item = dataset[index]
         inputs, sample = item['inputs'], item['data_samples']
-        features = [x for frame in inputs.split(4) for x in propagators[PROTOCOLS[0]].extract_feat(frame)]
+        features = [x for frame in inputs.split(4) for x in propagators[protocols[0]].extract_feat(frame)]
         for name, propagator in propagators.items():
             protocol = propagator.protocol
             labels = MaskLabels(sample.reference_masks, tuple(inputs.shape[-2:]), tuple(sample.out_shape), protocol)
@@ -59,9 +95,28 @@ def propagation_scores(backbone: nn.Module, davis: str, short_side: int, frames:
             evaluators[name].process(data_samples=[result])
             one = Evaluator(dict(type='mmvidmae.VideoSegmentationMetric'))
             one.process(data_samples=[result])
-            sequences[name][video] = one.evaluate(1)['vos/J&F-Mean']
+            scores = one.evaluate(1)
+            sequences[name][video] = {key.removeprefix('vos/'): float(value) for key, value in scores.items()}
     return {
         name: {key.removeprefix('vos/'): float(value) for key, value in evaluator.evaluate(len(names)).items()}
-        | dict(sequences={video: float(value) for video, value in sequences[name].items()})
+        | dict(sequences=sequences[name])
         for name, evaluator in evaluators.items()
     }
+
+
+def main() -> None:
+    args = make_parser().parse_args()
+    torch.manual_seed(args.seed)
+    backbone = get_model(args.config, args.checkpoint).backbone
+    size = tuple(args.size)
+    scores = propagation_scores(backbone, args.davis, args.frames, args.protocols, size=size)
+    for protocol, values in scores.items():
+        print(f'{protocol}: J {values["J-Mean"]:.1f}, J&F {values["J&F-Mean"]:.1f}')
+    if args.out:
+        weights = identify(args.checkpoint) if args.checkpoint else f'{RANDOM}, seed {args.seed}'
+        record = dict(config=args.config, weights=weights, size=size, frames=args.frames, scores=scores)
+        args.out.write_text(json.dumps(record, indent=2) + '\n')
+
+
+if __name__ == '__main__':
+    main()

@@ -166,7 +166,7 @@ def frozen(
 ) -> dict[str, Any]:
     """:func:`propagation_scores` of a checkpoint's encoder, or of a random one."""
     backbone = load(out, method, changes, checkpoint, seed).backbone
-    return propagation_scores(backbone, davis, short_side, frames)
+    return propagation_scores(backbone, davis, frames, short_side=short_side, divisor=backbone.patch_size)
 
 
 def track(

@@ -8,6 +8,7 @@ Examples:
     python tools/model_converters/convert.py DropMAE_k400_1600E.pth dropmae.pth
     python tools/model_converters/convert.py DropTrack_k700_800E_alldata.pth.tar encoder.safetensors --encoder-only
     python tools/model_converters/convert.py work_dirs/my_siammae/epoch_400.pth vit.pth --encoder-only --to timm
+    python tools/model_converters/convert.py dinov3_vits16.pth dinov3.pth --timm-model vit_small_patch16_dinov3
 """
 
 import argparse
@@ -18,10 +19,13 @@ from pathlib import Path
 from mmvidmae.utils.interrupt import leave_on_interrupt
 
 SOURCES = (
-    *('droptrack', 'dropseg', 'dropmae', 'catmae', 'cropmae', 'rsp', 'tobo', 'dino', 'tcore', 'mae', 'timm'),
-    *('mmvidmae-teacher', 'mmvidmae', 'mmpretrain'),
+    *('droptrack', 'dropseg', 'dropmae', 'catmae', 'cropmae', 'rsp', 'tobo', 'cosettle', 'rvm', 'dino', 'tcore', 'mae'),
+    *('dinov2', 'timm', 'vitmae', 'transformers', 'mmvidmae-teacher', 'mmvidmae', 'mmpretrain'),
 )
-TARGETS = ('mmvidmae', 'mmpretrain', 'mmseg', 'timm', 'mae', 'dropmae', 'cropmae', 'tobo', 'catmae', 'rsp', 'tcore')
+TARGETS = (
+    *('mmvidmae', 'mmpretrain', 'mmseg', 'timm', 'mae', 'dropmae', 'cropmae', 'catmae', 'rsp', 'tobo', 'tcore'),
+    *('cosettle', 'rvm'),
+)
 POS_INTERP = ('size', 'dino')
 """As in ``mmvidmae.converters``, which takes seconds to import."""
 
@@ -66,17 +70,34 @@ def main() -> int:
         help="add DropMAE's identity embedding of frame 0 (default; the earlier frame, the search region) or 1 (the "
         'later frame, the template) to the position embedding, for code that has none',
     )
+    parser.add_argument(
+        '--timm-model',
+        metavar='NAME',
+        help="write the weights of this model of timm for mmvidmae.TimmBackbone, from timm's or the authors' names; "
+        'goes without other options',
+    )
     args = parser.parse_args()
+    if args.timm_model:
+        others = set(vars(args)) - {'src', 'dst', 'timm_model'}
+        if changed := sorted(name for name in others if getattr(args, name) != parser.get_default(name)):
+            parser.error(f'--timm-model goes without --{changed[0].replace("_", "-").replace("source", "from")}')
 
     from mmvidmae.converters import (
         CheckpointError,
         ConversionError,
+        convert_for_timm,
         convert_state_dict,
         read_state_dict,
         write_state_dict,
     )
 
     try:
+        if args.timm_model:
+            state = convert_for_timm(read_state_dict(args.src), args.timm_model)
+            write_state_dict(state, args.dst, dict(format=f'timm {args.timm_model}', source_file=Path(args.src).name))
+            print(f'mapped: {len(state)} parameters of {args.timm_model}')
+            print(f'written: {args.dst}')
+            return 0
         conversion = convert_state_dict(
             read_state_dict(args.src),
             args.source,
@@ -89,7 +110,7 @@ def main() -> int:
         )
         meta = dict(converted_from=conversion.source, format=conversion.target, source_file=Path(args.src).name)
         write_state_dict(conversion.state_dict, args.dst, meta, conversion.container)
-    except (CheckpointError, ConversionError, OSError) as error:
+    except (CheckpointError, ConversionError, ImportError, OSError) as error:
         message = str(error)
         for name in ('encoder_only', 'fold_identity', 'grid'):  # the functions' arguments are options here
             message = message.replace(f'({name})', f'(--{name.replace("_", "-")})')

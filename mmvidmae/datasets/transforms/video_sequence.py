@@ -1,5 +1,6 @@
 """Loading and packing of annotated videos for label propagation."""
 
+import math
 import os
 
 import cv2
@@ -7,6 +8,7 @@ import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
 from mmpretrain.structures import DataSample
+from PIL import Image
 
 from mmvidmae.registry import TRANSFORMS
 
@@ -32,6 +34,23 @@ def short_side_size(size: Size, short: int, divisor: int = 64) -> Size:
     return short, int(short * width / height // divisor * divisor)
 
 
+def round_up_size(size: Size, short: int, divisor: int) -> Size:
+    """Size with a given short side and the same aspect ratio. First the short side is rounded up to a multiple of
+    ``divisor``, then the long side.
+
+    Args:
+        size: ``(H, W)`` in pixels.
+        short: Short side in pixels.
+        divisor: Divisor of both sides in pixels.
+
+    Source: ``ResizeToMultiple`` of DINOv3's ``notebooks/segmentation_tracking.ipynb``: 480 x 854 becomes 960 x 1712 for
+    patches of 16 pixels.
+    """
+    short = math.ceil(short / divisor) * divisor
+    long = math.ceil(max(size) * short / min(size) / divisor) * divisor
+    return (short, long) if size[1] > size[0] else (long, short)
+
+
 def long_side_size(size: Size, long: int, divisor: int = 64) -> Size:
     """Size with a given long side and the same aspect ratio. The short side is rounded down to a multiple of
     ``divisor``.
@@ -51,8 +70,7 @@ def long_side_size(size: Size, long: int, divisor: int = 64) -> Size:
 
 @TRANSFORMS.register_module()
 class LoadVideoFrames(BaseTransform):
-    """Read the frames of a video and resize each one immediately (OpenCV bilinear). Only one frame at a time is held at
-    full size.
+    """Read the frames of a video and resize each one immediately. Only one frame at a time is held at full size.
 
     Give at most one of ``size``, ``short_side`` and ``long_side``. With none, frames keep their size, rounded down to
     multiples of ``divisor``.
@@ -72,10 +90,13 @@ class LoadVideoFrames(BaseTransform):
         short_side: Short side in pixels, see :func:`short_side_size`.
         long_side: Long side in pixels, see :func:`long_side_size`.
         divisor: Divisor of the other side in pixels. Without a size rule, divisor of both sides.
+        round_up: Whether ``short_side`` rounds up both sides, see :func:`round_up_size`. Otherwise the long side is
+            rounded down.
+        interpolation: ``'bilinear'`` (OpenCV), or ``'bicubic'`` (Pillow, with antialiasing).
         out_size: ``(H, W)`` of predictions, to reproduce published numbers; by default the size on disk.
 
     Raises:
-        ValueError: If more than one size rule is given.
+        ValueError: If more than one size rule is given, or an option has an unknown value.
         VideoReadError: If a frame cannot be read, or frames differ in size.
     """
 
@@ -85,10 +106,18 @@ class LoadVideoFrames(BaseTransform):
         short_side: int | None = None,
         long_side: int | None = None,
         divisor: int = 64,
+        round_up: bool = False,
+        interpolation: str = 'bilinear',
         out_size: Size | None = None,
     ) -> None:
         if sum(rule is not None for rule in (size, short_side, long_side)) > 1:
             raise ValueError('LoadVideoFrames: give one of size, short_side and long_side')
+        if round_up and short_side is None:
+            raise ValueError('LoadVideoFrames: round_up needs short_side')
+        if interpolation not in ('bilinear', 'bicubic'):
+            raise ValueError(f"LoadVideoFrames: interpolation must be 'bilinear' or 'bicubic', got {interpolation!r}")
+        self.round_up = round_up
+        self.interpolation = interpolation
         self.size = None if size is None else tuple(size)
         self.short_side = short_side
         self.long_side = long_side
@@ -100,6 +129,8 @@ class LoadVideoFrames(BaseTransform):
         """Size rule as text."""
         if self.size is not None:
             return '{}x{}'.format(*self.size)
+        if self.round_up:
+            return f'short side {self.short_side}, both rounded up to multiples of {self.divisor}'
         for name, side in (('short', self.short_side), ('long', self.long_side)):
             if side is not None:
                 return f'{name} side {side}, the other a multiple of {self.divisor}'
@@ -113,6 +144,8 @@ class LoadVideoFrames(BaseTransform):
         """
         if self.size is not None:
             new = self.size
+        elif self.round_up:
+            new = round_up_size(size, self.short_side, self.divisor)
         elif self.short_side is not None:
             new = short_side_size(size, self.short_side, self.divisor)
         elif self.long_side is not None:
@@ -138,10 +171,13 @@ class LoadVideoFrames(BaseTransform):
                 raise VideoReadError(
                     folder, f'{name} is {frame.shape[1]}x{frame.shape[0]}, the frames before {shape[1]}x{shape[0]}'
                 )
-            cv2.resize(frame, (width, height), dst=frames[index], interpolation=cv2.INTER_LINEAR)
+            if self.interpolation == 'bicubic':
+                frames[index] = Image.fromarray(frame).resize((width, height), Image.Resampling.BICUBIC)
+            else:
+                cv2.resize(frame, (width, height), dst=frames[index], interpolation=cv2.INTER_LINEAR)
         results['frames'] = torch.from_numpy(frames).permute(0, 3, 1, 2)
         results.update(ori_shape=shape, img_shape=(height, width), out_shape=self.out_size or shape)
-        results['input_size'] = self.rule
+        results['input_size'] = self.rule + (', bicubic' if self.interpolation == 'bicubic' else '')
         return results
 
     def __repr__(self) -> str:

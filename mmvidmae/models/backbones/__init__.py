@@ -2,5 +2,14 @@ from .adapted_vit import AdaptedViT, LinearAdapter
 from .pair_mae_vit import PairMAEViT
 from .recurrent_vit import GatedCrossCore, RecurrentViT
 from .register_vit import RegisterViT
+from .timm_backbone import TimmBackbone
 
-__all__ = ['AdaptedViT', 'GatedCrossCore', 'LinearAdapter', 'PairMAEViT', 'RecurrentViT', 'RegisterViT']
+__all__ = [
+    'AdaptedViT',
+    'GatedCrossCore',
+    'LinearAdapter',
+    'PairMAEViT',
+    'RecurrentViT',
+    'RegisterViT',
+    'TimmBackbone',
+]

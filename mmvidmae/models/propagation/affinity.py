@@ -34,8 +34,8 @@ def top_affinities(
         keys: Features of the S context frames, in groups ``(., A, B, C)``.
         topk: Number of cells to find, over all context frames together.
         radius: Size of the window in cells, None for no limit. ``'square'`` keeps offsets of at most ``radius`` along
-            both axes, ``'disk'`` keeps Euclidean distances below ``radius``.
-        window: ``'square'`` or ``'disk'``.
+            both axes, ``'disk'`` keeps Euclidean distances below ``radius``, ``'circle'`` those of at most ``radius``.
+        window: ``'square'``, ``'disk'`` or ``'circle'``.
         num_free: Number of leading groups whose frames have no window.
 
     Returns:
@@ -50,7 +50,7 @@ def top_affinities(
     small = slots * size_a * size_b <= SMALL
     topk = min(topk, slots * size_a * size_b)
     num_near = sum(map(len, keys[num_free:]))
-    reach = size_a if radius is None else int(radius) if window == 'square' else math.ceil(radius) - 1
+    reach = size_a if radius is None else math.ceil(radius) - 1 if window == 'disk' else int(radius)
     budget = BUDGET.get(query.device.type, BUDGET['cuda'])
     all_rows = (
         torch.arange(slots * size_a, device=query.device)
@@ -132,5 +132,6 @@ def _outside(
     if window == 'square':
         outside = (offset_a > radius) | (offset_b > radius)
     else:
-        outside = offset_a.square() + offset_b.square() >= radius**2
+        distance = offset_a.square() + offset_b.square()
+        outside = distance >= radius**2 if window == 'disk' else distance > radius**2
     return outside.flatten(2)

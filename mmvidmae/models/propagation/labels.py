@@ -68,6 +68,8 @@ class MaskLabels:
         if frame not in self.masks:
             return None
         mask = self.masks[frame]
+        if self.protocol.mask_resize == 'nearest':
+            return self._one_hot(resize_with_torch(mask, grid, 'nearest-exact')).to(device)
         if self.protocol.mask_resize == 'pillow-nearest':
             return self._one_hot(resize_nearest(mask, grid, center=True)).to(device)
         mask = self._one_hot(resize_nearest(mask, self.input_size, center=False)).to(device)
@@ -75,12 +77,17 @@ class MaskLabels:
 
     def decode(self, frame: int, soft: Tensor) -> Tensor:
         """Convert soft labels ``(K, h, w)`` to a label map ``(H, W)``, uint8."""
-        soft = F.interpolate(soft[None], self.input_size, mode='bilinear', align_corners=False)[0]
+        on_grid = self.protocol.mask_resize == 'nearest'
+        if not on_grid:
+            soft = F.interpolate(soft[None], self.input_size, mode='bilinear', align_corners=False)[0]
         if self.protocol.output_norm == 'channel':
             soft = min_max(soft, dim=(1, 2))
         channel = soft.max(0).indices  # 50 times as fast as argmax on a CPU
         ids = self.ids.to(soft.device)[channel]
-        ids = resize_nearest(ids, self.out_size, center=self.protocol.mask_resize == 'pillow-nearest')
+        if on_grid:
+            ids = resize_with_torch(ids, self.out_size, 'nearest')
+        else:
+            ids = resize_nearest(ids, self.out_size, center=self.protocol.mask_resize == 'pillow-nearest')
         if self.protocol.keep_given and frame in self.masks:
             mask = resize_nearest(self.masks[frame], self.out_size, center=True).to(ids.device)
             # the first reference mask covers the whole frame, later ones only their new objects
@@ -143,6 +150,11 @@ def resize_nearest(mask: Tensor, size: Size, center: bool) -> Tensor:
         index = torch.from_numpy(source.astype(np.int64).clip(max=old - 1))
         mask = mask.index_select(axis, index.to(mask.device))
     return mask
+
+
+def resize_with_torch(mask: Tensor, size: Size, mode: str) -> Tensor:
+    """Resize a mask ``(H, W)``, uint8, to ``size`` with a mode of PyTorch's nearest-neighbor interpolation."""
+    return F.interpolate(mask[None, None].float(), size, mode=mode)[0, 0].to(mask.dtype)
 
 
 def min_max(x: Tensor, dim: int | tuple[int, ...]) -> Tensor:

@@ -14,6 +14,7 @@ class PropagationProtocol:
         queue: Number of recent frames in the context, besides the reference frames.
         radius: Size of the window of voting cells around a cell, in cells; None for no limit.
         window: ``'square'``: both offsets at most ``radius``. ``'disk'``: Euclidean distance below ``radius``.
+            ``'circle'``: Euclidean distance at most ``radius``.
         window_given: Whether the window also applies to reference frames.
         pad_queue: Whether to fill the queue initially with copies of the first reference frame. Each copy counts
             separately among the ``topk``, so early frames are matched almost only to their nearest neighbor.
@@ -23,6 +24,8 @@ class PropagationProtocol:
             reference masks to the input size. Each object's channel is then resized bilinearly to the grid without
             antialiasing, so that the reference labels are soft. OpenCV's nearest neighbor resizes predictions to their
             final size. Both options first enlarge the soft prediction bilinearly to the input size.
+            ``'nearest'``: PyTorch's ``'nearest-exact'`` resizes reference masks to the grid. Predictions are decoded
+            on the grid, and PyTorch's ``'nearest'`` resizes them to their final size.
         output_norm: Rescaling of a prediction to 0..1 before the arg-max. ``'channel'``: each channel over the pixels.
             ``'pixel'``: each cell over the channels. This also changes the reference labels of frame 0 and their
             propagation. None: no rescaling.
@@ -30,25 +33,26 @@ class PropagationProtocol:
             from the grid.
         pose_topk: Number of the strongest cells of a joint's map that determine its position.
 
-    Source: DINO's ``eval_video_segmentation.py`` and CRW's ``test.py`` with CropMAE's fork of it.
+    Source: DINO's ``eval_video_segmentation.py``, CRW's ``test.py`` with CropMAE's fork of it, and DINOv3's
+    ``notebooks/segmentation_tracking.ipynb``.
     """
 
     topk: int
     queue: int
     radius: float | None
-    window: Literal['square', 'disk']
+    window: Literal['square', 'disk', 'circle']
     window_given: bool
     pad_queue: bool
     temperature: float
-    mask_resize: Literal['pillow-nearest', 'opencv-bilinear']
+    mask_resize: Literal['pillow-nearest', 'opencv-bilinear', 'nearest']
     output_norm: Literal['channel', 'pixel'] | None
     keep_given: bool
     pose_topk: int
 
     def __post_init__(self) -> None:
         choices = dict(
-            window=('square', 'disk'),
-            mask_resize=('pillow-nearest', 'opencv-bilinear'),
+            window=('square', 'disk', 'circle'),
+            mask_resize=('pillow-nearest', 'opencv-bilinear', 'nearest'),
             output_norm=('channel', 'pixel', None),
         )
         for name, allowed in choices.items():
@@ -60,7 +64,7 @@ class PropagationProtocol:
                 raise ValueError(f'protocol: {name} must be a whole number of at least {least}, got {value!r}')
         if not self.temperature > 0:
             raise ValueError(f'protocol: temperature must be above 0, got {self.temperature!r}')
-        least = 0 if self.window == 'square' else 1  # a disk of radius 0 has not even its center
+        least = 1 if self.window == 'disk' else 0  # a disk of radius 0 has not even its center
         if self.radius is not None and not self.radius >= least:
             raise ValueError(f'protocol: radius of a {self.window} must be at least {least} or None, got {self.radius}')
 
@@ -97,6 +101,20 @@ PROTOCOLS: dict[str, PropagationProtocol] = {
         output_norm='channel',
         keep_given=True,
         pose_topk=5,  # as in UVC and CropMAE; DINO was not evaluated on poses
+    ),
+    # facebookresearch/dinov3, notebooks/segmentation_tracking.ipynb
+    'dinov3': PropagationProtocol(
+        topk=5,
+        queue=7,
+        radius=12,
+        window='circle',
+        window_given=True,
+        pad_queue=False,
+        temperature=0.2,
+        mask_resize='nearest',
+        output_norm='channel',
+        keep_given=True,
+        pose_topk=5,  # as in UVC and CropMAE; DINOv3 was not evaluated on poses
     ),
     # ajabri/videowalk, code/test.py and its defaults
     'crw': _CRW,
