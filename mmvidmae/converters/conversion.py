@@ -10,7 +10,7 @@ from mmvidmae.models.layers import square_grid
 
 from .architecture import Architecture, infer_architecture
 from .checkpoint_io import strip_wrappers
-from .formats import FOREIGN_PARTS, SOURCES, TARGETS, Source, Target, recognize
+from .formats import FOREIGN_PARTS, REGISTER_NAMES, SOURCES, TARGETS, Source, Target, recognize
 from .key_maps import StateDict
 from .position_embedding import fold_identity as fold
 from .position_embedding import interpolate_pos_embed
@@ -85,13 +85,13 @@ def convert_state_dict(
         state = strip_wrappers(state)
     except ValueError as error:
         raise ConversionError(str(error)) from error
-    _refuse_foreign_parts(state)
     if source == 'auto':
         source = recognize(state)
-        if source is None:
-            raise ConversionError(
-                f'the format is not one of {", ".join(SOURCES)}; the parameters are {_listing(sorted(state))}'
-            )
+    _refuse_foreign_parts(state, source is not None and SOURCES[source].registers)
+    if source is None:
+        raise ConversionError(
+            f'the format is not one of {", ".join(SOURCES)}; the parameters are {_listing(sorted(state))}'
+        )
     kept, dropped = _select(state, source, SOURCES[source], encoder_only)
     ours, architecture = _to_checked(kept, SOURCES[source])
     if fold_identity is not None:
@@ -120,8 +120,9 @@ def convert_state_dict(
     )
 
 
-def _refuse_foreign_parts(state: Mapping[str, Tensor]) -> None:
-    found = {part: [key for key in state if re.fullmatch(name, key)] for name, part in FOREIGN_PARTS.items()}
+def _refuse_foreign_parts(state: Mapping[str, Tensor], registers: bool) -> None:
+    foreign = FOREIGN_PARTS if registers else {REGISTER_NAMES: 'register tokens', **FOREIGN_PARTS}
+    found = {part: [key for key in state if re.fullmatch(name, key)] for name, part in foreign.items()}
     if found := {part: keys for part, keys in found.items() if keys}:
         parts = '; '.join(f'{part} ({_listing(keys)})' for part, keys in found.items())
         raise ConversionError(

@@ -41,8 +41,10 @@ _HEAD = r'(head|head_dist|fc_norm|pre_logits)\..*'
 _OPENMMLAB_UNUSED = (r'data_preprocessor\..*', 'the config has the normalization')
 _TRANSFORMERS_MARK = r'(\w+\.)?(encoder\.layer|layers)\.\d+\.attention\.(attention\.query|q_proj)\.weight'
 _MASK_TOKEN = (r'(.*\.)?mask_token', 'only pre-training uses it')
+REGISTER_NAMES = r'(.*\.)?(register_tokens|reg_token|storage_tokens)'
+"""Names of registers, which only :class:`RegisterViT` has."""
+
 FOREIGN_PARTS: dict[str, str] = {
-    r'(.*\.)?(register_tokens|reg_token|storage_tokens)': 'register tokens',
     r'(.*\.)?rope(_embed(dings)?)?\..*': 'rotary positions',
     r'(.*\.)?(dist_token|distillation_token)': 'a distillation token',
     r'(.*\.)?norm_pre\..*': 'a norm before the first layer',
@@ -62,6 +64,7 @@ class Source:
         outside: Regular expression of the names that do not belong to the encoder.
         unused: Regular expression of names that the model does not use, and the reason.
         encoder_only_because: Reason why parameters outside the encoder have no counterpart here, if they have none.
+        registers: Whether its encoder may have registers.
     """
 
     marks: tuple[str, ...]
@@ -69,6 +72,7 @@ class Source:
     outside: str
     unused: tuple[str, str] | None = None
     encoder_only_because: str = ''
+    registers: bool = False
 
     def matches(self, names: Iterable[str]) -> bool:
         """Whether the names are those of this format."""
@@ -137,10 +141,11 @@ SOURCES: dict[str, Source] = {
         encoder_only_because="DINO's projection head has no counterpart here",
     ),
     'tcore': Source(
-        marks=(r'((student|teacher)\.)?backbone\.blocks\.\d+\.ls1\.gamma',),
+        marks=(r'((student|teacher)\.)?backbone\.blocks\.\d+\.ls1\.gamma', REGISTER_NAMES),
         convert=tcore_to_mmvidmae,
         outside=r'(student|auxiliary)\..*|(dino_loss|ibot_patch_loss)\.center|(teacher\.)?dino_head\..*',
         unused=(r'ibot_patch_loss_2\.center', 'T-CoRe keeps, but never uses it'),
+        registers=True,
     ),
     'mae': Source(marks=(r'decoder_blocks\.\d+\.attn\.qkv\.weight',), convert=mae_to_mmvidmae, outside=_MAE_DECODER),
     'dinov2': Source(
@@ -174,6 +179,7 @@ SOURCES: dict[str, Source] = {
         convert=encoder_of_teacher,
         outside=r'(backbone|neck|head|teacher\.head)\..*|teacher\.centers',
         unused=_OPENMMLAB_UNUSED,
+        registers=True,
     ),
     'mmvidmae': Source(
         marks=(
@@ -183,6 +189,7 @@ SOURCES: dict[str, Source] = {
         convert=dict,
         outside=r'(neck|head|decode_head|stochastic)\..*|backbone\.mask_embed\..*',
         unused=_OPENMMLAB_UNUSED,
+        registers=True,
     ),
     # Also our models without additional parameters, such as the encoder of SiamMAE: their names are the same.
     'mmpretrain': Source(
@@ -190,6 +197,7 @@ SOURCES: dict[str, Source] = {
         convert=dict,
         outside=r'(neck|head)\..*',
         unused=_OPENMMLAB_UNUSED,
+        registers=True,
     ),
 }
 TARGETS: dict[str, Target] = {
