@@ -1,4 +1,4 @@
-"""Pre-train the small models of configs/small on a folder of videos, with the same encoder, steps and pairs.
+"""Pre-train the small models of configs/small on a folder of videos, with the same encoder and number of pictures.
 
 Clips are re-encoded first, and listed once per 40 frames, at most 20 times. A stopped run resumes from its last
 checkpoint. The checkpoints of a method are in ``OUT/<method>-<seed>``.
@@ -13,7 +13,7 @@ import argparse
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mmvidmae.utils.interrupt import leave_on_interrupt
 
@@ -21,8 +21,42 @@ if TYPE_CHECKING:
     from mmengine.config import Config
 
 ROOT = Path(__file__).resolve().parents[2]
-METHODS = ('mae', 'twinmae', 'dropmae', 'siammae')
+
+
+class Method(NamedTuple):
+    """A method of configs/small.
+
+    Attributes:
+        title: Name in tables and plots.
+        frames: Frames or views of a clip that enter the model.
+        random: Method whose random weights stand for it where the decoder counts: one with the same layers. Empty for
+            its own.
+        random_encoder: The same for the encoder alone.
+    """
+
+    title: str
+    frames: int = 2
+    random: str = ''
+    random_encoder: str = 'mae'
+
+
+METHODS = dict(
+    mae=Method('MAE'),
+    twinmae=Method('TwinMAE', random='dropmae', random_encoder='dropmae'),
+    dropmae=Method('DropMAE', random_encoder=''),
+    siammae=Method('SiamMAE'),
+    cropmae=Method('CropMAE'),
+    tobo=Method('ToBo'),
+    catmae=Method('CatMAE', frames=3),
+    rsp=Method('RSP'),
+)
 """Methods of configs/small. ``mae`` is the baseline on single frames."""
+
+
+def epochs_of(method: str, epochs: int) -> int:
+    """Epochs of a method that has as many pictures as ``epochs`` epochs of pairs, at least 2. An epoch has each clip of
+    the list once, whatever the number of its frames."""
+    return max(round(epochs * 2 / METHODS[method].frames), 2)
 
 
 def prepare(videos: Path, out: Path, short_side: int = 112) -> None:
@@ -66,8 +100,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('videos', type=Path, help='folder of videos, at any depth')
     parser.add_argument('out', type=Path)
-    parser.add_argument('--methods', nargs='+', choices=METHODS, default=METHODS)
-    parser.add_argument('--epochs', type=int, default=20)
+    parser.add_argument('--methods', nargs='+', choices=METHODS, default=[*METHODS])
+    parser.add_argument('--epochs', type=int, default=20, help='of pairs; other clips have as many pictures')
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--threads', type=int, help="(default: torch's choice)")
     args = parser.parse_args()
@@ -79,7 +113,7 @@ def main() -> None:
         torch.set_num_threads(args.threads)
     prepare(args.videos, args.out)
     for method in args.methods:
-        config = configure(method, args.out, args.epochs, args.seed)
+        config = configure(method, args.out, epochs_of(method, args.epochs), args.seed)
         config.work_dir = str(args.out / f'{method}-{args.seed}')
         Runner.from_cfg(config).train()
 
