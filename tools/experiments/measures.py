@@ -13,6 +13,7 @@ from initializations import fine_tune
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
+from mmpretrain.structures import DataSample
 from small_pretraining import configure
 from small_segmentation import make_config as segmentation_config
 from small_tracker import make_config as tracker_config
@@ -23,7 +24,7 @@ from mmvidmae.apis import attention_accuracy, attention_share, feature_accuracy,
 from mmvidmae.datasets import pair_collate
 from mmvidmae.datasets.samplers import SampleIndex
 from mmvidmae.models import JointPairDecoder, PairMAE
-from mmvidmae.models.masking import mask_by_noise, seeded_uniform
+from mmvidmae.models.masking import TokenMask, mask_by_noise
 from mmvidmae.registry import DATASETS
 from mmvidmae.visualization.loss_curve import read_losses
 
@@ -36,6 +37,12 @@ def run_config(out: str, method: str, changes: dict[str, Any], epochs: int, seed
     config = configure(method, Path(out), epochs, seed, saves)
     config.merge_from_dict(changes)
     return config
+
+
+def input_size(config: Config) -> int:
+    """Side of the model's input in pixels."""
+    backbone = config.model.backbone
+    return backbone.get('encoder', backbone).img_size
 
 
 def load(out: str, method: str, changes: dict[str, Any], checkpoint: str | None, seed: int) -> PairMAE:
@@ -92,63 +99,87 @@ def held_out_pairs(out: str, count: int, side: int, seed: int = 0) -> tuple[dict
     return tuple(pair_collate(items[start : start + 32]) for start in range(0, len(items), 32))
 
 
+def even_masks(noise: Tensor, masks: tuple[TokenMask, ...], missing: bool) -> tuple[TokenMask, ...]:
+    """A joint mask of pairs in which each frame has half of the visible patches, or the earlier frame has none and the
+    later frame the same ones."""
+    keep, half = masks[0].ids_keep.shape[1] // 2, noise.shape[1] // 2
+    ranks = noise.unflatten(1, (2, half)).argsort(-1).argsort(-1) + torch.tensor([[half * missing], [0.5]])
+    return (mask_by_noise(ranks.flatten(1), keep if missing else 2 * keep),)
+
+
 @torch.no_grad()
 def future_error(model: PairMAE, pairs: Tensor, seed: int, missing: bool = False) -> Tensor:
-    """Loss of each pair on the hidden patches of its later frame ``(N,)``.
+    """Error of each pair on its later frame ``(N,)``: that of the last target frame of the first branch that reads
+    another frame, on the patches that the branch's loss covers.
 
-    The seed determines the visible patches of a pair. For joint maskings, each frame has half of them, so that all
-    conditions show the same patches of the later frame.
+    The frames that this branch reads by cross-attention are the earlier frame, all others of the clip the later one.
+    The seed determines the visible patches and all other draws. For joint maskings, each frame has half of the visible
+    patches, so that all conditions show the same patches of the later frame.
 
     Args:
         model: Model in evaluation mode.
         pairs: Normalized pairs ``(N, 2, 3, H, W)``.
-        seed: Seed of the masks.
+        seed: Seed of the draws.
         missing: Whether the encoder gets no patch of the earlier frame, and the decoder only its mask tokens. Only for
             joint maskings.
     """
-    grid = tuple(side // model.backbone.patch_size for side in pairs.shape[-2:])
-    num = grid[0] * grid[1]
-    noise = seeded_uniform(torch.arange(len(pairs)) + seed, 2 * num)
-    masks = model.masking(noise, grid)
-    if len(masks) == 1:
-        keep = masks[0].ids_keep.shape[1] // 2
-        ranks = noise.unflatten(1, (2, num)).argsort(-1).argsort(-1) + torch.tensor([[num * missing], [0.5]])
-        masks = (mask_by_noise(ranks.flatten(1), keep if missing else 2 * keep),)
-    (pred, *_) = model.neck(model.backbone(pairs, masks), masks, grid)
-    pred = pred[:, -num:]
-    hidden = torch.cat([mask.mask for mask in masks], dim=1)[:, -num:]
-    target = model.head.normalize(model.head.patchify(pairs)[:, -num:])
-    return ((pred - target).square().mean(-1) * hidden).sum(1) / hidden.sum(1)
+    number, branch = next(
+        ((number, branch) for number, branch in enumerate(model.neck.branches) if branch.memory),
+        (0, model.neck.branches[0]),  # all frames together, or each by itself
+    )
+    target = branch.targets[-1]
+    earlier = branch.memory or range(target)
+    clips = torch.stack([pairs[:, int(frame not in earlier)] for frame in range(model.num_frames)], dim=1)
+    draws = model._draws(clips, [DataSample(metainfo=dict(seed=seed + place)) for place in range(len(pairs))])
+    hooks = []
+    if model.masking.joint:
+        hooks.append(model.masking.register_forward_hook(lambda _, args, masks: even_masks(args[0], masks, missing)))
+    try:
+        output = model.forward_pretrain(clips, **draws)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    pred = output.preds[number].unflatten(1, (len(branch.targets), -1))[:, -1]
+    hidden = output.mask.unflatten(1, (model.num_frames, -1))[:, target]
+    counted = hidden if branch.over == 'hidden' else torch.ones_like(hidden)
+    true = model.head.normalize(model.head.patchify(clips[:, target : target + 1]))
+    return ((pred - true).square().mean(-1) * counted).sum(1) / counted.sum(1)
+
+
+def past_errors(model: PairMAE, batches: tuple[dict, ...]) -> dict[str, float]:
+    """Mean :func:`future_error` of held-out pairs in each condition that the model has."""
+    errors: dict[str, list[Tensor]] = {}
+    for number, batch in enumerate(batches):
+        inputs = model.data_preprocessor(dict(inputs=batch['inputs'], data_samples=None))['inputs']
+        past, future = inputs.unbind(1)
+        others = dict(true=past, foreign=past.roll(1, 0), identical=future)
+        if model.masking.joint:
+            others['missing'] = past
+        for condition, other in others.items():
+            shown = torch.stack((other, future), dim=1)
+            error = future_error(model, shown, 1000 * number, condition == 'missing')
+            errors.setdefault(condition, []).append(error)
+    return {condition: float(torch.cat(values).mean()) for condition, values in errors.items()}
 
 
 def early(out: str, method: str, changes: dict, checkpoint: str | None, seed: int, pairs: int) -> dict[str, Any]:
     """Losses with another earlier frame, accuracy for known motion, attention share; on held-out frames."""
     model = load(out, method, changes, checkpoint, seed)
-    batches = held_out_pairs(out, pairs, model.backbone.img_size[0])
-    errors = {condition: [] for condition in CONDITIONS}
-    for number, batch in enumerate(batches):
-        inputs = model.data_preprocessor(dict(inputs=batch['inputs'], data_samples=None))['inputs']
-        past, future = inputs.unbind(1)
-        others = dict(true=past, foreign=past.roll(1, 0), identical=future, missing=past)
-        for condition, other in others.items():
-            if condition == 'missing' and not model.masking.joint:
-                continue
-            shown = torch.stack((other, future), dim=1)
-            errors[condition].append(future_error(model, shown, 1000 * number, condition == 'missing'))
-    grid = model.backbone.patch_resolution
-    motion = warp_frames(torch.cat([batch['inputs'][:, 1] for batch in batches]), grid)
+    batches = held_out_pairs(out, pairs, input_size(run_config(out, method, changes, 2, seed)))
+    errors = past_errors(model, batches) if isinstance(model, PairMAE) else {}
+    motion = warp_frames(torch.cat([batch['inputs'][:, 1] for batch in batches]), model.backbone.patch_resolution)
     features = feature_accuracy(model, motion)
-    attention = attention_accuracy(model, motion)
+    attention = attention_accuracy(model, motion) if isinstance(model, PairMAE) else None
     result = dict(
         pairs=len(motion.frames),
-        loss={condition: float(torch.cat(values).mean()) for condition, values in errors.items() if values},
+        loss=errors,
         feature_accuracy=features.accuracy,
         feature_chance=features.chance,
         attention_accuracy=attention and attention.accuracy,
         attention_chance=attention and attention.chance,
         attention_other=None,
     )
-    if isinstance(model.neck, JointPairDecoder):
+    if isinstance(getattr(model, 'neck', None), JointPairDecoder):
         mass = attention_share(model, batches)
         result.update(attention_other=mass.other.tolist(), attention_own=mass.own.tolist())
     return result
