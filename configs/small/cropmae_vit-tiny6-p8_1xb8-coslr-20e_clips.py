@@ -14,7 +14,7 @@ model = dict(
         img_size=96,
         patch_size=8,
     ),
-    neck=dict(decoder_dims=128, depth=4, num_heads=4, feedforward_channels=512),
+    neck=dict(decoder_dims=128, depth=4, num_heads=4, feedforward_channels=None),  # four times the width
 )
 
 # Two views of single frames. The last fifth of each clip validates.

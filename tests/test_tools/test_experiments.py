@@ -1,5 +1,6 @@
 """The comparison of methods: its measures, and all of it on made-up data."""
 
+import itertools
 import json
 import shutil
 import sys
@@ -79,6 +80,70 @@ def test_missing_shows_the_same_patches_of_the_later_frame(measures):
     assert missing[:, :64].all()
 
 
+def test_budget_of_pictures(measures):
+    from small_pretraining import METHODS, epochs_of
+
+    assert {epochs_of(method, 16) for method in METHODS if METHODS[method].frames == 2} == {16}
+    assert epochs_of('catmae', 16) == 11  # 33 pictures of each clip, not 32
+    assert epochs_of('catmae', 2) == 2, 'the first epoch is warm-up'
+
+
+def test_budget_of_seconds(measures, video_dir, tmp_path, monkeypatch):
+    """Training ends after its time, whatever the epoch, and a run that was killed repeats the epoch it was in."""
+    import time_budget
+    from mmengine.hooks import Hook
+    from mmengine.registry import HOOKS
+
+    monkeypatch.setattr(time_budget, 'process_time', itertools.count().__next__)  # a second for each step
+    (tmp_path / 'clips').symlink_to(video_dir)
+    (tmp_path / 'clips.txt').write_text(''.join(f'{path.name}\n' for path in sorted(video_dir.iterdir())))
+    changes = {
+        'model.backbone.arch': dict(embed_dims=24, num_layers=1, num_heads=2, feedforward_channels=48),
+        'model.backbone.img_size': 32,
+        'model.backbone.patch_size': 4,
+        'model.neck.decoder_dims': 16,
+        'model.neck.depth': 1,
+        'train_dataloader.batch_size': 2,
+        'train_dataloader.dataset.repeated_sampling': 1,
+        'val_dataloader.dataset.indices': 2,
+        'default_hooks.logger.interval': 1,
+        **{f'{part}_dataloader.{key}': 0 for part in ('train', 'val') for key in ('num_workers', 'persistent_workers')},
+    }
+    rates = []
+
+    @HOOKS.register_module(force=True)
+    class KillAndWatch(Hook):
+        kill = 4
+
+        def before_train_iter(self, runner, batch_idx, data_batch=None):
+            if runner.iter == self.kill:
+                raise KeyboardInterrupt
+            rates.append((runner.iter, *runner.optim_wrapper.get_lr()['lr'][:1]))
+
+    def pretrain(name):
+        hooks = dict(changes, **{'default_hooks.watch': dict(type='KillAndWatch')})
+        return measures.pretrain(str(tmp_path), name, 'siammae', hooks, seed=0, saves=2, seconds=5.0)
+
+    with pytest.raises(KeyboardInterrupt):
+        pretrain('killed')
+    assert [step for step, _ in rates] == [0, 1, 2, 3]
+    KillAndWatch.kill = None
+    killed = pretrain('killed')
+    seen = rates[:3] + rates[4:]
+    assert [step for step, _ in seen] == [0, 1, 2, 3, 4]
+    assert seen[3] == rates[3]
+    assert seen[0][1] < seen[1][1] > seen[2][1] > seen[3][1] > seen[4][1] > 0
+    assert seen[1][1] == pytest.approx(1e-3 * time_budget.rate(0.2))
+    assert (killed['steps'], killed['pictures'], killed['part_steps'], killed['training_seconds']) == (5, 20, [3, 5], 5)
+    rates.clear()
+    whole = pretrain('whole')
+    assert rates == seen
+    ends = [tmp_path / f'runs/{name}/part_2.pth' for name in ('killed', 'whole')]
+    first, second = (torch.load(path, weights_only=True)['state_dict'] for path in ends)
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    assert whole['val_loss'][-1] == killed['val_loss'][-1]
+
+
 def test_plot_of_ablations(measures, tmp_path):
     """What is there is drawn; a value without results stays empty."""
     import report
@@ -147,8 +212,7 @@ def test_whole_comparison(video_dir, davis, sequences, tmp_path, start_tool):
     assert results['settings']['seeds'] == [0]
     results = {name: entry['result'] for name, entry in results['results'].items()}
     assert results['pretrain-dropmae-0']['steps'] == 2
-    early = results['early-random-mae-0']['loss']
-    assert early['true'] == early['foreign'], 'MAE sees one frame'
+    assert results['early-random-dropmae-0']['loss'].keys() == {'true', 'foreign', 'identical', 'missing'}
     assert results['early-dropmae-0']['attention_other']
     for name in ('frozen64-dropmae-0', 'frozen64-random-dropmae-0'):
         assert 0 <= results[name]['dino']['J&F-Mean'] <= 100
@@ -159,6 +223,12 @@ def test_whole_comparison(video_dir, davis, sequences, tmp_path, start_tool):
     assert f'{results["segment-dropmae-0"]["vos/J&F-Mean"]:.1f}' in table
     for name in ('loss', 'frozen', 'attention', 'past'):
         assert (out / f'report/{name}.png').read_bytes().startswith(b'\x89PNG')
+
+    other = ['siammae' if part == 'dropmae' else part for part in command]
+    code, output = start_tool(*other, '--iters', 2, '--minutes', 0, '--report', tmp_path / 'other')()
+    assert code == 0, output
+    assert 'jobs are left' in output
+    assert (tmp_path / 'other/table.md').read_text().splitlines()[4:] == table.splitlines()[4:], 'a method at a time'
 
     times = {path.name: path.stat().st_mtime_ns for path in (out / 'results').iterdir()}
     (out / 'results/early-dropmae-0.json').unlink()

@@ -26,7 +26,9 @@ def describe(path: Path) -> list[str]:
         model = MODELS.build(Config.fromfile(path).model)
     masking, encoder, neck = model.masking, model.backbone, model.neck
     ratio = getattr(masking, 'mask_ratio', getattr(masking, 'stride', None))
-    hidden = f'{ratio} jointly' if masking.joint else ', '.join(map(str, ratio if isinstance(ratio, tuple) else [ratio]))
+    hidden = (
+        f'{ratio} jointly' if masking.joint else ', '.join(map(str, ratio if isinstance(ratio, tuple) else [ratio]))
+    )
     embeds = dict(
         encoder=encoder.frame_embed,
         decoder=getattr(neck, 'frame_embed', None),

@@ -14,7 +14,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmpretrain.structures import DataSample
-from small_pretraining import configure
+from small_pretraining import METHODS, configure
 from small_segmentation import make_config as segmentation_config
 from small_tracker import make_config as tracker_config
 from small_tracker import score_pairs
@@ -32,10 +32,23 @@ CONDITIONS = ('true', 'foreign', 'identical', 'missing')
 """What stands in the place of the earlier frame."""
 
 
-def run_config(out: str, method: str, changes: dict[str, Any], epochs: int, seed: int, saves: int = 4) -> Config:
-    """Config of a pre-training run: that of a method, with changes by dotted keys."""
-    config = configure(method, Path(out), epochs, seed, saves)
+def run_config(
+    out: str,
+    method: str,
+    changes: dict[str, Any],
+    epochs: int,
+    seed: int,
+    saves: int = 4,
+    seconds: float | None = None,
+) -> Config:
+    """Config of a pre-training run: that of a method, with changes by dotted keys. Crops are as large as the input of
+    the model."""
+    config = configure(method, Path(out), epochs, seed, saves, seconds)
     config.merge_from_dict(changes)
+    for loader in (config.train_dataloader, config.val_dataloader):
+        for step in loader.dataset.pipeline:
+            if 'size' in step:
+                step.size = input_size(config)
     return config
 
 
@@ -56,10 +69,17 @@ def load(out: str, method: str, changes: dict[str, Any], checkpoint: str | None,
 
 
 def pretrain(
-    out: str, name: str, method: str, changes: dict[str, Any], epochs: int, seed: int, saves: int
+    out: str,
+    name: str,
+    method: str,
+    changes: dict[str, Any],
+    seed: int,
+    saves: int,
+    epochs: int = 2,
+    seconds: float | None = None,
 ) -> dict[str, Any]:
-    """Pre-train or resume. Checkpoints are in ``<out>/runs/<name>``."""
-    config = run_config(out, method, changes, epochs, seed, saves)
+    """Pre-train for a number of epochs or CPU seconds, or resume. Checkpoints are in ``<out>/runs/<name>``."""
+    config = run_config(out, method, changes, epochs, seed, saves, seconds)
     config.work_dir = f'{out}/runs/{name}'
     config.custom_hooks = [hook for hook in config.custom_hooks if hook.type != 'mmvidmae.ReconstructionVisHook']
     runner = Runner.from_cfg(config)
@@ -72,17 +92,22 @@ def pretrain(
         if 'time' in line and 'loss' in line
     ]
     loader = config.train_dataloader
-    pairs = loader.batch_size * loader.dataset.repeated_sampling
-    return dict(
+    clips = runner.iter * loader.batch_size * loader.dataset.repeated_sampling
+    result = dict(
         steps=runner.iter,
-        pairs=runner.iter * pairs,
-        seconds_a_step=float(np.median(times)),
+        pictures=clips * METHODS[method].frames,
+        seconds_a_step=float(np.median(times)) if times else None,
         train_loss=losses.train.tolist(),
         val_loss=losses.val.tolist(),
         constant_loss=float(losses.constant[:, 1].mean()),
         parameters=sum(p.numel() for p in runner.model.parameters()),
         encoder_parameters=sum(p.numel() for p in runner.model.backbone.parameters()),
     )
+    if seconds:
+        parts = [Path(config.work_dir, f'part_{part}.pth') for part in range(1, saves + 1)]
+        metas = [torch.load(part, 'cpu', weights_only=True)['meta'] for part in parts]
+        result.update(training_seconds=runner.train_loop.spent, part_steps=[meta['iter'] for meta in metas])
+    return result
 
 
 @functools.cache

@@ -32,23 +32,25 @@ class Method(NamedTuple):
         random: Method whose random weights stand for it where the decoder counts: one with the same layers. Empty for
             its own.
         random_encoder: The same for the encoder alone.
+        step_seconds: CPU seconds of a step of 32 clips, for the first estimate, which adapts as the work goes on.
     """
 
     title: str
     frames: int = 2
     random: str = ''
     random_encoder: str = 'mae'
+    step_seconds: float = 2.4
 
 
 METHODS = dict(
-    mae=Method('MAE'),
-    twinmae=Method('TwinMAE', random='dropmae', random_encoder='dropmae'),
+    mae=Method('MAE', step_seconds=1.8),
+    twinmae=Method('TwinMAE', random='dropmae', random_encoder='dropmae', step_seconds=1.8),
     dropmae=Method('DropMAE', random_encoder=''),
     siammae=Method('SiamMAE'),
     cropmae=Method('CropMAE'),
-    tobo=Method('ToBo'),
-    catmae=Method('CatMAE', frames=3),
-    rsp=Method('RSP'),
+    tobo=Method('ToBo', step_seconds=3.5),
+    catmae=Method('CatMAE', frames=3, step_seconds=3.5),
+    rsp=Method('RSP', step_seconds=4.5),
 )
 """Methods of configs/small. ``mae`` is the baseline on single frames."""
 
@@ -74,7 +76,9 @@ def prepare(videos: Path, out: Path, short_side: int = 112) -> None:
         part.write_text(''.join(lines), 'utf-8')
 
 
-def configure(method: str, data: Path, epochs: int, seed: int = 0, saves: int = 4) -> Config:
+def configure(
+    method: str, data: Path, epochs: int, seed: int = 0, saves: int = 4, seconds: float | None = None
+) -> Config:
     """Config of a run on the output of :func:`prepare` in ``data``.
 
     Args:
@@ -83,14 +87,22 @@ def configure(method: str, data: Path, epochs: int, seed: int = 0, saves: int = 
         epochs: Number of epochs, at least 2. The first one is warm-up.
         seed: Seed of the run.
         saves: Number of validations and saves, the last at the end.
+        seconds: CPU seconds of the run in place of epochs, see :class:`TimedTrainLoop`.
     """
     from mmengine.config import Config
 
     config = Config.fromfile(ROOT / f'configs/small/{method}_vit-tiny6-p8_1xb8-coslr-20e_clips.py')
     for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
         loader.dataset.data_root = str(data)
-    config.train_cfg.max_epochs = config.param_scheduler[1].end = epochs
-    config.train_cfg.val_interval = config.default_hooks.checkpoint.interval = max(epochs // saves, 1)
+    if seconds is None:
+        config.train_cfg.max_epochs = config.param_scheduler[1].end = epochs
+        config.train_cfg.val_interval = config.default_hooks.checkpoint.interval = max(epochs // saves, 1)
+    else:
+        import time_budget  # noqa: F401 (registers the loop)
+
+        config.train_cfg = dict(type='TimedTrainLoop', seconds=seconds, saves=saves)
+        config.param_scheduler = None
+        config.default_hooks.checkpoint.update(interval=1, max_keep_ckpts=1)  # to resume from
     config.randomness = dict(seed=seed)
     config.resume = True
     return config
