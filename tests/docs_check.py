@@ -37,7 +37,7 @@ NOT_RUN = ('apt-get', 'make', 'mim', 'pip')
 SHORTER = {
     r'train\S* (configs/|my_siammae)': 'train_dataloader.batch_size=1 train_dataloader.num_workers=0 '
     'train_dataloader.persistent_workers=False',
-    r'train\S* (configs/(dropmae|siammae|catmae|rsp)/(?!benchmarks)|my_siammae)': 'train_cfg.max_epochs=1',
+    r'train\S* (configs/(dropmae|siammae|catmae|rsp|tcore)/(?!benchmarks)|my_siammae)': 'train_cfg.max_epochs=1',
     r'train\S* configs/(droptrack/|\w+/benchmarks/stark)': 'train_cfg.max_epochs=1 '
     'train_dataloader.sampler.samples_per_epoch=1',
     r'train\S* configs/dropseg/': 'train_cfg.max_iters=1',

@@ -37,8 +37,10 @@ RECIPES = dict(
     siammae='siammae/siammae_vit-small-p16_16xb64-amp-coslr-400e_k400',
     catmae='catmae/catmae_vit-small-p16_8xb128-amp-coslr-300e_k400',
     rsp='rsp/rsp_vit-small-p16_8xb192-amp-coslr-400e_k400',
+    tcore='tcore/tcore_vit-small-p16_4xb64-amp-coslr-400e_k400',
     droptrack='droptrack/droptrack_vit-base-p16-384_4xb32-100e_got10k',
     dropseg='dropseg/dropseg_vit-base-p16-384_8xb4-amp-210k_davis2017-youtubevos',
+    cosettle='cosettle/cosettle_vit-base-p16-mae_4xb128-amp-coslr-5e_k400',
 )
 
 
@@ -174,6 +176,7 @@ def make_checkpoints(root: Path) -> None:
     for name, recipe in RECIPES.items():
         cfg = Config.fromfile(ROOT / f'configs/{recipe}.py')
         cfg.model.backbone.pop('init_cfg', None)
+        cfg.model.backbone.get('encoder', {}).pop('init_cfg', None)
         torch.manual_seed(0)
         states[name] = get_model(cfg, device='cpu').state_dict()
         torch.save(dict(state_dict=states[name]), root / f'checkpoints/{name}.pth')

@@ -10,12 +10,25 @@ import torch
 from mmengine.config import Config
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
 import mmvidmae.registry  # noqa: F401 (lets the tests read MMEngine's checkpoints)
 
 _NUMBERS = count()
+TCORE = dict(
+    backbone=dict(
+        arch=dict(embed_dims=24, num_layers=2, num_heads=2, feedforward_channels=48),
+        img_size=32,
+        patch_size=4,
+        num_registers=2,
+        drop_path_rate=0.0,
+    ),
+    neck=dict(num_heads=3),
+    head=dict(num_prototypes=16, hidden_dims=32, bottleneck_dims=8),
+)
+"""Parts of a tiny T-CoRe."""
 
 
 def tiny_config(video_dir: Path, work_dir: Path, model: str = 'DropMAE', **changes) -> Config:
@@ -96,6 +109,46 @@ def tiny_config(video_dir: Path, work_dir: Path, model: str = 'DropMAE', **chang
         cfg.model.masking = dict(mask_ratio=(0.0, 0.75))
     cfg.merge_from_dict({key.replace('__', '.'): value for key, value in changes.items()})
     return cfg
+
+
+def tcore_config(video_dir: Path, work_dir: Path, **changes) -> Config:
+    """Config of a run of T-CoRe on the clips of :func:`tiny_config`, two an iteration."""
+    config = tiny_config(video_dir, work_dir, 'TCoRe')
+    config.model = dict(type='mmvidmae.TCoRe', **TCORE)
+    loader = config.train_dataloader
+    loader.batch_size = 2
+    loader.dataset.pipeline = [
+        dict(
+            type='mmvidmae.SampleFrames',
+            gap=(0.15, 0.25),
+            draw_first='middle',
+            middle=(0.3, 0.7),
+            num_frames=3,
+            short='same',
+        ),
+        dict(type='mmvidmae.LoadFramePairs'),
+        dict(type='mmvidmae.SandwichViews', size=32, local_size=16, num_local=2),
+        dict(type='mmvidmae.PackPairs'),
+    ]
+    for split in ('val', 'test'):
+        for part in ('dataloader', 'cfg', 'evaluator'):
+            config.pop(f'{split}_{part}')
+    config.optim_wrapper = dict(
+        constructor='mmvidmae.PartwiseOptimWrapperConstructor',
+        optimizer=dict(type='AdamW', lr=2e-3, weight_decay=0.04),
+        paramwise_cfg=dict(layer_decay_rate=0.9, lr_mults={'neck': 0.1}, flat_decay_mult=0, clip_norm=3.0),
+    )
+    config.param_scheduler = [
+        dict(type='mmvidmae.LinearLR', start_factor=0.0, end=1, convert_to_iter_based=True),
+        dict(type='CosineAnnealingParamScheduler', param_name='weight_decay', eta_min_ratio=10.0, by_epoch=False),
+    ]
+    config.custom_hooks = [
+        dict(type='mmvidmae.StepSeedHook'),
+        dict(type='mmvidmae.TeacherHook', temperature_epochs=2),
+        dict(type='TraceHook'),
+    ]
+    config.merge_from_dict({key.replace('__', '.'): value for key, value in changes.items()})
+    return config
 
 
 def dump_config(cfg: Config, folder: Path, changes: dict) -> Path:
@@ -195,3 +248,12 @@ class ShareHook(Hook):
     def before_train_epoch(self, runner) -> None:
         weights = sum(parameter.numel() for parameter in runner.model.parameters())
         Path(runner.work_dir, f'share_{get_rank()}.txt').write_text(str(weights))
+
+
+@HOOKS.register_module()
+class CentersHook(Hook):
+    """Writes the teacher's centers at the end of a run to ``centers_<rank>.pth`` in the work dir."""
+
+    def after_train(self, runner) -> None:
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        torch.save(model.teacher.centers, Path(runner.work_dir, f'centers_{get_rank()}.pth'))

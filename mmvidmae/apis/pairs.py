@@ -14,7 +14,7 @@ from mmvidmae.datasets import (
     PackPairs,
     PairCenterCrop,
     PairResize,
-    SampleFramePairs,
+    SampleFrames,
     VideoFileReader,
     pair_collate,
 )
@@ -50,7 +50,7 @@ class PairBatches:
     ) -> None:
         self.rng = np.random.default_rng(seed)
         if isinstance(pairs, int):
-            draw = SampleFramePairs(gap, draw_first='gap')
+            draw = SampleFrames(gap, draw_first='gap')
             frame_ids = draw(dict(reader=reader, num_pairs=pairs, rng=self.rng))['frame_ids']
         else:
             frame_ids = np.array(pairs)

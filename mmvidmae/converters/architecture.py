@@ -2,16 +2,20 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from mmvidmae.models.backbones import PairMAEViT
-from mmvidmae.models.necks import CrossPairDecoder, JointPairDecoder, StochasticToken
+from mmvidmae.models.backbones import LinearAdapter, PairMAEViT, RecurrentViT, RegisterViT
+from mmvidmae.models.heads import PrototypeHead
+from mmvidmae.models.necks import CrossPairDecoder, JointPairDecoder, LatentCrossDecoder, StochasticToken
 from mmvidmae.models.segmentors import DeconvPyramid, MaskDecoder, MemoryMAEViT
+from mmvidmae.models.selfsup import EMATeacher
 from mmvidmae.models.trackers import CenterHead, OneStreamViT
+
+REGISTERS = 'registers, LayerScale and mask token'
 
 
 @dataclass(frozen=True)
@@ -24,16 +28,19 @@ class Architecture:
         feedforward_channels: Hidden width of its feed-forward layers.
         patch_size: Patch side in pixels.
         in_channels: Channels of a frame.
-        num_patches: Number of patches of the position embedding.
+        num_patches: Number of patches of the position embedding, or None if it is not a parameter.
         cls_token: Whether there is a class token.
         frame_embed: Whether there are frame identity embeddings.
         decoder: Kind of the decoder, or None without one: ``'mae'`` (joint self-attention), ``'dropmae'`` (with frame
             identities), ``'cropmae'`` (cross-self, post-norm), ``'cross-self'`` (pre-norm: SiamMAE, ToBo), ``'catmae'``
             (``'cropmae'`` with frame embeddings of the memory), ``'rsp'`` (``'cross-self'`` with a projection for each
-            frame and a stochastic token), ``'cross'`` (any other with cross-attention to a memory), ``'tracking'``
-            (DropTrack's head and two position embeddings instead of one), ``'segmentation'`` (DropSeg's mask embedding,
-            pyramid and decoder).
+            frame and a stochastic token), ``'rvm'`` (with an embedding of time offsets), ``'cross'`` (any other with
+            cross-attention to a memory), ``'tracking'`` (DropTrack's head and two position embeddings instead of one),
+            ``'segmentation'`` (DropSeg's mask embedding, pyramid and decoder), ``'tcore'`` (T-CoRe's head, and in whole
+            models its decoder and teacher).
         shapes: Shapes of all parameters of such a model, by name.
+        addition: What the encoder has in addition to a ViT: ``'adapter'`` (Co-Settle), ``'recurrent core'`` (RVM),
+            :data:`REGISTERS` (T-CoRe), or None.
     """
 
     embed_dims: int
@@ -41,21 +48,23 @@ class Architecture:
     feedforward_channels: int
     patch_size: int
     in_channels: int
-    num_patches: int
+    num_patches: int | None
     cls_token: bool
     frame_embed: bool
     decoder: str | None
     shapes: Mapping[str, tuple[int, ...]]
+    addition: str | None = None
 
     def __str__(self) -> str:
         parts = (
             f'ViT {self.embed_dims} wide',
             f'{self.num_layers} layers',
             f'patch {self.patch_size}',
-            f'{self.num_patches} patches',
+            'positions computed' if self.num_patches is None else f'{self.num_patches} patches',
             'class token' if self.cls_token else 'no class token',
             'frame identities' if self.frame_embed else 'no frame identities',
             f'{self.decoder or "no"} decoder',
+            *([] if self.addition is None else [self.addition]),
         )
         return ', '.join(parts)
 
@@ -68,31 +77,45 @@ def infer_architecture(state: Mapping[str, Tensor]) -> Architecture:
     Raises:
         ValueError: If a parameter that determines the architecture is missing or has an invalid shape.
     """
+    if 'backbone.adapter.linear.weight' in state:
+        return _with_adapter(state)
     dims, channels, patch_size, patch_width = _shape(state, 'backbone.patch_embed.projection.weight', 4)
     hidden, _ = _shape(state, 'backbone.layers.0.ffn.layers.0.0.weight', 2)
     num_layers = _count(state, 'backbone.layers')
     tracker = 'backbone.pos_embed_x' in state
     cls_token = 'backbone.cls_token' in state
     frame_embed = 'backbone.frame_embed' in state
-    num_patches = _shape(state, f'backbone.pos_embed{"_x" if tracker else ""}', 3)[1] - int(cls_token)
-    if dims % 4 or num_patches < 1 or patch_size != patch_width:
+    recurrent = 'backbone.core.ln_state.weight' in state
+    num_patches = None
+    if not recurrent:
+        num_patches = _shape(state, f'backbone.pos_embed{"_x" if tracker else ""}', 3)[1] - int(cls_token)
+    if dims % 4 or num_patches == 0 or patch_size != patch_width:
         raise ValueError(
-            f'an encoder of width {dims} for {num_patches} patches of {patch_size} x {patch_width} pixels: the width '
-            'must be divisible by 4, and there must be square patches'
+            f'an encoder of width {dims} for {num_patches or "any number of"} patches of {patch_size} x {patch_width} '
+            'pixels: the width must be divisible by 4, and there must be square patches'
         )
     # The shapes are the same for one row of patches and one head as for the true ones.
     arch = dict(embed_dims=dims, num_layers=num_layers, num_heads=1, feedforward_channels=hidden)
-    size = (patch_size, patch_size * num_patches)
+    size = (patch_size, patch_size * (num_patches or 1))
     options: dict[str, Any] = dict(in_channels=channels, qkv_bias='backbone.layers.0.attn.qkv.bias' in state)
     modules: dict[str, nn.Module]
+    registers = None
+    if 'backbone.mask_token' in state:
+        tokens = 'backbone.register_tokens'
+        registers = _shape(state, tokens, 3)[1] if tokens in state else 0
     with torch.device('meta'):
         if tracker:
             modules, kind = _tracker(state, arch, size, patch_size, frame_embed, options), 'tracking'
         elif 'backbone.mask_embed.weight' in state:
             modules, kind = _segmentor(state, arch, size, patch_size, frame_embed, options), 'segmentation'
+        elif registers is not None:
+            modules, kind = _distillation(state, arch, size, patch_size, registers, options)
         else:
             kinds: dict[str, Any] = dict(frame_embed=frame_embed, with_cls_token=cls_token)
-            encoder = PairMAEViT(arch, size, patch_size, **kinds, **options)
+            if recurrent:
+                encoder = RecurrentViT(arch, size, patch_size, core=_core(state), **kinds, **options)
+            else:
+                encoder = PairMAEViT(arch, size, patch_size, **kinds, **options)
             decoder, kind = _decoder(state, encoder)
             if decoder and channels != 3:
                 raise ValueError(f'an encoder of frames of {channels} channels, and decoders predict 3')
@@ -105,9 +128,28 @@ def infer_architecture(state: Mapping[str, Tensor]) -> Architecture:
         for prefix, module in modules.items()
         for name, value in module.state_dict().items()
     }
+    addition = 'recurrent core' if recurrent else REGISTERS if registers is not None else None
     return Architecture(
-        dims, num_layers, hidden, patch_size, channels, num_patches, cls_token, frame_embed, kind, shapes
+        dims, num_layers, hidden, patch_size, channels, num_patches, cls_token, frame_embed, kind, shapes, addition
     )
+
+
+def _with_adapter(state: Mapping[str, Tensor]) -> Architecture:
+    """Architecture of an :class:`AdaptedViT`: that of its encoder, with the adapter."""
+    start = 'backbone.encoder.'
+    encoder = infer_architecture(
+        {key.replace(start, 'backbone.', 1): value for key, value in state.items() if key.startswith(start)}
+    )
+    with torch.device('meta'):
+        adapter = LinearAdapter(encoder.embed_dims).state_dict()
+    shapes = {key.replace('backbone.', start, 1): shape for key, shape in encoder.shapes.items()}
+    shapes |= {f'backbone.adapter.{key}': tuple(value.shape) for key, value in adapter.items()}
+    return replace(encoder, shapes=shapes, addition='adapter')
+
+
+def _core(state: Mapping[str, Tensor]) -> dict:
+    hidden, _ = _shape(state, 'backbone.core.blocks.0.ffn.layers.0.0.weight', 2)
+    return dict(depth=_count(state, 'backbone.core.blocks'), num_heads=1, feedforward_channels=hidden)
 
 
 def _tracker(
@@ -137,6 +179,24 @@ def _segmentor(
     }
 
 
+def _distillation(
+    state: Mapping[str, Tensor], arch: dict, size: tuple[int, int], patch_size: int, registers: int, options: dict
+) -> tuple[dict[str, nn.Module], str | None]:
+    encoder = RegisterViT(arch, size, patch_size, registers, **options)
+    modules: dict[str, nn.Module] = {'backbone': encoder}
+    if 'head.last_layer.weight_v' not in state:
+        return modules, None
+    prototypes, bottleneck = _shape(state, 'head.last_layer.weight_v', 2)
+    num_fcs = 1 + (_count(state, 'head.mlp') - 1) // 2
+    hidden = _shape(state, 'head.mlp.0.weight', 2)[0]
+    modules['head'] = PrototypeHead(encoder.embed_dims, prototypes, hidden, bottleneck, num_fcs)
+    if any(name.startswith('neck.') for name in state):
+        modules['neck'] = LatentCrossDecoder(encoder.embed_dims, _count(state, 'neck.decoder_blocks'), 1)
+    if any(name.startswith('teacher.') for name in state):
+        modules['teacher'] = EMATeacher(encoder, modules['head'])
+    return modules, 'tcore'
+
+
 def _decoder(state: Mapping[str, Tensor], encoder: PairMAEViT) -> tuple[nn.Module | None, str | None]:
     if not any(name.startswith('neck.') for name in state):
         return None, None
@@ -164,6 +224,14 @@ def _decoder(state: Mapping[str, Tensor], encoder: PairMAEViT) -> tuple[nn.Modul
     if not (reads or mixes):
         raise ValueError(f'missing: {block}attn.qkv.weight')
     order = ('cross',) * reads + ('self',) * mixes + ('ffn',)
+    if (
+        isinstance(encoder, RecurrentViT) and 'neck.decoder_pos_embed' not in state
+    ):  # RVM's positions are not parameters
+        knows_offset = 'neck.offset_embed.weight' in state
+        offsets = _shape(state, 'neck.offset_embed.weight', 2)[1] if knows_offset else 0
+        flat: dict[str, Any] = dict(norm_memory=False, flat_pos_embed=True, num_offsets=offsets)
+        decoder = CrossPairDecoder(**shared, feedforward_channels=hidden, order=order, **flat)
+        return decoder, 'rvm' if knows_offset else 'cross'
     norm_first = f'{block}ln_memory.weight' in state
     options: dict[str, Any] = dict(feedforward_channels=hidden, order=order, norm_first=norm_first)
     if by_frame:

@@ -18,6 +18,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -27,6 +28,7 @@ from mmvidmae.utils.files import atomic_write
 
 from .key_maps import StateDict
 
+NUMPY = '.npz'
 CONTAINERS = ('state_dict', 'model', 'net', 'network', 'teacher')
 """Where checkpoints keep their parameters: OpenMMLab, MAE and descendants, DropTrack, DropSeg, DINO (whose teacher is
 the model to use)."""
@@ -103,8 +105,9 @@ def read_state_dict(path: str | os.PathLike) -> StateDict:
     """Read the parameters of a checkpoint from an untrusted source.
 
     Args:
-        path: A ``.safetensors`` file, or a file of ``torch.save`` in the zip or the older format. The parameters are at
-            the top level or in one of :data:`CONTAINERS`. :func:`strip_wrappers` cleans their names.
+        path: A ``.safetensors`` file, an ``.npz`` file of arrays (RVM), or a file of ``torch.save`` in the zip or the
+            older format. The parameters are at the top level or in one of :data:`CONTAINERS`. :func:`strip_wrappers`
+            cleans their names.
 
     Returns:
         Tensors on the CPU by name.
@@ -116,7 +119,8 @@ def read_state_dict(path: str | os.PathLike) -> StateDict:
     if not path.is_file():
         raise CheckpointError(f'{path} is not a file')
     try:
-        tree = read_safetensors(path) if path.suffix.lower() == SAFETENSORS else _read_torch(path)
+        read = {SAFETENSORS: read_safetensors, NUMPY: _read_numpy}.get(path.suffix.lower(), _read_torch)
+        tree = read(path)
     except Exception as error:  # a damaged or malicious file can make the parsers raise anything
         raise CheckpointError(f'{path} cannot be read as a checkpoint: {error}') from error
     return _find_state_dict(tree, path)
@@ -156,9 +160,9 @@ def write_state_dict(
 
     Args:
         state: Parameters by name.
-        path: Path of the file. The suffix ``.safetensors`` selects that format, with ``meta`` as its metadata. Any
-            other file is written with ``torch.save`` as ``{container: state, 'meta': meta}``, which
-            ``weights_only=True`` accepts.
+        path: Path of the file. The suffix ``.safetensors`` selects that format, with ``meta`` as its metadata, and
+            ``.npz`` arrays without ``meta``. Any other file is written with ``torch.save`` as
+            ``{container: state, 'meta': meta}``, which ``weights_only=True`` accepts.
         meta: Metadata of the file.
         container: Key of the parameters.
     """
@@ -168,8 +172,16 @@ def write_state_dict(
             from safetensors.torch import save_file
 
             save_file(state, part, dict(meta))
+        elif Path(path).suffix == NUMPY:
+            with Path(part).open('wb') as file:
+                np.savez(file, **{name: value.numpy() for name, value in state.items()})
         else:
             torch.save({container: state, 'meta': dict(meta)}, part)
+
+
+def _read_numpy(path: Path) -> StateDict:
+    with np.load(path, allow_pickle=False) as archive:
+        return {name: torch.from_numpy(archive[name]) for name in archive.files}
 
 
 def _read_torch(path: Path) -> Any:

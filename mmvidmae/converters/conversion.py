@@ -104,8 +104,12 @@ def convert_state_dict(
     if resize_to is not None:
         ours = _resize(ours, architecture, resize_to, pos_interp, grid)
     _require_place(ours, architecture, target, TARGETS[target])
+    try:
+        converted = TARGETS[target].convert(ours)
+    except KeyError as error:
+        raise ConversionError(error.args[0]) from error
     return Conversion(
-        state_dict=TARGETS[target].convert(ours),
+        state_dict=converted,
         source=source,
         target=target,
         architecture=architecture,
@@ -169,6 +173,8 @@ def _resize(
     patch = architecture.patch_size
     if architecture.decoder == 'tracking':
         raise ConversionError("a tracker's position embeddings are interpolated when it is loaded at another size")
+    if architecture.num_patches is None:
+        raise ConversionError('the positions are not among the parameters: the model computes them for any input')
     if min(size) < patch or size[0] % patch or size[1] % patch:
         raise ConversionError(f'{size[0]} x {size[1]} pixels do not divide into patches of {patch} pixels')
     grid = grid or square_grid(architecture.num_patches)
@@ -181,7 +187,7 @@ def _resize(
     new_grid = (size[0] // patch, size[1] // patch)
     return {
         name: interpolate_pos_embed(value, grid, new_grid, int(architecture.cls_token), mode)
-        if name in ('backbone.pos_embed', 'neck.decoder_pos_embed')
+        if name in ('backbone.pos_embed', 'backbone.encoder.pos_embed', 'neck.decoder_pos_embed')
         else value
         for name, value in state.items()
     }
@@ -200,6 +206,12 @@ def _require_place(state: StateDict, architecture: Architecture, name: str, targ
     if target.cls_token is not None and architecture.cls_token != target.cls_token:
         raise ConversionError(
             f'{name} {"needs a class token, and there is none" if target.cls_token else "has no class token"}'
+        )
+    if target.addition not in ('any', architecture.addition):
+        raise ConversionError(
+            f'{name} has no place for the {architecture.addition} of the encoder'
+            if architecture.addition
+            else f'{name} needs the {target.addition} of its encoder, and there is none'
         )
     if target.decoders is not None and architecture.decoder and architecture.decoder not in target.decoders:
         raise ConversionError(

@@ -6,23 +6,31 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from .architecture import REGISTERS
 from .key_maps import (
     StateDict,
     catmae_to_mmvidmae,
+    cosettle_to_mmvidmae,
     cropmae_to_mmvidmae,
     dino_to_mmvidmae,
     dropmae_to_mmvidmae,
     dropseg_to_mmvidmae,
     droptrack_to_mmvidmae,
+    encoder_of_teacher,
     mae_to_mmvidmae,
     mmvidmae_to_catmae,
+    mmvidmae_to_cosettle,
     mmvidmae_to_cropmae,
     mmvidmae_to_dropmae,
     mmvidmae_to_mae,
     mmvidmae_to_mmseg,
     mmvidmae_to_rsp,
+    mmvidmae_to_rvm,
+    mmvidmae_to_tcore,
     mmvidmae_to_tobo,
     rsp_to_mmvidmae,
+    rvm_to_mmvidmae,
+    tcore_to_mmvidmae,
     tobo_to_mmvidmae,
 )
 
@@ -64,6 +72,8 @@ class Target:
         frame_embed: Whether its encoder has frame identity embeddings; None if both are possible.
         cls_token: Whether its encoder has a class token; None if both are possible.
         container: Key of the parameters in a file of ``torch.save``.
+        addition: What its encoder has in addition to a ViT (see :class:`Architecture`), or None for nothing; ``'any'``
+            if all is kept.
     """
 
     convert: Callable[[Mapping[str, Tensor]], StateDict]
@@ -71,6 +81,7 @@ class Target:
     frame_embed: bool | None = False
     cls_token: bool | None = None
     container: str = 'state_dict'
+    addition: str | None = None
 
 
 # Formats are tried in this order, specific ones first.
@@ -98,11 +109,25 @@ SOURCES: dict[str, Source] = {
         outside=rf'{_MAE_DECODER}|to_(posterior|prior)\..*',
     ),
     'tobo': Source(marks=(r'decoder_embed_mae\..*',), convert=tobo_to_mmvidmae, outside=_MAE_DECODER),
+    'cosettle': Source(
+        marks=(r'adapter\.adapter\.adapter_linear\.weight',), convert=cosettle_to_mmvidmae, outside=r'adapter\..*'
+    ),
+    'rvm': Source(
+        marks=(r'rnn_core/.*',),
+        convert=rvm_to_mmvidmae,
+        outside=r'(decoder|decoder_embedder|delta_embedder|detokenizer)/.*|mask_token',
+    ),
     'dino': Source(
         marks=(r'(backbone\.)?blocks\.\d+\.attn\.qkv\.weight', r'head\.(mlp|last_layer)\..*'),
         convert=dino_to_mmvidmae,
         outside=_HEAD,
         encoder_only_because="DINO's projection head has no counterpart here",
+    ),
+    'tcore': Source(
+        marks=(r'((student|teacher)\.)?backbone\.blocks\.\d+\.ls1\.gamma',),
+        convert=tcore_to_mmvidmae,
+        outside=r'(student|auxiliary)\..*|(dino_loss|ibot_patch_loss)\.center|(teacher\.)?dino_head\..*',
+        unused=(r'ibot_patch_loss_2\.center', 'T-CoRe keeps, but never uses it'),
     ),
     'mae': Source(marks=(r'decoder_blocks\.\d+\.attn\.qkv\.weight',), convert=mae_to_mmvidmae, outside=_MAE_DECODER),
     'timm': Source(
@@ -111,10 +136,17 @@ SOURCES: dict[str, Source] = {
         outside=_HEAD,
         encoder_only_because='the classification head has no counterpart here',
     ),
+    # Of T-CoRe, the encoder is the teacher's, which the authors evaluate.
+    'mmvidmae-teacher': Source(
+        marks=(r'teacher\.backbone\.layers\.\d+\.attn\.qkv\.weight',),
+        convert=encoder_of_teacher,
+        outside=r'(backbone|neck|head|teacher\.head)\..*|teacher\.centers',
+        unused=_OPENMMLAB_UNUSED,
+    ),
     'mmvidmae': Source(
         marks=(
             r'(backbone|neck)\.frame_embed|backbone\.(pos_embed_x|mask_embed\.weight)|'
-            r'neck\.decoder_blocks\.\d+\.ln_ffn\.weight',
+            r'neck\.decoder_blocks\.\d+\.ln_ffn\.weight|backbone\.(core|adapter)\..*',
         ),
         convert=dict,
         outside=r'(neck|head|decode_head|stochastic)\..*|backbone\.mask_embed\..*',
@@ -129,7 +161,7 @@ SOURCES: dict[str, Source] = {
     ),
 }
 TARGETS: dict[str, Target] = {
-    'mmvidmae': Target(dict, decoders=None, frame_embed=None),
+    'mmvidmae': Target(dict, decoders=None, frame_embed=None, addition='any'),
     'mmpretrain': Target(dict, decoders=('mae',)),
     'mmseg': Target(mmvidmae_to_mmseg),
     'timm': Target(mmvidmae_to_mae),
@@ -139,6 +171,9 @@ TARGETS: dict[str, Target] = {
     'catmae': Target(mmvidmae_to_catmae, decoders=('catmae',), cls_token=True, container='model'),
     'rsp': Target(mmvidmae_to_rsp, decoders=('rsp',), cls_token=True, container='model'),
     'tobo': Target(mmvidmae_to_tobo, decoders=('cross-self',), cls_token=True, container='model'),
+    'tcore': Target(mmvidmae_to_tcore, decoders=('tcore',), cls_token=True, container='model', addition=REGISTERS),
+    'cosettle': Target(mmvidmae_to_cosettle, cls_token=True, container='model', addition='adapter'),
+    'rvm': Target(mmvidmae_to_rvm, decoders=('rvm',), cls_token=True, addition='recurrent core'),
 }
 
 

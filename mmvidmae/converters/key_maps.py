@@ -5,7 +5,7 @@ converted in the same way.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -127,6 +127,37 @@ _TOBO = (
     ('decoder_embed_mae', 'neck.decoder_embed'),
     *_DECODER[1:],
     *((f'decoder_blocks.#.{theirs}', f'neck.decoder_blocks.#.{ours}') for theirs, ours in _RSP_BLOCK),
+)
+
+_TCORE_ENCODER = (
+    *((f'backbone.{theirs}', ours) for theirs, ours in _ENCODER),
+    ('backbone.register_tokens', 'backbone.register_tokens'),
+    ('backbone.mask_token', 'backbone.mask_token'),
+    ('backbone.blocks.#.ls1.gamma', 'backbone.layers.#.attn.gamma1.weight'),
+    ('backbone.blocks.#.ls2.gamma', 'backbone.layers.#.ffn.gamma2.weight'),
+    ('dino_head.mlp.#', 'head.mlp.#'),
+    ('dino_head.last_layer.weight_g', 'head.last_layer.weight_g'),
+    ('dino_head.last_layer.weight_v', 'head.last_layer.weight_v'),
+)
+_TCORE_BLOCK = (
+    ('multihead_attn.q', 'cross_attn.q'),
+    ('multihead_attn.kv', 'cross_attn.kv'),
+    ('multihead_attn.out_proj', 'cross_attn.proj'),
+    ('auxiliary_layer_norm1', 'ln_cross'),
+    ('auxiliary_self_attn.in_proj', 'self_attn.qkv'),
+    ('auxiliary_self_attn.out_proj', 'self_attn.proj'),
+    ('auxiliary_layer_norm2', 'ln_self'),
+    ('auxiliary_linear', 'ffn.0'),
+    ('auxiliary_layer_norm3', 'ln_ffn'),
+)
+_TCORE = (
+    *((f'student.{theirs}', ours) for theirs, ours in _TCORE_ENCODER),
+    *((f'teacher.{theirs}', f'teacher.{ours}') for theirs, ours in _TCORE_ENCODER),
+    *(
+        (f'auxiliary.auxiliary_decoder.decoder.#.{theirs}', f'neck.decoder_blocks.#.{ours}')
+        for theirs, ours in _TCORE_BLOCK
+    ),
+    ('centers', 'teacher.centers'),
 )
 
 
@@ -401,3 +432,200 @@ def tobo_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
 def mmvidmae_to_tobo(state: Mapping[str, Tensor]) -> StateDict:
     """Inverse of :func:`tobo_to_mmvidmae`."""
     return _to_theirs(state, _TOBO)
+
+
+def tcore_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
+    """Convert a state dict of T-CoRe: the whole ``student.*``, ``teacher.*`` and ``auxiliary.*`` with both centers, or
+    one network (``backbone.*`` and perhaps ``dino_head.*``).
+
+    Of ``teacher.*`` alone, as in its evaluation, the encoder becomes the encoder.
+
+    Raises:
+        KeyError: Listing the names that the model does not have.
+    """
+    networks = {key.partition('.')[0] for key in state}
+    if 'student' not in networks:
+        return _to_ours(
+            _with_mask_token({key.removeprefix('teacher.'): value for key, value in state.items()}, 1), _TCORE_ENCODER
+        )
+    state = _with_mask_token(state, 1)
+    centers = [state.pop(key) for key in _TCORE_CENTERS if key in state]
+    if len(centers) == 2:
+        state['centers'] = torch.cat([center.flatten(0, -2) for center in centers])
+    state = {key.replace('auxiliary_cross_attn', 'multihead_attn'): value for key, value in state.items()}
+    return _to_ours(_split_packed(state), _TCORE)
+
+
+def mmvidmae_to_tcore(state: Mapping[str, Tensor]) -> StateDict:
+    """Inverse of :func:`tcore_to_mmvidmae`. An encoder alone becomes ``backbone.*``."""
+    if not any(key.startswith('teacher.') or key.startswith('neck.') for key in state):
+        return _with_mask_token(_to_theirs(state, _TCORE_ENCODER), -1)
+    state = _pack(_to_theirs(state, _TCORE))
+    state = {key.replace('multihead_attn', 'auxiliary_cross_attn'): value for key, value in state.items()}
+    if 'centers' in state:
+        cls_center, patch_center = state.pop('centers').split(1)
+        state.update(zip(_TCORE_CENTERS, (cls_center, patch_center[None])))
+    return _with_mask_token(state, -1)
+
+
+def encoder_of_teacher(state: Mapping[str, Tensor]) -> StateDict:
+    """Make the teacher's encoder the encoder if there is no other. A whole model stays as it is."""
+    if any(key.startswith('backbone.') for key in state):
+        return dict(state)
+    return {key.removeprefix('teacher.'): value for key, value in state.items()}
+
+
+_TCORE_CENTERS = ('dino_loss.center', 'ibot_patch_loss.center')
+
+
+def _with_mask_token(state: Mapping[str, Tensor], dims: int) -> StateDict:
+    """Add a dimension to the mask tokens of encoders, which are ``(1, D)`` in DINOv2's code, or take it off."""
+    return {
+        key: (value[None] if dims > 0 else value[0]) if key.endswith('backbone.mask_token') else value
+        for key, value in state.items()
+    }
+
+
+_ADAPTER = (
+    ('adapter.adapter.adapter_linear', 'backbone.adapter.linear'),
+    ('adapter.adapter.adapter_layer_norm1', 'backbone.adapter.ln'),
+)
+
+
+def cosettle_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
+    """Convert a Co-Settle state dict on an encoder with the names of MAE's code: the encoder and the adapter of an
+    :class:`AdaptedViT`. Without an adapter the rest becomes a plain encoder.
+
+    Raises:
+        KeyError: Listing the names that the model does not have.
+    """
+    if not any(key.startswith('adapter.') for key in state):
+        return _to_ours(state, _ENCODER)
+    renamed = _to_ours(state, (*_ENCODER, *_ADAPTER))
+    adapter = 'backbone.adapter.'
+    return {
+        key if key.startswith(adapter) else key.replace('backbone.', 'backbone.encoder.', 1): value
+        for key, value in renamed.items()
+    }
+
+
+def mmvidmae_to_cosettle(state: Mapping[str, Tensor]) -> StateDict:
+    """Inverse of :func:`cosettle_to_mmvidmae`."""
+    state = {key.replace('backbone.encoder.', 'backbone.', 1): value for key, value in state.items()}
+    return _to_theirs(state, (*_ENCODER, *_ADAPTER))
+
+
+_RVM_MLP = (('mlp_norm', 'ln{ffn}'), ('mlp.dense_in', 'ffn.layers.0.0'), ('mlp.dense_out', 'ffn.layers.1'))
+_RVM_LAYER = (
+    ('attention_norm', 'ln1'),
+    ('attention.qkv', 'attn.qkv'),
+    ('attention.out', 'attn.proj'),
+    *((theirs, ours.format(ffn='2')) for theirs, ours in _RVM_MLP),
+)
+_RVM_BLOCK = (
+    ('ca_attention_norm', 'ln_cross'),
+    ('ca_attention.query', 'cross_attn.q'),
+    ('ca_attention.kv', 'cross_attn.kv'),
+    ('ca_attention.out', 'cross_attn.proj'),
+    ('attention_norm', 'ln_self'),
+    ('attention.qkv', 'self_attn.qkv'),
+    ('attention.out', 'self_attn.proj'),
+    *((theirs, ours.format(ffn='_ffn')) for theirs, ours in _RVM_MLP),
+)
+_RVM = (
+    ('cls_token', 'backbone.cls_token'),
+    ('tokenizer.patch_embedding.Conv_0', 'backbone.patch_embed.projection'),
+    *((f'encoder.layers_#.{theirs}', f'backbone.layers.#.{ours}') for theirs, ours in _RVM_LAYER),
+    ('encoder.LayerNorm_0', 'backbone.ln1'),
+    *(
+        (f'rnn_core.{source}_{gate}', f'backbone.core.{source}_{gate}')
+        for source in ('input', 'state')
+        for gate in ('update', 'reset')
+    ),
+    ('rnn_core.state_layer_norm', 'backbone.core.ln_state'),
+    *((f'rnn_core.transformer.xa_blocks_#.{theirs}', f'backbone.core.blocks.#.{ours}') for theirs, ours in _RVM_BLOCK),
+    ('rnn_core.transformer.output_norm', 'backbone.core.ln1'),
+    ('mask_token', 'neck.mask_token'),
+    ('decoder_embedder', 'neck.decoder_embed'),
+    ('delta_embedder', 'neck.offset_embed'),
+    *((f'decoder.xa_blocks_#.{theirs}', f'neck.decoder_blocks.#.{ours}') for theirs, ours in _RVM_BLOCK),
+    ('decoder.output_norm', 'neck.ln1'),
+    ('detokenizer.Dense_0', 'neck.decoder_pred'),
+)
+_RVM_JOINT = {'ca_attention.kv': ('key', 'value'), 'attention.qkv': ('query', 'key', 'value')}
+_RVM_HEADS = {384: 6, 512: 16, 768: 12, 1024: 16, 1280: 16}
+"""Attention heads by width: ViT-S, B, L, H and the decoder."""
+
+
+def rvm_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
+    """Convert the parameters of RVM, by their Flax paths with ``/``: the model with the recurrent core, also with the
+    decoder. Kernels are transposed, heads flattened, and the projections of attention joined as here.
+
+    Raises:
+        KeyError: Listing the names that the model does not have.
+    """
+    flat = {}
+    for key, value in state.items():
+        *path, leaf = key.split('/')
+        if leaf in ('cls_token', 'mask_token'):
+            value = value[None]
+        elif leaf == 'bias':
+            value = value.flatten()
+        elif leaf == 'kernel' and path[-1] == 'Conv_0':
+            value = value.squeeze(0).permute(3, 2, 0, 1)
+        elif leaf == 'kernel':
+            value = (value.flatten(0, -2) if path[-1] == 'out' else value.flatten(1)).T
+        flat['.'.join((*path, 'weight' if leaf in ('kernel', 'scale') else leaf))] = value
+    for key in [key for key in flat if re.search(r'attention\.key\.', key)]:
+        kind = 'ca_attention.kv' if '.ca_attention.' in key else 'attention.qkv'
+        module, parts = kind.split('.')[0], _RVM_JOINT[kind]
+        names = [key.replace(f'{module}.key', f'{module}.{part}') for part in parts]
+        if missing := [name for name in names if name not in flat]:
+            raise KeyError(f'{key} is there without {", ".join(missing)}')
+        flat[key.replace(f'{module}.key', kind)] = torch.cat([flat.pop(name) for name in names])
+    return _to_ours(flat, _RVM)
+
+
+def mmvidmae_to_rvm(state: Mapping[str, Tensor], heads: Mapping[str, int] | None = None) -> StateDict:
+    """Inverse of :func:`rvm_to_mmvidmae`.
+
+    Args:
+        state: Parameters with our names.
+        heads: Attention heads of ``encoder``, ``rnn_core`` and ``decoder``, which shape the arrays of Flax, but not our
+            tensors. By default those of the released models by width.
+
+    Raises:
+        KeyError: Listing the names that RVM does not have, or a width without known number of heads.
+    """
+    converted = {}
+    for key, value in _to_theirs(state, _RVM).items():
+        *path, leaf = key.split('.')
+        if leaf in ('cls_token', 'mask_token'):
+            converted[key] = value[0]
+        elif path[-1] in ('qkv', 'kv'):
+            parts = _RVM_JOINT[f'{path[-2]}.{path[-1]}']
+            for part, chunk in zip(parts, value.chunk(len(parts))):
+                converted.update(_to_flax((*path[:-1], part), leaf, chunk, heads))
+        else:
+            converted.update(_to_flax(path, leaf, value, heads))
+    return converted
+
+
+def _to_flax(path: Sequence[str], leaf: str, value: Tensor, heads: Mapping[str, int] | None) -> StateDict:
+    """One parameter in Flax's layout."""
+    name = '/'.join(path)
+    if len(path) > 1 and path[-2].endswith('attention'):
+        width = value.shape[-1] if path[-1] == 'out' else value.shape[0]
+        if heads is None and width not in _RVM_HEADS:
+            raise KeyError(f'the number of attention heads of a width of {width} is not known: give it (heads)')
+        split = (heads[path[0]] if heads else _RVM_HEADS[width], -1)
+        if leaf == 'weight':
+            value = value.T.unflatten(0, split) if path[-1] == 'out' else value.T.unflatten(1, split)
+        elif path[-1] != 'out':
+            value = value.unflatten(0, split)
+    elif value.ndim == 4:
+        value = value.permute(2, 3, 1, 0)[None]
+    elif value.ndim == 2:
+        value = value.T
+    leaf = leaf if leaf == 'bias' else 'scale' if 'orm' in path[-1] else 'kernel'
+    return {f'{name}/{leaf}': value}

@@ -17,8 +17,8 @@ from .transforms import (
     PairRandomResizedCrop,
     PairResize,
     PictureViews,
-    SampleFramePairs,
     SampleFrames,
+    SandwichViews,
 )
 from .video_sequences import DAVISDataset, JHMDBDataset, VideoSequenceDataset, VIPDataset, YouTubeVOSDataset
 from .vos_pairs import PackVOSInputs, VOSPairAugment, VOSPairDataset
@@ -48,9 +48,9 @@ __all__ = [
     'PairResize',
     'PairSampler',
     'PictureViews',
-    'SampleFramePairs',
     'SampleFrames',
     'SampleIndex',
+    'SandwichViews',
     'VIPDataset',
     'VOSPairAugment',
     'VOSPairDataset',

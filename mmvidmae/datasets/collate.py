@@ -19,11 +19,13 @@ def pair_collate(items: Sequence[dict]) -> dict:
 
     Returns:
         A dict with ``inputs``, uint8 of shape (n, T, 3, H, W), and ``data_samples``, a list of length n in the same
-        order.
+        order. With local crops, ``inputs`` is a list: the frames and the local crops.
     """
     most = max(len(item['data_samples']) for item in items)
     order = [(item, pair) for pair in range(most) for item in items if pair < len(item['data_samples'])]
+    inputs = [item['inputs'][pair] for item, pair in order]
+    several = isinstance(inputs[0], tuple)
     return dict(
-        inputs=torch.stack([item['inputs'][pair] for item, pair in order]),
+        inputs=[torch.stack(part) for part in zip(*inputs, strict=True)] if several else torch.stack(inputs),
         data_samples=[item['data_samples'][pair] for item, pair in order],
     )

@@ -11,7 +11,7 @@ class LinearLR(_LinearLR):
 
     MMEngine (0.10.7) moves from ``start_factor`` in the first step to ``end_factor`` in the last. With a single step,
     the learning rate stays at ``start_factor``, also for later schedulers. An epoch of few clips can be one step. A
-    warm-up of half an epoch then has no step, which MMEngine refuses.
+    warm-up of half an epoch then has no step, which MMEngine refuses. ``start_factor=0`` is possible, too.
 
     Takes the arguments of MMEngine's class.
     """
@@ -22,4 +22,6 @@ class LinearLR(_LinearLR):
     def _get_value(self) -> list[float]:
         if self.total_iters == 0:
             return [group[self.param_name] * self.end_factor for group in self.optimizer.param_groups]
+        if self.start_factor == 0 and 0 < self.last_step <= self.total_iters:  # MMEngine would divide by 0
+            return [value * self.end_factor * self.last_step / self.total_iters for value in self.base_values]
         return super()._get_value()

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from os import PathLike
 
+from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
 _NO_WEIGHTS = ('data_preprocessor.',)
@@ -40,6 +41,27 @@ def load_whole(model: nn.Module, state_dict: Mapping[str, Tensor], source: str |
     ]
     if problems:
         raise ValueError(f'{source} does not fit {type(model).__name__}: {", ".join(problems)}. {_HINT}')
+
+
+def load_pretrained(model: nn.Module) -> bool:
+    """Load the checkpoint of a model's ``init_cfg`` with :func:`load_whole`, if it names one.
+
+    Returns:
+        Whether it does.
+
+    Raises:
+        ValueError: If the checkpoint does not fit.
+    """
+    init_cfg = getattr(model, 'init_cfg', None)
+    if not isinstance(init_cfg, dict) or init_cfg['type'] != 'Pretrained':
+        return False
+    checkpoint, prefix = init_cfg['checkpoint'], init_cfg.get('prefix') or ''
+    state_dict = CheckpointLoader.load_checkpoint(checkpoint, 'cpu')
+    state_dict = state_dict.get('state_dict', state_dict)
+    state_dict = {key.removeprefix(prefix): value for key, value in state_dict.items() if key.startswith(prefix)}
+    load_whole(model, state_dict, checkpoint)
+    model.is_init = True
+    return True
 
 
 _HINT = (

@@ -6,13 +6,16 @@ from pathlib import Path
 import numpy as np
 
 from .catmae import check_catmae
+from .cosettle import check_cosettle
 from .cropmae import check_crop_views
 from .evaluation import check_part_segmentation, check_pose, check_video_segmentation
 from .pretrain import check_asad, check_cropmae, check_dropmae, check_len_keep, check_rsp_block, check_sincos
 from .propagation import check_crw_propagation, check_dino_propagation
 from .report import Difference, Report
 from .rsp import check_rsp
+from .rvm import check_rvm
 from .segmentation import check_dropseg
+from .tcore import check_tcore
 from .tobo import check_tobo
 from .tracking import check_droptrack, check_droptrack_geometry, check_droptrack_track
 from .tracking_metrics import check_sot_metrics, check_vot_supervised
@@ -42,6 +45,9 @@ CHECKERS: dict[tuple[str, ...], Callable[[Mapping[str, np.ndarray]], Report]] = 
     ('source', 'target', 'post_index', 'state/to_posterior*'): check_rsp,
     ('picture', 'g2l/views', 'crop/log_ratio', 'state/*'): check_crop_views,
     ('source', 'target', 'query_bottleneck', 'state/decoder_embed_mae*'): check_tobo,
+    ('current_global', 'teacher_patch_probs', 'auxiliary/auxiliary_decoder.*'): check_tcore,
+    ('shifted_pos_embed', 'transition_12', 'state/adapter.*'): check_cosettle,
+    ('core_updates', 'reconstructed', 'state/rnn_core/*'): check_rvm,
 }
 
 

@@ -26,6 +26,7 @@ from mmengine.registry import (
 from mmpretrain.registry import MODELS
 from torch import nn
 
+from mmvidmae.models.backbones import PairMAEViT
 from mmvidmae.models.propagation.protocol import PROTOCOLS, PropagationProtocol
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
@@ -297,11 +298,14 @@ def test_readme_shows_configs_that_work(tmp_path):
 def test_frozen_evaluation_builds(path):
     config = Config.fromfile(path)
     parts = re.fullmatch(
-        r'(?P<encoder>[a-z0-9-]+)_(?P<preset>dino|crw|cropmae|siammae_paper)_(?P<data>[a-z0-9-]+)', path.stem
+        r'(?P<encoder>[a-z0-9-]+)_(?P<preset>dino|crw|cropmae|rvm|siammae_paper)_(?P<data>[a-z0-9-]+)', path.stem
     )
     assert parts, f'{path.stem} does not follow the naming convention'
     assert config.model.protocol.preset == parts['preset']
     assert set(config.model.protocol) == {'preset', *(field.name for field in fields(PropagationProtocol))}
+    if config.model.backbone.get('arch') == 'large':  # seconds less: one layer is built as all are
+        config.model.backbone.arch = {**PairMAEViT.arch_zoo['large'], 'num_layers': 1}
+        config.model.backbone.core.depth = 1
     model = MODELS.build(config.model)
     frames = torch.zeros(1, 3, 64, 96, dtype=torch.uint8)
     (features,) = model([frames], mode='tensor')
@@ -326,7 +330,7 @@ def test_protocols_are_those_of_their_sources():
     protocols = {
         path.stem: MODELS.build(Config.fromfile(path).model).protocol
         for path in PROPAGATION
-        if path.stem.startswith('vit-small-p16')
+        if path.stem.startswith(('vit-small-p16', 'rvm-vit-small-p16'))
     }
     for data in ('davis2017', 'vip', 'jhmdb'):
         for preset, temperature in (('cropmae', 0.7), ('siammae_paper', 0.07)):
@@ -336,6 +340,7 @@ def test_protocols_are_those_of_their_sources():
             assert protocol.temperature == temperature
     for preset in ('cropmae', 'crw', 'dino', 'siammae_paper'):
         assert protocols[f'vit-small-p16_{preset}_davis2017'] == PROTOCOLS[preset], 'the same by name'
+    assert protocols['rvm-vit-small-p16_rvm_davis2017'] == PROTOCOLS['rvm'] == PROTOCOLS['cropmae']
     dino = protocols['vit-small-p16_dino_davis2017']
     assert (dino.topk, dino.queue, dino.radius, dino.window, dino.temperature) == (5, 7, 12, 'square', 0.1)
 

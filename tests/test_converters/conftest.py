@@ -7,7 +7,7 @@ import torch
 from mmengine.registry import DefaultScope
 
 from mmvidmae import converters
-from mmvidmae.models.selfsup import RSP, CatMAE, DropMAE, PairMAE, SiamMAE
+from mmvidmae.models.selfsup import RSP, RVM, CatMAE, CoSettle, DropMAE, PairMAE, SiamMAE
 from mmvidmae.models.trackers import CenterHead
 
 ARCH = dict(embed_dims=32, num_layers=3, num_heads=2, feedforward_channels=64)
@@ -20,6 +20,8 @@ MODELS = {
     'catmae': lambda: CatMAE(backbone=BACKBONE, neck=NECK),
     'rsp': lambda: RSP(backbone=BACKBONE, neck=NECK, stochastic=dict(num_variables=3, num_classes=5)),
     'mae': lambda: PairMAE(backbone=BACKBONE, neck=dict(frame_embed=False, **NECK)),
+    'cosettle': lambda: CoSettle(backbone=dict(encoder=dict(type='mmvidmae.PairMAEViT', **BACKBONE))),
+    'rvm': lambda: RVM(backbone=dict(core=dict(depth=2), **BACKBONE), neck=NECK),
 }
 
 
@@ -43,6 +45,11 @@ def foreign(name: str) -> dict[str, torch.Tensor]:
     filler = torch.ones(2)
     if name in ('dropmae', 'cropmae', 'mae', 'catmae', 'rsp', 'tobo'):
         return getattr(converters, f'mmvidmae_to_{name}')(ours('siammae' if name == 'tobo' else name))
+    if name == 'rvm':
+        return converters.mmvidmae_to_rvm(ours('rvm'), dict(encoder=2, rnn_core=2, decoder=2))
+    if name == 'cosettle':
+        adapter = {key: value for key, value in ours('cosettle').items() if key.startswith('backbone.adapter.')}
+        return converters.mmvidmae_to_cosettle({**encoder_of(ours('mae')), **adapter})
     if name in ('mmvidmae', 'mmpretrain'):
         return ours('dropmae' if name == 'mmvidmae' else 'mae')
     if name in ('droptrack', 'dropseg'):

@@ -130,7 +130,7 @@ def test_a_pickle_cannot_change_what_it_is_given(tmp_path):
         (pickle.dumps({'a': 1}), 'cannot be read as a checkpoint'),
     ],
 )
-@pytest.mark.parametrize('suffix', ['.pth', '.safetensors'])
+@pytest.mark.parametrize('suffix', ['.pth', '.safetensors', '.npz'])
 def test_damaged_files(tmp_path, content, message, suffix):
     path = tmp_path / f'bad{suffix}'
     path.write_bytes(content)

@@ -23,15 +23,17 @@ from mmvidmae.converters import (
     read_state_dict,
     recognize,
     strip_wrappers,
+    write_state_dict,
 )
 from mmvidmae.models.backbones import PairMAEViT
-from mmvidmae.models.selfsup import PairMAE
+from mmvidmae.models.selfsup import RVM, PairMAE
 from mmvidmae.models.trackers import CenterHead, OneStreamViT
 
 DOCS = Path(__file__).parents[2] / 'docs' / 'weights.md'
 TOOL = Path(__file__).parents[2] / 'tools' / 'model_converters' / 'convert.py'
 OF_DROPMAE = ('dropmae', 'droptrack', 'dropseg', 'mmvidmae')
-OF_MODELS = {'cropmae': 'cropmae', 'tobo': 'siammae', 'catmae': 'catmae', 'rsp': 'rsp'}
+OF_MODELS = {'cropmae': 'cropmae', 'tobo': 'siammae', 'catmae': 'catmae', 'rsp': 'rsp', 'rvm': 'rvm'}
+OF_TCORE = ('tcore', 'mmvidmae-teacher')  # test_tcore.py
 
 
 def equal(first: dict, second: dict) -> bool:
@@ -42,7 +44,7 @@ def encoder_of(state: dict) -> dict:
     return {name: value for name, value in state.items() if name.startswith('backbone.')}
 
 
-@pytest.mark.parametrize('name', SOURCES)
+@pytest.mark.parametrize('name', [name for name in SOURCES if name not in OF_TCORE])
 def test_encoder_of_every_format(our_state, foreign_state, name):
     state = foreign_state(name)
     assert recognize(state) == name
@@ -54,7 +56,7 @@ def test_encoder_of_every_format(our_state, foreign_state, name):
     assert f'mapped: {conversion.num_mapped} parameters' in conversion.summary()
 
 
-@pytest.mark.parametrize('name', ['dropmae', 'cropmae', 'mae', 'tobo', 'catmae', 'rsp'])
+@pytest.mark.parametrize('name', ['dropmae', 'cropmae', 'mae', 'tobo', 'catmae', 'rsp', 'cosettle'])
 def test_whole_models_go_and_come_back_exactly(our_state, name):
     state = our_state(OF_MODELS.get(name, name))
     there = convert_state_dict(state, target=name)
@@ -69,6 +71,45 @@ def test_whole_models_go_and_come_back_exactly(our_state, name):
 def test_encoders_go_and_come_back_exactly(our_state, name):
     state = encoder_of(our_state('mae'))
     assert equal(convert_state_dict(convert_state_dict(state, target=name).state_dict).state_dict, state)
+
+
+@pytest.mark.parametrize('encoder_only', [False, True])
+def test_rvm_goes_and_comes_back_exactly(tmp_path, encoder_only):
+    arch = dict(embed_dims=384, num_layers=1, num_heads=6, feedforward_channels=32)
+    core = dict(depth=1, feedforward_channels=16)
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        model = RVM(backbone=dict(arch=arch, core=core, patch_size=4), neck=dict(depth=1, feedforward_channels=16))
+    state = {name: torch.rand_like(value) for name, value in model.state_dict().items()}
+    there = convert_state_dict(state, target='rvm', encoder_only=encoder_only)
+    assert there.state_dict['encoder/layers_0/attention/query/kernel'].shape == (384, 6, 64)
+    assert there.state_dict['tokenizer/patch_embedding/Conv_0/kernel'].shape == (1, 4, 4, 3, 384)
+    if not encoder_only:
+        assert there.state_dict['decoder/xa_blocks_0/ca_attention/out/kernel'].shape == (16, 32, 512)
+    write_state_dict(there.state_dict, tmp_path / 'rvm.npz', {})
+    back = convert_state_dict(read_state_dict(tmp_path / 'rvm.npz'))
+    assert back.source == 'rvm'
+    assert str(back.architecture).endswith('recurrent core')
+    expected = encoder_of(state) if encoder_only else state
+    assert equal(back.state_dict, expected)
+    part = model.backbone if encoder_only else model
+    part.load_state_dict(
+        {key.removeprefix('backbone.') if encoder_only else key: back.state_dict[key] for key in expected}
+    )
+
+
+def test_an_adapter_and_a_core_stay_with_their_encoder(our_state):
+    for kind, found in (('cosettle', 'adapter'), ('rvm', 'recurrent core')):
+        assert convert_state_dict(our_state(kind)).architecture.addition == found
+        with pytest.raises(ConversionError, match=f'timm has no place for the {found}'):
+            convert_state_dict(encoder_of(our_state(kind)), target='timm')
+    with pytest.raises(ConversionError, match='cosettle needs the adapter of its encoder'):
+        convert_state_dict(encoder_of(our_state('mae')), target='cosettle')
+    with pytest.raises(ConversionError, match='attention heads of a width of 32 is not known'):
+        convert_state_dict(our_state('rvm'), target='rvm')
+    with pytest.raises(ConversionError, match='the model computes them'):
+        convert_state_dict(our_state('rvm'), resize_to=(64, 64))
+    resized = convert_state_dict(our_state('cosettle'), resize_to=(64, 64)).state_dict
+    assert resized['backbone.encoder.pos_embed'].shape == (1, 65, 32)
 
 
 def test_the_paper_decoder_of_siammae_stays_ours(our_state):

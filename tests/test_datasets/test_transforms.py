@@ -15,7 +15,6 @@ from mmvidmae.datasets import (
     PairRandomResizedCrop,
     PairResize,
     PictureViews,
-    SampleFramePairs,
     SampleFrames,
     VideoFileReader,
     VideoReadError,
@@ -43,7 +42,7 @@ class Clip:
 
 def sample(num_frames, gap, draw_first, num_pairs=1, seed=0, **kwargs):
     results = dict(reader=range(num_frames), num_pairs=num_pairs, rng=np.random.default_rng(seed))
-    frame_ids = SampleFramePairs(gap, draw_first, **kwargs)(results)['frame_ids']
+    frame_ids = SampleFrames(gap, draw_first, **kwargs)(results)['frame_ids']
     assert frame_ids.shape == (num_pairs, 2)
     return frame_ids
 
@@ -98,7 +97,7 @@ class TestSampleFramePairs:
     @pytest.mark.parametrize('gap', [(5, 4), (-1, 4)])
     def test_bad_gap(self, gap):
         with pytest.raises(ValueError, match='gap must be'):
-            SampleFramePairs(gap, 'gap')
+            SampleFrames(gap, 'gap')
 
     @pytest.mark.parametrize('num_frames', [10, 57, 100])
     def test_spans_hold_out_the_rest(self, num_frames):
@@ -115,11 +114,11 @@ class TestSampleFramePairs:
     @pytest.mark.parametrize('span', [(0.5, 0.5), (-0.1, 1), (0, 1.1)])
     def test_bad_span(self, span):
         with pytest.raises(ValueError, match='span must be'):
-            SampleFramePairs((1, 49), 'gap', span)
+            SampleFrames((1, 49), 'gap', span)
 
     def test_bad_order(self):
         with pytest.raises(ValueError, match='draw_first must be'):
-            SampleFramePairs((1, 49), 'end')
+            SampleFrames((1, 49), 'end')
 
 
 def sample_clips(length, num_clips=1, seed=0, epoch=0, sample_idx=0, **kwargs):

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from mmengine.runner import load_checkpoint
-from tiny_runs import build, read_trace, tiny_config
+from tiny_runs import build, read_trace, tcore_config, tiny_config
 from torch.distributed.fsdp import FullyShardedDataParallel
 
 from mmvidmae.models.propagation import LabelPropagator
@@ -77,6 +77,22 @@ def test_a_budget_chooses_once_and_a_resumed_run_keeps_it(davis, video_dir, tmp_
     build(cfg).train()
     assert torch.load(tmp_path / 'work/epoch_2.pth')['propagation_eval_videos'] == ['a']
     assert list(scored(tmp_path / 'work')) == [4, 8]
+
+
+def test_the_teacher_is_scored_where_it_is_named(davis, video_dir, tmp_path):
+    cfg = tcore_config(video_dir, tmp_path / 'work', train_cfg__max_epochs=1)
+    options = dict(interval=1, before_train=False, encoder='teacher.backbone')
+    cfg.custom_hooks.append(hook(davis, **options))
+    runner = build(cfg)
+    runner.train()
+    (line,) = scored(tmp_path / 'work').values()
+    propagator = LabelPropagator(runner.model.teacher.backbone, 'dino')
+    config = hook(davis)
+    dataset, metric = DATASETS.build(config['dataset']), METRICS.build(config['metric'])
+    for item in dataset:
+        (result,) = propagator.test_step(dict(inputs=[item['inputs']], data_samples=[item['data_samples']]))
+        metric.process({}, [result.to_dict()])
+    assert line['propagation/F-Mean'] == pytest.approx(metric.evaluate(len(dataset))['vos/F-Mean'])
 
 
 def test_a_sharded_model_is_refused(davis, tmp_path):

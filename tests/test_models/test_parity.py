@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from parity import Report, check_file
+from parity import Report, check_file, cosettle, rvm
+from torch import nn
 
 DATA = Path(__file__).parents[1] / 'data' / 'parity'
 TOOL = Path(__file__).parents[2] / 'tools' / 'analysis_tools' / 'check_parity.py'
@@ -24,7 +25,7 @@ def test_all_kinds_are_covered():
     pretrain |= {'cropmae', 'tobo', 'catmae', 'rsp'}
     evaluation = {'jhmdb_pck', 'labelprop_crw', 'labelprop_dino', 'vip_miou'}
     tracking = {'droptrack_forward_p8', 'droptrack_geometry', 'sot_metrics', 'vot_supervised'}
-    assert names >= pretrain | evaluation | tracking | {'dropseg_forward'}
+    assert names >= pretrain | evaluation | tracking | {'dropseg_forward', 'tcore', 'cosettle', 'rvm'}
 
 
 @pytest.mark.parametrize(
@@ -56,6 +57,17 @@ def test_all_kinds_are_covered():
         ('droptrack_geometry', 'loss/pred_cxcywh', 1e-3, {'loss/giou', 'loss/l1'}),
         ('dropseg_forward', 'state/mask_patch_embed.proj.weight', 1e-2, {'float64/obj1/m16', 'infer/prob'}),
         ('dropseg_forward', 'loss/total', 1e-3, {'loss/total'}),
+        ('tcore', 'center/ibot', 1e-2, {'teacher_patch_probs', 'loss_past', 'center_after/ibot'}),
+        ('tcore', 'teacher/backbone.register_tokens', 1e-2, {'teacher_cls', 'ema/norm/backbone.register_tokens'}),
+        (
+            'cosettle',
+            'state/adapter.adapter.adapter_linear.weight',
+            1e-3,
+            {'adapted_1', 'transition_12', 'loss', 'cycle/gradnorm/adapter.adapter.adapter_linear.bias'},
+        ),
+        ('cosettle', 'ratio_permille', 0.1, {'enlarged', 'shifted_pos_embed', 'transition_21', 'cycle_loss'}),
+        ('rvm', 'state/rnn_core/state_reset/kernel', 1e-2, {'core_updates', 'features', 'resumed/features'}),
+        ('rvm', 'state/delta_embedder/kernel', 1e-2, {'decoder_block0_out', 'reconstructed', 'scalar'}),
     ],
 )
 def test_a_small_change_is_caught(tmp_path: Path, name: str, array: str, change: float, caught: set):
@@ -66,6 +78,43 @@ def test_a_small_change_is_caught(tmp_path: Path, name: str, array: str, change:
     report = check_file(tmp_path / 'changed.npz')
     failed = {difference.name for difference in report.differences if not difference.passed}
     assert caught <= failed
+
+
+@pytest.mark.parametrize(
+    ('name', 'change', 'least'),
+    [
+        ('rvm', lambda model: [setattr(block, 'order', ('cross', 'self', 'ffn')) for block in blocks(model)], 130),
+        ('rvm', lambda model: [setattr(part, 'approximate', 'none') for part in gelus(model)], 25),
+        ('rvm', lambda model: nn.init.zeros_(model.neck.offset_embed.weight), 100),
+        ('cosettle', lambda model: setattr(model.backbone.adapter.ln, 'eps', 1e-6), 1),
+        ('cosettle', lambda model: setattr(model, 'shifted_pos_embed', unshifted(model)), 15),
+    ],
+    ids=['order', 'exact GELU', 'no offsets', 'eps', 'no shift'],
+)
+def test_another_model_fails(monkeypatch, name, change, least):
+    checker = {'rvm': rvm, 'cosettle': cosettle}[name]
+    build = checker.build
+
+    def build_changed(arrays):
+        model = build(arrays)
+        change(model)
+        return model
+
+    monkeypatch.setattr(checker, 'build', build_changed)
+    report = check_file(DATA / f'{name}.npz')
+    assert sum(not difference.passed for difference in report.differences) >= least
+
+
+def blocks(model) -> list:
+    return [*model.backbone.core.blocks, *model.neck.decoder_blocks]
+
+
+def gelus(model) -> list:
+    return [part for part in model.modules() if isinstance(part, nn.GELU)]
+
+
+def unshifted(model):
+    return lambda _: model.backbone.encoder.pos_embed[:, 1:]
 
 
 def test_shapes_nan_and_emptiness_fail():

@@ -296,7 +296,7 @@ def test_untrained_backbones_are_initialized_as_for_training():
 @pytest.mark.parametrize(
     ('protocol', 'message'),
     [
-        ('davis', 'preset must be one of dino, crw, cropmae, siammae_paper'),
+        ('davis', 'preset must be one of dino, crw, cropmae, rvm, siammae_paper'),
         (dict(topk=5), 'must name its preset'),
         (dict(preset='dino', top_k=5), 'no option top_k; did you mean topk'),
         (dict(preset='dino', topk=0), 'topk must be a whole number of at least 1'),

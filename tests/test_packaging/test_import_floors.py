@@ -16,6 +16,7 @@ FLOORS = (
     'compat',
     'registry',
     'models.layers',
+    'models.losses',
     'models.masking',
     'models.heads',
     'models.backbones',

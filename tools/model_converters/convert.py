@@ -17,13 +17,11 @@ from pathlib import Path
 
 from mmvidmae.utils.interrupt import leave_on_interrupt
 
-# fmt: off
 SOURCES = (
-    'droptrack', 'dropseg', 'dropmae', 'catmae', 'cropmae', 'rsp', 'tobo', 'dino', 'mae', 'timm', 'mmvidmae',
-    'mmpretrain',
+    *('droptrack', 'dropseg', 'dropmae', 'catmae', 'cropmae', 'rsp', 'tobo', 'dino', 'tcore', 'mae', 'timm'),
+    *('mmvidmae-teacher', 'mmvidmae', 'mmpretrain'),
 )
-# fmt: on
-TARGETS = ('mmvidmae', 'mmpretrain', 'mmseg', 'timm', 'mae', 'dropmae', 'cropmae', 'tobo', 'catmae', 'rsp')
+TARGETS = ('mmvidmae', 'mmpretrain', 'mmseg', 'timm', 'mae', 'dropmae', 'cropmae', 'tobo', 'catmae', 'rsp', 'tcore')
 POS_INTERP = ('size', 'dino')
 """As in ``mmvidmae.converters``, which takes seconds to import."""
 

@@ -2,8 +2,9 @@
 
 from .formatting import PackPairs
 from .geometry import FrameCutOut, PairCenterCrop, PairRandomFlip, PairRandomResizedCrop, PairResize
-from .loading import LoadFramePairs, LoadPicture, SampleFramePairs, SampleFrames
+from .loading import LoadFramePairs, LoadPicture, SampleFrames
 from .picture_views import PictureViews
+from .sandwich_views import SandwichViews
 from .video_sequence import LoadVideoFrames, PackVideoSequence
 
 __all__ = [
@@ -18,6 +19,6 @@ __all__ = [
     'PairRandomResizedCrop',
     'PairResize',
     'PictureViews',
-    'SampleFramePairs',
     'SampleFrames',
+    'SandwichViews',
 ]

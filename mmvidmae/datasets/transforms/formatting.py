@@ -16,11 +16,13 @@ class PackPairs(BaseTransform):
     - frame_ids
     - video_path
     - rng
+    - local_crops (optional)
     - skipped (optional)
 
     **Returned Keys:**
 
-    - inputs (torch.Tensor): uint8 RGB of shape (num_pairs, T, 3, H, W), contiguous.
+    - inputs (torch.Tensor): uint8 RGB of shape (num_pairs, T, 3, H, W), contiguous. With
+      ``local_crops``, a list of num_pairs tuples (frames, local crops) instead.
     - data_samples (list[DataSample]): one for each pair, with the metainfo
 
         - video_path (str),
@@ -43,7 +45,10 @@ class PackPairs(BaseTransform):
         ]
         if results.get('skipped'):
             data_samples[0].set_metainfo(dict(skipped=results['skipped']))
-        return dict(inputs=results['frames'].contiguous(), data_samples=data_samples)
+        inputs = results['frames'].contiguous()
+        if 'local_crops' in results:
+            inputs = list(zip(inputs, results['local_crops'].contiguous(), strict=True))
+        return dict(inputs=inputs, data_samples=data_samples)
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}()'

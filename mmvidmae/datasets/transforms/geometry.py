@@ -41,6 +41,11 @@ def draw_box(
         h, w = round(math.sqrt(area / aspect)), round(math.sqrt(area * aspect))
         if 0 < h <= height and 0 < w <= width:
             return int(rng.integers(height - h + 1)), int(rng.integers(width - w + 1)), h, w
+    return center_box(height, width, ratio)
+
+
+def center_box(height: int, width: int, ratio: tuple[float, float]) -> tuple[int, int, int, int]:
+    """Largest center box (top, left, height, width) of a picture whose width / height is in ``ratio``."""
     aspect = min(max(width / height, ratio[0]), ratio[1])
     h, w = min(height, round(width / aspect)), min(width, round(height * aspect))
     return (height - h) // 2, (width - w) // 2, h, w

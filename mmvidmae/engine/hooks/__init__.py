@@ -8,6 +8,7 @@ from .reconstruction_vis_hook import ReconstructionVisHook
 from .schedule_hook import CannotResume, ScheduleHook
 from .skipped_video_hook import SkippedVideoHook
 from .step_seed_hook import StepSeedHook
+from .teacher_hook import TeacherHook
 from .weights_record_hook import WeightsRecordHook
 from .whole_checkpoint_hook import WholeCheckpointHook
 
@@ -24,6 +25,7 @@ __all__ = [
     'ScheduleHook',
     'SkippedVideoHook',
     'StepSeedHook',
+    'TeacherHook',
     'WeightsRecordHook',
     'WholeCheckpointHook',
     'latest_checkpoint',

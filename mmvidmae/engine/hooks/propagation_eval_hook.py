@@ -37,6 +37,7 @@ class PropagationEvalHook(Hook):
         distributed: Whether all ranks share the videos. Otherwise rank 0 scores them all while the others wait.
         before_train: Whether to score the encoder also before the first epoch.
         batch_size: Frames that the encoder processes at a time.
+        encoder: Dotted path of the encoder in the model, such as ``'teacher.backbone'`` of :class:`TCoRe`.
     """
 
     priority = 'LOW'  # after the loss of the epoch's last iteration is logged
@@ -51,6 +52,7 @@ class PropagationEvalHook(Hook):
         distributed: bool = True,
         before_train: bool = True,
         batch_size: int = 4,
+        encoder: str = 'backbone',
     ) -> None:
         if interval < 1 or not max_seconds > 0:
             raise ValueError(
@@ -65,6 +67,7 @@ class PropagationEvalHook(Hook):
         self.distributed = distributed
         self.at_start = before_train
         self.batch_size = batch_size
+        self.encoder = encoder
         self.videos: list[str] | None = None
 
     def before_train(self, runner: Runner) -> None:
@@ -100,12 +103,16 @@ class PropagationEvalHook(Hook):
 
     def _evaluate(self, runner: Runner) -> None:
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        # frames are normalized as in training
+        buffers = dict(model.data_preprocessor.named_buffers())
+        normalization = {name: buffers[name].flatten().tolist() for name in ('mean', 'std') if name in buffers}
         propagator = MODELS.build(
             dict(
                 type='mmvidmae.LabelPropagator',
-                backbone=copy.deepcopy(model.backbone),
+                backbone=copy.deepcopy(model.get_submodule(self.encoder)),
                 protocol=self.protocol,
                 batch_size=self.batch_size,
+                data_preprocessor=normalization,
             )
         ).to(next(model.backbone.parameters()).device)
 

@@ -30,9 +30,14 @@ class SummarizingOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         return optim_wrapper
 
 
-def _summary(model: nn.Module, optim_wrapper: OptimWrapper) -> str:
+def true_names(model: nn.Module) -> dict[nn.Parameter, str]:
+    """Names of a model's parameters, without those of wrappers."""
     wrappers = re.compile(r'\b(module|_fsdp_wrapped_module|_orig_mod)\.')
-    names = {parameter: wrappers.sub('', name) for name, parameter in model.named_parameters()}
+    return {parameter: wrappers.sub('', name) for name, parameter in model.named_parameters()}
+
+
+def _summary(model: nn.Module, optim_wrapper: OptimWrapper) -> str:
+    names = true_names(model)
     alike = defaultdict(list)
     for group in optim_wrapper.optimizer.param_groups:
         options = ', '.join(f'{key} {group[key]:g}' for key in ('lr', 'weight_decay') if key in group)

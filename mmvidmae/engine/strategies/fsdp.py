@@ -29,6 +29,8 @@ from torch import nn
 from torch.distributed.fsdp import FullyShardedDataParallel as FSDP
 from torch.distributed.fsdp.wrap import ModuleWrapPolicy
 
+from mmvidmae.models.backbones import RegisterViT
+from mmvidmae.models.heads import PrototypeHead
 from mmvidmae.models.layers import CrossBlock
 from mmvidmae.registry import STRATEGIES
 from mmvidmae.utils.files import atomic_write
@@ -36,7 +38,8 @@ from mmvidmae.utils.files import atomic_write
 
 def _wrapper() -> dict:
     """Arguments of FSDP."""
-    policy = ModuleWrapPolicy({TransformerEncoderLayer, CrossBlock})
+    # Encoder and head of T-CoRe too, so that student and teacher have the same shards.
+    policy = ModuleWrapPolicy({TransformerEncoderLayer, CrossBlock, RegisterViT, PrototypeHead})
     device = torch.device('cpu') if get_device() == 'cpu' else int(os.environ.get('LOCAL_RANK', 0))
     return dict(use_orig_params=True, auto_wrap_policy=policy, device_id=device)  # groups need the original parameters
 

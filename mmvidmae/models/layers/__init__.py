@@ -4,7 +4,12 @@ from .blocks import CrossAttention, CrossBlock, SpatialDropBlock
 from .gradient_checkpointing import maybe_checkpoint
 from .initialization import init_mae_weights
 from .partial_layers import attend_and_feed, layer_of_last_tokens, project
-from .position_embedding import build_2d_sincos_pos_embed, interpolate_pos_embed_dino, square_grid
+from .position_embedding import (
+    build_1d_sincos_pos_embed,
+    build_2d_sincos_pos_embed,
+    interpolate_pos_embed_dino,
+    square_grid,
+)
 from .spatial_dropout import SpatialDropAttention, num_spatial_drops, sample_spatial_drops, spatial_drop_weights
 
 __all__ = [
@@ -14,6 +19,7 @@ __all__ = [
     'SpatialDropBlock',
     'attend_and_feed',
     'attention_weights',
+    'build_1d_sincos_pos_embed',
     'build_2d_sincos_pos_embed',
     'init_mae_weights',
     'interpolate_pos_embed_dino',

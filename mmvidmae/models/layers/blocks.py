@@ -14,6 +14,7 @@ from .arguments import require, require_share, require_whole
 from .spatial_dropout import SpatialDropAttention
 
 LN = dict(type='LN', eps=1e-6)
+GELU = dict(type='GELU')
 
 
 class SpatialDropBlock(TransformerEncoderLayer):
@@ -107,13 +108,16 @@ class CrossBlock(BaseModule):
     Args:
         embed_dims: Width D.
         num_heads: Attention heads.
-        feedforward_channels: Hidden width of the feed-forward step.
+        feedforward_channels: Hidden width of the feed-forward step. None makes it a single linear layer.
         order: The steps, any of ``'cross'``, ``'self'``, ``'ffn'``, each at most once.
         norm_first: Whether to use pre-norm: each step normalizes its input, and cross-attention also normalizes its
-            memory. Otherwise post-norm: each residual sum is normalized.
+            memory, unless ``norm_memory`` is False. Otherwise post-norm: each residual sum is normalized.
         dropout: Dropout rate of attention weights, step outputs and the hidden feed-forward layer.
         packed_init: See :class:`CrossAttention`.
         eps: Epsilon of the layer norms.
+        cross_weight: Factor of the output of cross-attention in the residual sum.
+        norm_memory: Whether pre-norm also normalizes the memory.
+        act_cfg: Activation of the feed-forward step; by default the exact GELU.
 
     Raises:
         ValueError: If a value is out of range.
@@ -123,38 +127,44 @@ class CrossBlock(BaseModule):
         self,
         embed_dims: int,
         num_heads: int,
-        feedforward_channels: int,
+        feedforward_channels: int | None,
         order: Sequence[str] = ('cross', 'self', 'ffn'),
         norm_first: bool = True,
         dropout: float = 0.0,
         packed_init: bool = False,
         eps: float = 1e-6,
+        cross_weight: float = 1.0,
+        norm_memory: bool = True,
+        act_cfg: dict = GELU,
     ) -> None:
         super().__init__()
         norm = dict(type='LN', eps=eps)
-        require_whole(self, feedforward_channels=feedforward_channels)
+        if feedforward_channels is not None:
+            require_whole(self, feedforward_channels=feedforward_channels)
         require_share(self, dropout=dropout)
         check_order(self, order)
         self.order = tuple(order)
         self.norm_first = norm_first
+        self.cross_weight = cross_weight
         if 'cross' in self.order:
             self.ln_cross = build_norm_layer(norm, embed_dims)
-            self.ln_memory = build_norm_layer(norm, embed_dims) if norm_first else nn.Identity()
+            self.ln_memory = build_norm_layer(norm, embed_dims) if norm_first and norm_memory else nn.Identity()
             self.cross_attn = CrossAttention(embed_dims, num_heads, dropout, dropout, packed_init)
         if 'self' in self.order:
             self.ln_self = build_norm_layer(norm, embed_dims)
             self.self_attn = MultiheadAttention(embed_dims, num_heads, attn_drop=dropout, proj_drop=dropout)
         if 'ffn' in self.order:
             self.ln_ffn = build_norm_layer(norm, embed_dims)
-            self.ffn = FFN(
-                embed_dims, feedforward_channels, act_cfg=dict(type='GELU'), ffn_drop=dropout, add_identity=False
-            )
+            if feedforward_channels is None:
+                self.ffn = nn.Sequential(nn.Linear(embed_dims, embed_dims), nn.Dropout(dropout))
+            else:
+                self.ffn = FFN(embed_dims, feedforward_channels, act_cfg=act_cfg, ffn_drop=dropout, add_identity=False)
 
     def forward(self, x: Tensor, memory: Tensor | None = None) -> Tensor:
         """Map tokens ``(N, Q, D)`` to tokens of the same shape. The cross-attention step attends to
         ``memory (N, M, D)``. Without a memory it is skipped."""
         steps = {
-            'cross': lambda tokens: self.cross_attn(tokens, self.ln_memory(memory)),
+            'cross': lambda tokens: self._cross(tokens, memory),
             'self': lambda tokens: self.self_attn(tokens),
             'ffn': lambda tokens: self.ffn(tokens),
         }
@@ -164,3 +174,7 @@ class CrossBlock(BaseModule):
             norm = getattr(self, f'ln_{name}')
             x = x + steps[name](norm(x)) if self.norm_first else norm(x + steps[name](x))
         return x
+
+    def _cross(self, tokens: Tensor, memory: Tensor) -> Tensor:
+        read = self.cross_attn(tokens, self.ln_memory(memory))
+        return read if self.cross_weight == 1 else self.cross_weight * read

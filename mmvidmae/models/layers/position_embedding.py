@@ -36,6 +36,29 @@ def build_2d_sincos_pos_embed(grid: tuple[int, int], dims: int, cls_token: bool 
     return embed.float()[None]
 
 
+def build_1d_sincos_pos_embed(num_tokens: int, dims: int, cls_token: bool = False) -> Tensor:
+    """Build the position embedding of a sequence, which RVM uses for the patches of a grid in row-major order.
+
+    Channel 2 i is the sine and channel 2 i + 1 the cosine of ``position / 10000 ** (2 i / dims)``.
+
+    Args:
+        num_tokens: Number of tokens.
+        dims: Number of channels, even.
+        cls_token: Whether to prepend a row of zeros for the class token.
+
+    Returns:
+        Tensor of shape ``(1, num_tokens (+ 1), dims)``, float32, computed in double precision.
+
+    Source: ``google-deepmind/representations4d@75aca30:colabs/rvm_inference_demo.ipynb``, cell "Define model".
+    """
+    omega = 10000.0 ** -(torch.arange(0, dims, 2, dtype=torch.float64) / dims)
+    angle = torch.arange(num_tokens, dtype=torch.float64)[:, None] * omega
+    embed = torch.stack((angle.sin(), angle.cos()), dim=2).flatten(1)
+    if cls_token:
+        embed = torch.cat((embed.new_zeros(1, dims), embed))
+    return embed.float()[None]
+
+
 def interpolate_pos_embed_dino(pos_embed: Tensor, grid: tuple[int, int], new_grid: tuple[int, int]) -> Tensor:
     """Interpolate a position embedding to another grid with the scale of DINO's and derived code.
 

@@ -1,3 +1,4 @@
+from .block_masking import BlockMasking
 from .frame_masking import (
     AsymmetricMasking,
     FrameMasking,
@@ -12,6 +13,7 @@ from .noise import seeded_uniform
 
 __all__ = [
     'AsymmetricMasking',
+    'BlockMasking',
     'FrameMasking',
     'GridMasking',
     'JointRandomMasking',

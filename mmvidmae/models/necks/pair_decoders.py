@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from mmengine.model import BaseModule
 from mmpretrain.models.utils import build_norm_layer, resize_pos_embed
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from ..layers import (
     CrossAttention,
     CrossBlock,
     SpatialDropBlock,
+    build_1d_sincos_pos_embed,
     build_2d_sincos_pos_embed,
     init_mae_weights,
     maybe_checkpoint,
@@ -22,7 +24,7 @@ from ..layers import (
     require_share,
     require_whole,
 )
-from ..layers.blocks import LN
+from ..layers.blocks import GELU, LN
 from ..masking import TokenMask
 
 
@@ -288,6 +290,12 @@ class CrossPairDecoder(PairDecoder):
         num_frames: Number T of frames in a clip.
         with_cp: Whether to use gradient checkpointing: only block inputs are kept, and the backward pass reruns each
             block.
+        norm_memory: See :class:`CrossBlock`.
+        act_cfg: See :class:`CrossBlock`.
+        flat_pos_embed: Whether the position embedding is that of the flattened patch grid,
+            :func:`build_1d_sincos_pos_embed` (RVM). It is then not part of the checkpoint.
+        num_offsets: Number of time offsets that a linear layer embeds and adds to the patch queries of the target
+            (RVM): 0, 1, ... frames after the first frame. 0 for no embedding.
 
     Raises:
         ValueError: If a value is out of range.
@@ -314,15 +322,37 @@ class CrossPairDecoder(PairDecoder):
         branches: Sequence[dict] = (dict(targets=(1,), memory=(0,)),),
         num_frames: int = 2,
         with_cp: bool = False,
+        norm_memory: bool = True,
+        act_cfg: dict = GELU,
+        flat_pos_embed: bool = False,
+        num_offsets: int = 0,
     ) -> None:
         check_decoder(self, decoder_dims, depth, num_heads)
+        require_whole(self, least=0, num_offsets=num_offsets)
         hidden = 4 * decoder_dims if feedforward_channels is None else feedforward_channels
         blocks = [
-            CrossBlock(decoder_dims, num_heads, hidden, order, norm_first, dropout, packed_init, eps)
+            CrossBlock(
+                decoder_dims,
+                num_heads,
+                hidden,
+                order=order,
+                norm_first=norm_first,
+                dropout=dropout,
+                packed_init=packed_init,
+                eps=eps,
+                norm_memory=norm_memory,
+                act_cfg=act_cfg,
+            )
             for _ in range(depth)
         ]
         super().__init__(embed_dims, grid, patch_size, with_cls_token, decoder_dims, blocks, with_cp)
         self.memory_pos_embed = memory_pos_embed
+        self.num_offsets = num_offsets
+        self.offset_embed = nn.Linear(num_offsets, decoder_dims) if num_offsets else None
+        if flat_pos_embed:
+            pos_embed = build_1d_sincos_pos_embed(self.grid[0] * self.grid[1], decoder_dims, with_cls_token)
+            del self.decoder_pos_embed
+            self.register_buffer('decoder_pos_embed', pos_embed, persistent=False)
         self.branches = tuple(DecoderBranch(**branch) for branch in branches)
         self._check_branches(num_frames)
         if frame_projections:
@@ -382,6 +412,7 @@ class CrossPairDecoder(PairDecoder):
         masks: Sequence[TokenMask],
         grid: tuple[int, int],
         sampled_token: Tensor | None = None,
+        offsets: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
         """Predict the pixels of the target frame of each branch.
 
@@ -390,18 +421,24 @@ class CrossPairDecoder(PairDecoder):
             masks: Masks of all frames.
             grid: Patch grid of a frame (rows, columns).
             sampled_token: Token ``(N, 1, decoder_dims)``, first in the memory of branches with ``sampled_token``.
+            offsets: Time offset of each frame to the first one, ``(N, T)`` int64, 0 to ``num_offsets - 1``. Only a
+                decoder with ``num_offsets`` uses it, by default the position in the clip.
 
         Returns:
             For each branch, a prediction ``(N, L, p * p * 3)``, pixel-major with the channel last.
         """
         pos_embed = self.pos_embed(grid)
+        if self.offset_embed is not None and offsets is None:
+            offsets = torch.arange(len(latents), device=latents[0].device).expand(len(latents[0]), -1)
         tokens = self._project(latents)
         preds = []
         for branch in self.branches:
             memory = self._memory(branch, tokens, masks, pos_embed)
             if branch.sampled_token:
                 memory = torch.cat((sampled_token.to(memory.dtype), memory), dim=1)
-            preds.append(self.decode(self._queries(branch, tokens, masks, pos_embed), memory))
+            preds.append(
+                self.decode(self._queries(branch, tokens, masks, self._at_offset(branch, pos_embed, offsets)), memory)
+            )
         return tuple(preds)
 
     def _project(self, latents: Sequence[Tensor]) -> list[Tensor]:
@@ -410,14 +447,24 @@ class CrossPairDecoder(PairDecoder):
             return [project(latent) for project, latent in zip(self.decoder_embed, latents)]
         return [self.decoder_embed(latent) for latent in latents]
 
+    def _at_offset(
+        self, branch: DecoderBranch, pos_embed: tuple[Tensor, Tensor], offsets: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Position embeddings with the time offset of the target added to those of the patches."""
+        if self.offset_embed is None:
+            return pos_embed
+        (target,) = branch.targets
+        classes = F.one_hot(offsets[:, target], self.num_offsets).to(self.offset_embed.weight.dtype)
+        return pos_embed[0], pos_embed[1] + self.offset_embed(classes)[:, None]
+
     def _queries(
         self, branch: DecoderBranch, tokens: list[Tensor], masks: Sequence[TokenMask], pos_embed: tuple[Tensor, Tensor]
     ) -> Tensor:
         """Queries ``(N, 0 or 1 + L, D)`` of a branch, class token first."""
         (target,) = branch.targets
         if branch.queries == 'mask':
-            position = torch.cat(pos_embed, dim=1)
-            return (self.mask_token + position).expand(len(tokens[target]), -1, -1)
+            position = [embed.expand(len(tokens[target]), -1, -1) for embed in pos_embed]
+            return self.mask_token + torch.cat(position, dim=1)
         visible = tokens[target]
         if branch.cls_token is not None:
             visible = torch.cat((tokens[branch.cls_token][:, :1], visible[:, 1:]), dim=1)

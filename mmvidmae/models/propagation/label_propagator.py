@@ -6,13 +6,12 @@ import torch
 import torch.nn.functional as F
 from mmengine.logging import MMLogger, print_log
 from mmengine.model import BaseDataPreprocessor, BaseModel
-from mmengine.runner import CheckpointLoader
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
 from mmvidmae.registry import MODELS
 from mmvidmae.utils.progress import count_frames
-from mmvidmae.utils.weights import load_whole
+from mmvidmae.utils.weights import load_pretrained
 
 from .context import propagate_features
 from .labels import Labels, MaskLabels, PoseLabels
@@ -48,7 +47,8 @@ class LabelPropagator(BaseModel):
 
     Args:
         backbone: Config of a backbone whose last output is a feature map ``(N, C, h, w)``, such as ours,
-            ``mmpretrain.VisionTransformer`` with ``out_type='featmap'``, or a ResNet. Its weights are initialized (also
+            ``mmpretrain.VisionTransformer`` with ``out_type='featmap'``, or a ResNet. A recurrent backbone
+            (:class:`RecurrentViT`) runs through each video from its first frame on. Its weights are initialized (also
             from ``init_cfg``) when it is built, since MMEngine initializes only models that it trains. A module is also
             accepted and is put into evaluation mode.
         protocol: Propagation protocol: a name in :data:`PROTOCOLS`, or a dict with ``preset`` and the options of
@@ -95,12 +95,17 @@ class LabelPropagator(BaseModel):
     @torch.no_grad()
     def extract_feat(self, frames: Tensor) -> Tensor:
         """Extract unit-length features ``(N, C, h, w)``, float32, from uint8 RGB frames ``(N, 3, H, W)`` on any device.
+        Each frame is encoded alone, also by a recurrent backbone.
 
         Raises:
             ValueError: If the last output of the backbone is not a feature map.
         """
-        frames = frames.to(self.data_preprocessor.device, non_blocking=True)
-        outputs = self.backbone(self.data_preprocessor.normalize(frames))
+        return self._unit(self.backbone(self._normalized(frames)))
+
+    def _normalized(self, frames: Tensor) -> Tensor:
+        return self.data_preprocessor.normalize(frames.to(self.data_preprocessor.device, non_blocking=True))
+
+    def _unit(self, outputs: Tensor | Sequence[Tensor]) -> Tensor:
         features = outputs[-1] if isinstance(outputs, Sequence) else outputs
         if not isinstance(features, Tensor) or features.ndim != 4:
             raise ValueError(
@@ -158,9 +163,16 @@ class LabelPropagator(BaseModel):
             return MaskLabels(sample.reference_masks, tuple(frames.shape[-2:]), tuple(sample.out_shape), self.protocol)
         return PoseLabels(sample.reference_joints, tuple(sample.ori_shape), self.protocol)
 
+    @torch.no_grad()
     def _feature_batches(self, frames: Tensor) -> Iterator[Tensor]:
+        state = None
         for start in range(0, len(frames), self.batch_size):
-            yield self.extract_feat(frames[start : start + self.batch_size])
+            batch = self._normalized(frames[start : start + self.batch_size])
+            if hasattr(self.backbone, 'forward_video'):
+                outputs, state = self.backbone.forward_video(batch, state)
+            else:
+                outputs = self.backbone(batch)
+            yield self._unit(outputs)
 
     def _features(self, frames: Tensor) -> Iterator[Tensor]:
         for batch in self._feature_batches(frames):
@@ -203,14 +215,7 @@ def _init_quietly(backbone: nn.Module) -> None:
     """
     if not hasattr(backbone, 'init_weights'):
         return
-    init_cfg = getattr(backbone, 'init_cfg', None)
-    if isinstance(init_cfg, dict) and init_cfg['type'] == 'Pretrained':
-        checkpoint, prefix = init_cfg['checkpoint'], init_cfg.get('prefix') or ''
-        state_dict = CheckpointLoader.load_checkpoint(checkpoint, 'cpu')
-        state_dict = state_dict.get('state_dict', state_dict)
-        state_dict = {key.removeprefix(prefix): value for key, value in state_dict.items() if key.startswith(prefix)}
-        load_whole(backbone, state_dict, checkpoint)
-        backbone.is_init = True
+    if load_pretrained(backbone):
         return
     logger = MMLogger.get_current_instance()
     level = logger.level

@@ -102,6 +102,8 @@ PROTOCOLS: dict[str, PropagationProtocol] = {
     'crw': _CRW,
     # alexandre-eymael/CropMAE, downstreams/propagation: CRW's code with other numbers (VIP: topk=10)
     'cropmae': replace(_CRW, topk=7, radius=20, temperature=0.7, pose_topk=5),
+    # google-deepmind/representations4d, colabs/rvm_evaluation_demo.ipynb: CropMAE's (VIP: topk=10). Pixels in 0..1.
+    'rvm': replace(_CRW, topk=7, radius=20, temperature=0.7, pose_topk=5),
     # SiamMAE, table 4b (VIP: topk=10, radius=8). The paper names neither code base nor temperature: CRW's are used.
     'siammae_paper': replace(_CRW, topk=7, radius=20, pose_topk=5),
 }

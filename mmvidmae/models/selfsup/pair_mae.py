@@ -177,7 +177,11 @@ class PairMAE(BaseSelfSupervisor):
         return self.backbone(inputs, (whole,) * inputs.shape[1])
 
     def forward_pretrain(
-        self, frames: Tensor, noise: Tensor | None = None, drop_masks: Sequence[Tensor] | None = None
+        self,
+        frames: Tensor,
+        noise: Tensor | None = None,
+        drop_masks: Sequence[Tensor] | None = None,
+        offsets: Tensor | None = None,
     ) -> PairMAEOutput:
         """Run one forward pass of pre-training: masking, encoder, decoder and loss. Training, tools and parity checks
         share this method.
@@ -190,6 +194,7 @@ class PairMAE(BaseSelfSupervisor):
             drop_masks: For each decoder block, a boolean mask ``(N, heads or 1, 2 L, 2 L)`` of attention to drop, to
                 repeat given draws of ASAD (:class:`JointPairDecoder` only). By default, drops are drawn in training and
                 nothing is dropped in evaluation.
+            offsets: Time offsets ``(N, T)`` of the frames to the first one (:class:`CrossPairDecoder` only).
 
         Returns:
             Latents, masks, predictions and losses.
@@ -199,7 +204,8 @@ class PairMAE(BaseSelfSupervisor):
             noise = torch.rand(frames.shape[0], frames.shape[1] * grid[0] * grid[1], device=frames.device)
         masks = self.masking(noise, grid)
         latent = self.backbone(frames, masks)
-        preds = self.neck(latent, masks, grid, **({} if drop_masks is None else {'drop_masks': drop_masks}))
+        given = dict(drop_masks=drop_masks, offsets=offsets)
+        preds = self.neck(latent, masks, grid, **{name: x for name, x in given.items() if x is not None})
         mask = torch.cat([group.mask for group in masks], dim=1)
         losses = self._losses(preds, frames, mask)
         return PairMAEOutput(latent, mask, tuple(group.ids_restore for group in masks), preds, losses)

@@ -1,0 +1,8 @@
+# ViT-S/16 with the recurrent core of RVM, which runs through the whole video: its states are the features.
+encoder = dict(
+    type='mmvidmae.RecurrentViT',
+    arch='small',
+    img_size=256,
+    patch_size=16,
+    core=dict(depth=4, feedforward_channels=2048),
+)
