@@ -8,6 +8,9 @@ of these:
   of a method with T frames have T. Such a method trains epochs * 2 / T epochs, rounded.
 - CPU seconds (``--seconds``): of the training steps. The schedule ends with the time.
 
+A method that starts from another's encoder (Co-Settle: MAE) has its budget on top of the other's. The tracker and
+DropSeg start from plain encoders only, so not from RVM, Co-Settle and T-CoRe.
+
 A call may ask for one method only. The report has all methods whose results are in OUT, with the same settings. The
 steps, in this order:
 
@@ -200,12 +203,18 @@ def plan(args: argparse.Namespace, methods: Sequence[str], steps_an_epoch: float
             f'pretrain-{name}',
             'pretrain',
             cost,
+            start_of(method, seed),
             out=out,
             name=name,
             **run(method, changes, seed),
             saves=saves,
             **budget,
         )
+
+    def start_of(method: str, seed: int) -> str:
+        """Job whose encoder a method starts from, or empty."""
+        start = METHODS[method].starts_from
+        return f'pretrain-{start}-{seed}' if start else ''
 
     def stops(method: str) -> dict[str, str]:
         """Labels and files of the checkpoints of a pre-training."""
@@ -219,6 +228,8 @@ def plan(args: argparse.Namespace, methods: Sequence[str], steps_an_epoch: float
         return f'{out}/runs/{method}-{seed}/{[*stops(method).values()][-1]}'
 
     def run(method: str, changes: dict, seed: int) -> dict[str, Any]:
+        if start := METHODS[method].starts_from:
+            changes = {'model.backbone.encoder.init_cfg.checkpoint': last_of(start, seed), **changes}
         return dict(method=method, changes={**size['pretrain'], **precision, **changes}, seed=seed)
 
     def add_early(label: str, model: dict, checkpoint: str | None, needs: str = '') -> None:
@@ -250,10 +261,11 @@ def plan(args: argparse.Namespace, methods: Sequence[str], steps_an_epoch: float
             for side in args.short_sides:
                 add_frozen(f'{method}-{seed}', model, last_of(method, seed), side, needs)
         for method in dict.fromkeys(RANDOM[method] for method in methods):
-            add_early(f'random-{method}-{seed}', run(method, {}, seed), None)
+            add_early(f'random-{method}-{seed}', run(method, {}, seed), None, start_of(method, seed))
         for method in dict.fromkeys(RANDOM_ENCODER[method] for method in methods):
             for side in args.short_sides:
-                add_frozen(f'random-{method}-{seed}', run(method, {}, seed), None, side)
+                model = run(method, {}, seed)
+                add_frozen(f'random-{method}-{seed}', model, None, side, start_of(method, seed))
         for method in methods:
             for stop, file in [*stops(method).items()][:-1]:
                 checkpoint, needs = f'{out}/runs/{method}-{seed}/{file}', f'pretrain-{method}-{seed}'
@@ -269,7 +281,7 @@ def plan(args: argparse.Namespace, methods: Sequence[str], steps_an_epoch: float
             add_early(label, run(method, changes, seed), checkpoint, f'pretrain-{label}')
             add_frozen(label, run(method, changes, seed), checkpoint, curve_side, f'pretrain-{label}')
     for seed in args.seeds:
-        pretrained = {method: last_of(method, seed) for method in methods}
+        pretrained = {method: last_of(method, seed) for method in methods if METHODS[method].fine_tunes}
         for init, checkpoint in {'random': None, **pretrained}.items():
             name, needs = f'{init}-{seed}', f'pretrain-{init}-{seed}' if checkpoint else ''
             more = dict(out=out, checkpoint=checkpoint, seed=seed, iters=args.iters)
@@ -414,6 +426,8 @@ def main() -> None:
         clips = loader.dataset.repeated_sampling * loader.batch_size  # an effective epoch samples each clip once
         if num_clips < clips:
             parser.error(f'{args.out / "clips.txt"} lists {num_clips} clips: a step of {method} needs {clips}')
+    starts = [METHODS[method].starts_from for method in args.methods]
+    args.methods = [method for method in METHODS if method in {*args.methods, *starts}]
     jobs = plan(args, args.methods, num_clips / 32)
     left = [job for job in jobs if not is_done(job, args.out)]
     cost = sum(job.cost for job in left) / args.jobs / 60

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -41,14 +42,25 @@ def run_config(
     saves: int = 4,
     seconds: float | None = None,
 ) -> Config:
-    """Config of a pre-training run: that of a method, with changes by dotted keys. Crops are as large as the input of
-    the model."""
+    """Config of a pre-training run: that of a method, with changes by dotted keys.
+
+    Crops are as large as the input of the model. Changes of the backbone apply to the encoder that an adapter is on,
+    and those of the decoder only to decoders that have these options.
+    """
     config = configure(method, Path(out), epochs, seed, saves, seconds)
+    if 'encoder' in config.model.backbone:
+        changes = {
+            re.sub(r'^model\.backbone\.(?!encoder)', 'model.backbone.encoder.', k): v for k, v in changes.items()
+        }
+    if 'decoder_dims' not in config.model.get('neck', {}):
+        changes = {key: value for key, value in changes.items() if not key.startswith('model.neck.')}
     config.merge_from_dict(changes)
-    for loader in (config.train_dataloader, config.val_dataloader):
+    for loader in filter(None, (config.train_dataloader, config.val_dataloader)):
         for step in loader.dataset.pipeline:
             if 'size' in step:
                 step.size = input_size(config)
+            if 'local_size' in step:
+                step.local_size = step.size // 2
     return config
 
 
@@ -99,7 +111,7 @@ def pretrain(
         seconds_a_step=float(np.median(times)) if times else None,
         train_loss=losses.train.tolist(),
         val_loss=losses.val.tolist(),
-        constant_loss=float(losses.constant[:, 1].mean()),
+        constant_loss=float(losses.constant[:, 1].mean()) if losses.constant.size else None,
         parameters=sum(p.numel() for p in runner.model.parameters()),
         encoder_parameters=sum(p.numel() for p in runner.model.backbone.parameters()),
     )

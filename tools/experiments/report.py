@@ -72,6 +72,8 @@ def write_table(lines: list[str], title: str, header: Sequence[str], rows: Itera
 
 
 def random_name(method: str, random: dict[str, str], methods: Sequence[str]) -> str:
+    if start := METHODS[method].starts_from:
+        return f'{NAMES[method]} before training, on {NAMES[start]}'
     return f'random, as {", ".join(NAMES[name] for name in methods if random[name] == method)}'
 
 

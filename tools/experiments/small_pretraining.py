@@ -29,6 +29,8 @@ class Method(NamedTuple):
     Attributes:
         title: Name in tables and plots.
         frames: Frames or views of a clip that enter the model.
+        starts_from: Method whose encoder it starts from, at ``model.backbone.encoder``.
+        fine_tunes: Whether the tracker and DropSeg can start from its encoder.
         random: Method whose random weights stand for it where the decoder counts: one with the same layers. Empty for
             its own.
         random_encoder: The same for the encoder alone.
@@ -37,6 +39,8 @@ class Method(NamedTuple):
 
     title: str
     frames: int = 2
+    starts_from: str = ''
+    fine_tunes: bool = True
     random: str = ''
     random_encoder: str = 'mae'
     step_seconds: float = 2.4
@@ -51,6 +55,10 @@ METHODS = dict(
     tobo=Method('ToBo', step_seconds=3.5),
     catmae=Method('CatMAE', frames=3, step_seconds=3.5),
     rsp=Method('RSP', step_seconds=4.5),
+    rvm=Method('RVM', frames=4, fine_tunes=False, random_encoder='', step_seconds=3.5),
+    cosettle=Method('Co-Settle', starts_from='mae', fine_tunes=False, random_encoder='', step_seconds=2.5),
+    # three frames with two crops, and four crops of a quarter of their area
+    tcore=Method('T-CoRe', frames=7, fine_tunes=False, random_encoder='', step_seconds=5.0),
 )
 """Methods of configs/small. ``mae`` is the baseline on single frames."""
 
@@ -92,7 +100,7 @@ def configure(
     from mmengine.config import Config
 
     config = Config.fromfile(ROOT / f'configs/small/{method}_vit-tiny6-p8_1xb8-coslr-20e_clips.py')
-    for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
+    for loader in filter(None, (config.train_dataloader, config.val_dataloader, config.test_dataloader)):
         loader.dataset.data_root = str(data)
     if seconds is None:
         config.train_cfg.max_epochs = config.param_scheduler[1].end = epochs
@@ -127,6 +135,11 @@ def main() -> None:
     for method in args.methods:
         config = configure(method, args.out, epochs_of(method, args.epochs), args.seed)
         config.work_dir = str(args.out / f'{method}-{args.seed}')
+        if start := METHODS[method].starts_from:
+            last = args.out / f'{start}-{args.seed}/epoch_{epochs_of(start, args.epochs)}.pth'
+            if not last.exists():
+                parser.error(f'{method} starts from {last}, which is not there: train {start} first')
+            config.model.backbone.encoder.init_cfg.checkpoint = str(last)
         Runner.from_cfg(config).train()
 
 
