@@ -31,7 +31,9 @@ from mmvidmae.models.propagation.protocol import PROTOCOLS, PropagationProtocol
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 METHODS = ('dropmae', 'siammae', 'catmae', 'rsp')
-SMALL = sorted((CONFIGS / 'small').glob('*_clips.py'))
+SMALL = sorted(
+    path for path in (CONFIGS / 'small').glob('*_clips.py') if not path.stem.startswith(('cosettle', 'tcore'))
+)  # of the masked autoencoders
 RUNNABLE = [
     path for method in METHODS for path in sorted((CONFIGS / method).rglob('*.py')) if path.parent.name != 'benchmarks'
 ] + SMALL

@@ -40,7 +40,11 @@ def propagation_scores(backbone: nn.Module, davis: str, short_side: int, frames:
     names = sorted(path.name for path in Path(davis, 'JPEGImages/480p').iterdir() if path.is_dir())
     pipeline = [
         dict(type='mmvidmae.FirstFrames', count=frames),
-        dict(type='mmvidmae.LoadVideoFrames', short_side=short_side, divisor=backbone.patch_size),
+        dict(
+            type='mmvidmae.LoadVideoFrames',
+            short_side=short_side,
+            divisor=getattr(backbone, 'encoder', backbone).patch_size,
+        ),
         dict(type='mmvidmae.PackVideoSequence'),
     ]
     dataset = DAVISDataset(davis, sequences=names, pipeline=pipeline)
@@ -49,7 +53,7 @@ def propagation_scores(backbone: nn.Module, davis: str, short_side: int, frames:
     for index, video in enumerate(names):
         item = dataset[index]
         inputs, sample = item['inputs'], item['data_samples']
-        features = [x for frame in inputs.split(4) for x in propagators[PROTOCOLS[0]].extract_feat(frame)]
+        (features,) = propagators[PROTOCOLS[0]]([inputs])
         for name, propagator in propagators.items():
             protocol = propagator.protocol
             labels = MaskLabels(sample.reference_masks, tuple(inputs.shape[-2:]), tuple(sample.out_shape), protocol)
