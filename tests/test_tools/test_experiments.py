@@ -142,6 +142,7 @@ def test_budget_of_seconds(measures, video_dir, tmp_path, monkeypatch):
         def before_train_iter(self, runner, batch_idx, data_batch=None):
             if runner.iter == self.kill:
                 raise KeyboardInterrupt
+            assert runner.iter == 0 or runner.max_iters == 5, 'what the schedule of a teacher counts on'
             rates.append((runner.iter, *runner.optim_wrapper.get_lr()['lr'][:1]))
 
     def pretrain(name):

@@ -40,6 +40,13 @@ class TimedTrainLoop(EpochBasedTrainLoop):
         """CPU seconds used, also by earlier runs that this one resumes."""
         return self.runner.message_hub.get_info('cpu_seconds', 0.0)
 
+    @property
+    def max_iters(self) -> int:
+        """Expected number of steps, which schedules of hooks and the log count on."""
+        if not self._iter or not self.spent:
+            return self._max_iters
+        return max(round(self._iter * self.seconds / self.spent), self._iter + 1)
+
     def run(self) -> None:
         """Train."""
         self.runner.call_hook('before_train')
