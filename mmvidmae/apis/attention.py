@@ -16,7 +16,7 @@ class AttentionShare(NamedTuple):
     Attributes:
         own: Share ``(depth,)`` of other tokens of the query's own frame.
         itself: Share ``(depth,)`` of the query itself.
-        other: Share ``(depth,)`` of tokens of the other frame.
+        other: Share ``(depth,)`` of tokens of other frames.
     """
 
     own: Tensor
@@ -51,8 +51,9 @@ def attention_share(model: PairMAE, batches: Iterable[dict]) -> AttentionShare:
     def watch(layer: int):
         def add(attn: SpatialDropAttention, args: tuple[Tensor, ...]) -> None:
             weights = attention_weights(attn, args[0]).mean(1).double()  # over heads
-            half = weights.shape[-1] // 2
-            within = weights[:, :half, :half].sum() + weights[:, half:, half:].sum()
+            length = weights.shape[-1] // model.num_frames
+            blocks = weights.unflatten(2, (-1, length)).unflatten(1, (-1, length))  # (N, frame, L, other frame, L)
+            within = blocks.sum((0, 2, 4)).trace()
             itself = weights.diagonal(dim1=-2, dim2=-1).sum()
             sums[:, layer] += torch.stack((within - itself, itself, weights.sum() - within)).cpu()
 

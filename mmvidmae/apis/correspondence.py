@@ -7,12 +7,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from mmpretrain.models.utils import MultiheadAttention
+from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
-from mmvidmae.models import PairMAE
+from mmvidmae.models import PairMAE, PairMAEViT
 from mmvidmae.models.layers import CrossAttention, attention_weights
-from mmvidmae.models.masking import seeded_uniform
-from mmvidmae.models.necks import JointPairDecoder
+from mmvidmae.models.necks import DecoderBranch, JointPairDecoder, PairDecoder
+from mmvidmae.models.selfsup.pair_mae import PairMAEOutput
 
 from .features import FeatureInferencer
 
@@ -105,20 +106,17 @@ def match_accuracy(similarity: Tensor, motion: KnownMotion, grid: tuple[int, int
     return float(found.double().mean()), float(chance.double().mean())
 
 
-def feature_accuracy(model: PairMAE, motion: KnownMotion, layers: Sequence[int] | None = None) -> MatchAccuracy:
+def feature_accuracy(model: nn.Module, motion: KnownMotion, layers: Sequence[int] | None = None) -> MatchAccuracy:
     """Measure the accuracy of matching patches by the cosine similarity of encoder features of single frames.
 
     Args:
-        model: A pair model.
+        model: A model with a ``backbone`` that gives feature maps ``(N, D, h, w)`` of single frames, and with a
+            ``data_preprocessor``. It is put into evaluation mode.
         motion: Known motion.
-        layers: Layers of the encoder, from 0; by default all.
+        layers: Layers of a :class:`PairMAEViT`, from 0; by default all. Of other encoders the last output is measured.
     """
-    backbone = model.backbone
-    layers = range(backbone.num_layers) if layers is None else layers
-    extract = FeatureInferencer(model, show_progress=False)
-    pairs = zip(*(extract(frames, layers)['predictions'] for frames in (motion.frames, motion.warped)))
     results = []
-    for frame, warped in pairs:
+    for frame, warped in zip(*(_feature_maps(model, frames, layers) for frames in (motion.frames, motion.warped))):
         grid = tuple(frame.shape[-2:])
         frame, warped = (F.normalize(x.flatten(2), dim=1) for x in (frame, warped))
         keys = torch.ones(len(frame), frame.shape[-1], dtype=torch.bool)
@@ -127,53 +125,85 @@ def feature_accuracy(model: PairMAE, motion: KnownMotion, layers: Sequence[int] 
 
 
 @torch.no_grad()
+def _feature_maps(model: nn.Module, frames: Tensor, layers: Sequence[int] | None) -> Sequence[Tensor]:
+    """Feature maps ``(N, D, h, w)`` of uint8 frames ``(N, 3, H, W)`` on the CPU, one for each layer."""
+    backbone = model.eval().backbone
+    if type(backbone).forward is PairMAEViT.forward:
+        layers = range(backbone.num_layers) if layers is None else layers
+        return FeatureInferencer(model, show_progress=False)(frames, layers)['predictions']
+    maps = []
+    for batch in frames.split(32):
+        inputs = model.data_preprocessor(dict(inputs=batch[:, None], data_samples=None))['inputs'][:, 0]
+        maps.append(backbone(inputs)[-1].float().cpu())
+    return [torch.cat(maps)]
+
+
+@torch.no_grad()
 def attention_accuracy(model: PairMAE, motion: KnownMotion, seed: int = 0) -> MatchAccuracy | None:
     """Measure the accuracy of the decoder's cross-frame attention in each layer.
 
-    The frame is the earlier and the warped frame the later frame of a pair. Patches are masked as in training, and no
-    attention is dropped. Attention from hidden patches of the warped frame to visible patches of the frame is averaged
-    over heads.
+    The frame is frame 0 and the warped frame is frame 1 of a clip, and all later ones. Patches are masked as in
+    training, and no attention is dropped. Attention from hidden patches of frame 1 to visible patches of frame 0 is
+    averaged over heads. With several branches, it is that of the first one that reads frame 0 and predicts frame 1.
 
     Args:
         model: A pair model. It is put into evaluation mode.
         motion: Known motion.
-        seed: Seed of the masks.
+        seed: Seed of the masks and other draws.
 
     Returns:
-        Accuracy by layer, or None if the decoder does not attend to the other frame.
+        Accuracy by layer, or None if no branch of the decoder reads frame 0 and predicts frame 1.
     """
+    neck = model.neck
+    joint = isinstance(neck, JointPairDecoder)
+    branch = next((b for b in neck.branches if 1 in b.targets and (joint or 0 in b.memory)), None)
+    if branch is None:
+        return None
     grid = tuple(side // model.backbone.patch_size for side in motion.frames.shape[-2:])
     num = grid[0] * grid[1]
-    # a joint decoder removes class tokens; others have one before the tokens of the past and of the future frame
-    extra = 0 if isinstance(model.neck, JointPairDecoder) else model.neck.num_extra_tokens
+    # an order without cross-attention has self-attention over memory and queries
+    attentions = [module for module in neck.modules() if isinstance(module, CrossAttention)] or [
+        module for module in neck.modules() if isinstance(module, MultiheadAttention)
+    ]
     layers: list[Tensor] = []
 
     def watch(attn: nn.Module, args: tuple[Tensor, ...]) -> None:
-        cross = isinstance(attn, CrossAttention)
-        weights = attention_weights(attn, *args[: 1 + cross]).mean(1)
-        past = weights.shape[-1] - extra - (0 if cross else extra + num)  # number of past patches
-        if past > 0:  # otherwise it is self-attention within the later frame
-            layers.append(weights[:, -num:, extra : extra + past].cpu())
+        weights = attention_weights(attn, *args[: 1 + isinstance(attn, CrossAttention)]).mean(1)
+        layers.append((weights[:, num : 2 * num] if joint else weights[:, -num:]).cpu())
 
-    pairs = torch.stack((motion.frames, motion.warped), dim=1)
-    pairs = model.data_preprocessor(dict(inputs=pairs, data_samples=None))['inputs']
-    noise = seeded_uniform(torch.arange(len(pairs), device=pairs.device) + seed, 2 * num)
-    handles = [
-        attn.register_forward_pre_hook(watch)
-        for attn in model.neck.modules()
-        if isinstance(attn, CrossAttention | MultiheadAttention)
-    ]
+    clips = torch.stack((motion.frames, *[motion.warped] * (model.num_frames - 1)), dim=1)
+    clips = model.data_preprocessor(dict(inputs=clips, data_samples=None))['inputs']
+    samples = [DataSample(metainfo=dict(seed=seed + number)) for number in range(len(clips))]
+    handles = [attn.register_forward_pre_hook(watch) for attn in attentions]
+    branches, neck.branches = neck.branches, (branch,)  # the others would be watched, too
     try:
-        output = model.eval().forward_pretrain(pairs, noise)
+        output = model.eval().forward_pretrain(clips, **model._draws(clips, samples))
     finally:
+        neck.branches = branches
         for handle in handles:
             handle.remove()
-    if not layers:
-        return None
     hidden = output.mask.bool().cpu()
-    if layers[0].shape[-1] < num:  # the decoder has only the visible patches of the past, in rank order
-        rank = output.ids_restore[0].cpu()[:, None].expand(-1, num, -1)
-        layers = [weights.gather(2, rank.clamp(max=weights.shape[-1] - 1)) for weights in layers]
-    motion = motion._replace(moved=motion.moved & hidden[:, num:])
-    results = [match_accuracy(weights, motion, grid, ~hidden[:, :num]) for weights in layers]
+    past, future = hidden[:, :num], hidden[:, num : 2 * num]
+    if joint:
+        layers = [weights[..., :num] for weights in layers]
+    else:
+        start, visible = _place_of_first_frame(neck, branch, output)
+        layers = [weights[..., start : start + visible] for weights in layers]
+        if visible < num:  # the visible patches of the past, in rank order
+            rank = output.ids_restore[0].cpu()[:, None].expand(-1, num, -1)
+            layers = [weights.gather(2, rank.clamp(max=visible - 1)) for weights in layers]
+    motion = motion._replace(moved=motion.moved & future)
+    results = [match_accuracy(weights, motion, grid, ~past) for weights in layers]
     return MatchAccuracy([accuracy for accuracy, _ in results], results[0][1])
+
+
+def _place_of_first_frame(neck: PairDecoder, branch: DecoderBranch, output: PairMAEOutput) -> tuple[int, int]:
+    """Begin and number of the patch tokens of frame 0 in the memory of a branch."""
+    extra = neck.num_extra_tokens
+    restored = branch.memory_tokens == 'restored'
+    counts = {
+        frame: output.ids_restore[frame].shape[1] if restored else output.latent[frame].shape[1] - extra
+        for frame in branch.memory
+    }
+    before = branch.memory[: branch.memory.index(0)]
+    return branch.sampled_token + sum(extra + counts[frame] for frame in before) + extra, counts[0]

@@ -130,6 +130,11 @@ def aim_attention(model, motion: KnownMotion, columns: int, kept: list[int]) -> 
 
 WHOLE_PAST = dict(type='mmvidmae.AsymmetricMasking', mask_ratio=(0.0, 0.75))
 HALF_PAST = dict(type='mmvidmae.AsymmetricMasking', mask_ratio=(0.5, 0.75))
+THREE = dict(type='mmvidmae.AsymmetricMasking', mask_ratio=(0.5, 0.75, 0.25))
+BRANCHES = (
+    dict(targets=(2,), memory=(1,), name='other'),
+    dict(targets=(1,), memory=(2, 0), name='looked at'),
+)
 
 
 @pytest.mark.parametrize(
@@ -140,6 +145,10 @@ HALF_PAST = dict(type='mmvidmae.AsymmetricMasking', mask_ratio=(0.5, 0.75))
         ('SiamMAE', dict(masking=HALF_PAST)),
         ('SiamMAE', dict(masking=HALF_PAST, neck=dict(order=('self', 'ffn')))),
         ('DropMAE', dict(masking=WHOLE_PAST)),
+        ('ToBo', {}),
+        ('CatMAE', {}),
+        ('RSP', {}),
+        ('SiamMAE', dict(num_frames=3, masking=THREE, neck=dict(branches=BRANCHES))),
     ],
 )
 def test_attention_to_the_true_place_is_found(method, parts):
@@ -150,9 +159,9 @@ def test_attention_to_the_true_place_is_found(method, parts):
     with torch.no_grad():
         model.neck.decoder_pos_embed.normal_()
     before = attention_accuracy(model, motion)
-    masks = model.masking(seeded_uniform(torch.arange(1), 96), GRID)
+    masks = model.masking(seeded_uniform(torch.arange(1), 48 * model.num_frames), GRID)
     kept = masks[0].ids_keep[0].tolist()
-    assert len(kept) == (24 if parts.get('masking') is HALF_PAST else 48)
+    assert len(kept) == (24 if parts.get('masking') in (HALF_PAST, THREE) else 48)
     aim_attention(model, motion, 2, kept)
     after = attention_accuracy(model, motion)
     assert after.accuracy == [1]
@@ -172,3 +181,15 @@ def test_hidden_patches_are_no_answers_and_a_decoder_without_the_other_frame_has
     neck = dict(type='mmvidmae.FrameDecoder')
     single = build('PairMAE', masking=masking, backbone=dict(encoding='siamese'), neck=neck)
     assert attention_accuracy(single, motion) is None
+    backward = build('SiamMAE', masking=HALF_PAST, neck=dict(branches=[dict(targets=(0,), memory=(1,))]))
+    assert attention_accuracy(backward, motion) is None
+
+
+def test_features_of_any_encoder():
+    """An encoder whose layers are not those of a ViT gives the accuracy of its last output."""
+    patches = torch.nn.Unfold(4, stride=4)
+    model = torch.nn.Module()
+    model.data_preprocessor = lambda batch: dict(inputs=batch['inputs'].float())
+    model.backbone = torch.nn.Module()
+    model.backbone.forward = lambda frames: (frames, (patches(frames) - 128).unflatten(2, GRID))
+    assert feature_accuracy(model, shifted(1, -2)).accuracy == [1]

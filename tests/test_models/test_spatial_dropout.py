@@ -51,6 +51,47 @@ def test_weights_follow_the_definition():
             assert weights[i, column] == pytest.approx(float(expected), rel=1e-12)
 
 
+def frequencies(strategy: str, attn: torch.Tensor, ratio: float = 0.3) -> torch.Tensor:
+    """How often each entry is dropped, for queries and keys whose attention is ``attn``."""
+    layer = SpatialDropAttention(TOKENS, num_heads=1, spatial_drop=ratio, drop_strategy=strategy)
+    q = TOKENS**0.5 * attn.log().expand(2000, 1, -1, -1)
+    drops = layer.sample_drop_mask(q, torch.eye(TOKENS).expand_as(q))
+    assert drops.sum((-2, -1)).eq(num_spatial_drops(ratio, TOKENS)).all(), 'the same number in each strategy'
+    assert not drops.diagonal(dim1=-2, dim2=-1).any()
+    half = TOKENS // 2
+    assert not drops[..., :half, half:].any()
+    assert not drops[..., half:, :half].any()
+    return drops.float().mean((0, 1))
+
+
+def test_other_strategies_drop_by_what_they_say():
+    half = TOKENS // 2
+    logits = torch.zeros(TOKENS, TOKENS)
+    logits[0, half + 3] = 6.0  # query 0 has a clear match in the other frame
+    logits[:, 5] = 2.0  # all queries attend to token 5
+    attn = logits.softmax(-1)
+    found = {strategy: frequencies(strategy, attn) for strategy in ('adaptive', 'uniform', 'match', 'row')}
+    within = torch.block_diag(*[1 - torch.eye(half)] * 2).bool()
+    share = num_spatial_drops(0.3, TOKENS) / within.sum()
+    assert (found['uniform'][within] - share).abs().max() < 0.06
+    others = torch.tensor([1, *range(2, 5), *range(6, half)])  # columns beside 0 and 5
+    for strategy, by_match, by_attention in (
+        ('adaptive', True, True),
+        ('uniform', False, False),
+        ('match', True, False),
+        ('row', False, True),
+    ):
+        drops = found[strategy]
+        assert (drops[0].sum() > 1.5 * drops[1:half].sum(1).max()) == by_match, strategy
+        assert (drops[1:5, 5].mean() > 1.5 * drops[6:half][:, 1:5].mean()) == by_attention, strategy
+        if strategy == 'match':
+            assert (drops[0, others] - drops[0, 5]).abs().max() < 0.06
+    rows = found['row'].sum(1)
+    torch.testing.assert_close(rows, torch.full_like(rows, int(0.3 * (half - 1))))
+    with pytest.raises(ValueError, match='adaptive, uniform, match, row'):
+        attention(drop_strategy='strongest')
+
+
 def test_confident_matches_lose_more():
     """A query with a clear match in the other frame loses more of its within-frame attention."""
     half = TOKENS // 2

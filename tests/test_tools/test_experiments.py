@@ -1,5 +1,6 @@
 """The comparison of methods: its measures, and all of it on made-up data."""
 
+import itertools
 import json
 import shutil
 import sys
@@ -9,10 +10,13 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
+from mmpretrain.structures import DataSample
 
+from mmvidmae.models import PairMAE
 from mmvidmae.registry import MODELS
 
 ROOT = Path(__file__).resolve().parents[2]
+METHODS = sorted(path.name.partition('_')[0] for path in (ROOT / 'configs/small').glob('*_clips.py'))
 
 
 @pytest.fixture
@@ -27,18 +31,45 @@ def small(method: str):
     init_default_scope('mmpretrain')
     torch.manual_seed(0)
     config = Config.fromfile(ROOT / f'configs/small/{method}_vit-tiny6-p8_1xb8-coslr-20e_clips.py').model
-    config.backbone.update(
+    backbone = config.backbone.get('encoder', config.backbone)
+    backbone.pop('init_cfg', None)
+    backbone.update(
         arch=dict(embed_dims=24, num_layers=2, num_heads=2, feedforward_channels=48), img_size=32, patch_size=4
     )
-    config.neck.update(decoder_dims=32, depth=2, num_heads=2)
+    if 'neck' in config:
+        sizes = dict(depth=2, num_heads=2)
+        config.neck.update(sizes if method == 'tcore' else dict(sizes, decoder_dims=32))
+    if config.type == 'mmvidmae.CropMAE':
+        config.masking.mask_ratio = (0.0, 0.95)  # of 64 patches, 1.5 % is none
     model = MODELS.build(config)
     model.init_weights()
     return model.eval()
 
 
-@pytest.mark.parametrize('method', ['mae', 'dropmae', 'siammae'])
-def test_loss_with_another_earlier_frame(measures, method):
+@pytest.mark.parametrize('method', METHODS)
+def test_matching_under_known_motion(measures, method):
+    from small_pretraining import METHODS
+
     model = small(method)
+    frames = torch.randint(256, (4, 3, 32, 32), dtype=torch.uint8)
+    motion = measures.warp_frames(frames, model.backbone.patch_resolution)
+    features = measures.feature_accuracy(model, motion)
+    last_only = method in ('rvm', 'cosettle', 'tcore')
+    assert len(features.accuracy) == (1 if last_only else 2)
+    assert all(0 <= share <= 1 for share in features.accuracy)
+    if isinstance(model, PairMAE):
+        attention = measures.attention_accuracy(model, motion)
+        assert (attention is None) == (method in ('mae', 'rvm')), 'no branch that reads frame 0 and predicts frame 1'
+        assert attention is None or len(attention.accuracy) == 2
+    assert METHODS[method].title
+
+
+@pytest.mark.parametrize('method', [method for method in METHODS if method not in ('cosettle', 'tcore')])
+def test_loss_with_another_earlier_frame(measures, method):
+    from small_pretraining import METHODS
+
+    model = small(method)
+    assert model.num_frames == METHODS[method].frames
     pairs = torch.randn(3, 2, 3, 32, 32)
     foreign = torch.stack((pairs[:, 0].roll(1, 0), pairs[:, 1]), dim=1)
     true = measures.future_error(model, pairs, seed=0)
@@ -46,13 +77,17 @@ def test_loss_with_another_earlier_frame(measures, method):
     assert torch.equal(measures.future_error(model, pairs, seed=0), true)
     changes = not torch.equal(measures.future_error(model, foreign, seed=0), true)
     assert changes == (method != 'mae')
-    if method == 'siammae':  # the later frame is all that it predicts: the loss of training
-        noise = measures.seeded_uniform(torch.arange(3), 128)
-        torch.testing.assert_close(true.mean(), model.forward_pretrain(pairs, noise).loss)
+    if method != 'mae' and not model.masking.joint:  # what the first branch predicts: its loss of training
+        earlier = model.neck.branches[0].memory
+        clips = torch.stack([pairs[:, int(frame not in earlier)] for frame in range(model.num_frames)], dim=1)
+        draws = model._draws(clips, [DataSample(metainfo=dict(seed=number)) for number in range(3)])
+        branch, losses = model.neck.branches[0], model.forward_pretrain(clips, **draws).losses
+        torch.testing.assert_close(true.mean() * branch.weight, losses[branch.loss_name])
     if method == 'dropmae':
         missing = [measures.future_error(model, shown, seed=0, missing=True) for shown in (pairs, foreign)]
         assert torch.equal(*missing), 'nothing of the earlier frame is seen'
         assert not torch.equal(missing[0], true)
+        assert not model.masking._forward_hooks, 'no hook is left behind'
 
 
 def test_missing_shows_the_same_patches_of_the_later_frame(measures):
@@ -67,6 +102,71 @@ def test_missing_shows_the_same_patches_of_the_later_frame(measures):
     assert torch.equal(true[:, 64:], missing[:, 64:])
     assert true.unflatten(1, (2, 64)).sum(-1).eq(48).all()
     assert missing[:, :64].all()
+
+
+def test_budget_of_pictures(measures):
+    from small_pretraining import METHODS, epochs_of
+
+    assert {epochs_of(method, 16) for method in METHODS if METHODS[method].frames == 2} == {16}
+    assert epochs_of('catmae', 16) == 11  # 33 pictures of each clip, not 32
+    assert epochs_of('catmae', 2) == 2, 'the first epoch is warm-up'
+
+
+def test_budget_of_seconds(measures, video_dir, tmp_path, monkeypatch):
+    """Training ends after its time, whatever the epoch, and a run that was killed repeats the epoch it was in."""
+    import time_budget
+    from mmengine.hooks import Hook
+    from mmengine.registry import HOOKS
+
+    monkeypatch.setattr(time_budget, 'process_time', itertools.count().__next__)  # a second for each step
+    (tmp_path / 'clips').symlink_to(video_dir)
+    (tmp_path / 'clips.txt').write_text(''.join(f'{path.name}\n' for path in sorted(video_dir.iterdir())))
+    changes = {
+        'model.backbone.arch': dict(embed_dims=24, num_layers=1, num_heads=2, feedforward_channels=48),
+        'model.backbone.img_size': 32,
+        'model.backbone.patch_size': 4,
+        'model.neck.decoder_dims': 16,
+        'model.neck.depth': 1,
+        'train_dataloader.batch_size': 2,
+        'train_dataloader.dataset.repeated_sampling': 1,
+        'val_dataloader.dataset.indices': 2,
+        'default_hooks.logger.interval': 1,
+        **{f'{part}_dataloader.{key}': 0 for part in ('train', 'val') for key in ('num_workers', 'persistent_workers')},
+    }
+    rates = []
+
+    @HOOKS.register_module(force=True)
+    class KillAndWatch(Hook):
+        kill = 4
+
+        def before_train_iter(self, runner, batch_idx, data_batch=None):
+            if runner.iter == self.kill:
+                raise KeyboardInterrupt
+            assert runner.iter == 0 or runner.max_iters == 5, 'what the schedule of a teacher counts on'
+            rates.append((runner.iter, *runner.optim_wrapper.get_lr()['lr'][:1]))
+
+    def pretrain(name):
+        hooks = dict(changes, **{'default_hooks.watch': dict(type='KillAndWatch')})
+        return measures.pretrain(str(tmp_path), name, 'siammae', hooks, seed=0, saves=2, seconds=5.0)
+
+    with pytest.raises(KeyboardInterrupt):
+        pretrain('killed')
+    assert [step for step, _ in rates] == [0, 1, 2, 3]
+    KillAndWatch.kill = None
+    killed = pretrain('killed')
+    seen = rates[:3] + rates[4:]
+    assert [step for step, _ in seen] == [0, 1, 2, 3, 4]
+    assert seen[3] == rates[3]
+    assert seen[0][1] < seen[1][1] > seen[2][1] > seen[3][1] > seen[4][1] > 0
+    assert seen[1][1] == pytest.approx(1e-3 * time_budget.rate(0.2))
+    assert (killed['steps'], killed['pictures'], killed['part_steps'], killed['training_seconds']) == (5, 20, [3, 5], 5)
+    rates.clear()
+    whole = pretrain('whole')
+    assert rates == seen
+    ends = [tmp_path / f'runs/{name}/part_2.pth' for name in ('killed', 'whole')]
+    first, second = (torch.load(path, weights_only=True)['state_dict'] for path in ends)
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    assert whole['val_loss'][-1] == killed['val_loss'][-1]
 
 
 def test_plot_of_ablations(measures, tmp_path):
@@ -96,12 +196,14 @@ def test_larger_models_fit_each_other(measures, tmp_path):
     init_default_scope('mmpretrain')
     for method in compare_methods.METHODS:
         config = measures.run_config(str(tmp_path), method, changes['pretrain'], 2, 0)
-        sizes = [step.get('size') for step in config.val_dataloader.dataset.pipeline if 'size' in step]
-        sizes += [step.size for step in config.train_dataloader.dataset.pipeline if 'size' in step]
-        assert set(sizes) == {224}
+        loaders = filter(None, (config.val_dataloader, config.train_dataloader))
+        assert {step.size for loader in loaders for step in loader.dataset.pipeline if 'size' in step} == {224}
         model = MODELS.build(config.model).eval()
-        assert measures.future_error(model, torch.randn(1, 2, 3, 224, 224), seed=0).isfinite()
-    weights = model.backbone.state_dict()
+        assert model.backbone.patch_resolution == (14, 14)
+        if isinstance(model, PairMAE):
+            assert measures.future_error(model, torch.randn(1, 2, 3, 224, 224), seed=0).isfinite()
+        if method == 'siammae':
+            weights = model.backbone.state_dict()
     for kind, config in {
         'track': measures.tracker_config('', '', 10),
         'segment': measures.segmentation_config('dropseg', '', [], [], 10),
@@ -137,8 +239,7 @@ def test_whole_comparison(video_dir, davis, sequences, tmp_path, start_tool):
     assert results['settings']['seeds'] == [0]
     results = {name: entry['result'] for name, entry in results['results'].items()}
     assert results['pretrain-dropmae-0']['steps'] == 2
-    early = results['early-random-mae-0']['loss']
-    assert early['true'] == early['foreign'], 'MAE sees one frame'
+    assert results['early-random-dropmae-0']['loss'].keys() == {'true', 'foreign', 'identical', 'missing'}
     assert results['early-dropmae-0']['attention_other']
     for name in ('frozen64-dropmae-0', 'frozen64-random-dropmae-0'):
         assert 0 <= results[name]['dino']['J&F-Mean'] <= 100
@@ -149,6 +250,12 @@ def test_whole_comparison(video_dir, davis, sequences, tmp_path, start_tool):
     assert f'{results["segment-dropmae-0"]["vos/J&F-Mean"]:.1f}' in table
     for name in ('loss', 'frozen', 'attention', 'past'):
         assert (out / f'report/{name}.png').read_bytes().startswith(b'\x89PNG')
+
+    other = ['siammae' if part == 'dropmae' else part for part in command]
+    code, output = start_tool(*other, '--iters', 2, '--minutes', 0, '--report', tmp_path / 'other')()
+    assert code == 0, output
+    assert 'jobs are left' in output
+    assert (tmp_path / 'other/table.md').read_text().splitlines()[4:] == table.splitlines()[4:], 'a method at a time'
 
     times = {path.name: path.stat().st_mtime_ns for path in (out / 'results').iterdir()}
     (out / 'results/early-dropmae-0.json').unlink()

@@ -1,8 +1,18 @@
-"""Compare MAE on single frames, TwinMAE, DropMAE and SiamMAE under one budget. Pre-train them on a folder of clips,
-evaluate them beside random weights, and write a table and plots.
+"""Compare the methods of configs/small under one budget. Pre-train them on a folder of clips, evaluate them beside
+random weights, and write a table and plots.
 
-All runs have the same encoder, steps, batch size, optimizer and schedule (configs/small). The budget is a number of
-frame pairs. For MAE, a pair is two pictures. The steps, in this order:
+All runs have the same encoder, optimizer and form of the schedule (configs/small). The budget of a pre-training is one
+of these:
+
+- pictures (``--epochs``): a picture is a frame or view of a clip. Clips of MAE and of the pair methods have two, those
+  of a method with T frames have T. Such a method trains epochs * 2 / T epochs, rounded.
+- CPU seconds (``--seconds``): of the training steps. The schedule ends with the time.
+
+A method that starts from another's encoder (Co-Settle: MAE) has its budget on top of the other's. The tracker and
+DropSeg start from plain encoders only, so not from RVM, Co-Settle and T-CoRe.
+
+A call may ask for one method only. The report has all methods whose results are in OUT, with the same settings. The
+steps, in this order:
 
 1. pre-training
 2. early measures on held-out frames: loss with another earlier frame, matching of patches under known motion, attention
@@ -18,6 +28,8 @@ continues with the same command. Logs are in ``OUT/logs``.
 Example:
     python tools/experiments/compare_methods.py data/videos work_dirs/compare --davis data/DAVIS \\
         --sot-train data/sequences/train --sot-test data/sequences/test --report docs/results
+    python tools/experiments/compare_methods.py data/videos work_dirs/compare --methods cropmae --davis data/DAVIS
+    python tools/experiments/compare_methods.py data/videos work_dirs/timed --seconds 1800 --ablation-epochs 0
     python tools/experiments/compare_methods.py data/videos work_dirs/larger --size larger --epochs 600 \\
         --ablation-epochs 150 --davis data/DAVIS --short-sides 240 480 --jobs 2     # one GPU, 16 cores
 """
@@ -32,11 +44,12 @@ import re
 import shlex
 import sys
 import time
+from collections.abc import Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from small_pretraining import METHODS, prepare
+from small_pretraining import METHODS, epochs_of, prepare
 
 from mmvidmae.utils.interrupt import leave_on_interrupt
 
@@ -82,9 +95,6 @@ LARGER: dict[str, dict[str, Any]] = {
         'optim_wrapper.dtype': 'bfloat16',
         'train_dataloader.batch_size': 64,
         'train_dataloader.num_workers': 7,
-        'train_dataloader.dataset.pipeline.2.size': 224,
-        'val_dataloader.dataset.pipeline.2.size': 224,
-        'val_dataloader.dataset.pipeline.3.size': 224,
     },
     'track': {
         'model.backbone.arch': 'small',
@@ -106,9 +116,6 @@ LARGER: dict[str, dict[str, Any]] = {
 
 SIZES = dict(small={kind: {} for kind in LARGER}, larger=LARGER)
 
-STEP_SECONDS = dict(mae=1.8, twinmae=1.8, dropmae=2.4, siammae=2.4)
-"""Of a step of 32 pairs on one core; for the first estimate only, which adapts as the work goes on."""
-
 
 def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -123,8 +130,16 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument('--sot-train', type=Path, help='folder of sequences to fine-tune the tracker on')
     parser.add_argument('--sot-test', type=Path, help='folder of sequences to test it on')
     parser.add_argument('--size', choices=SIZES, default='small', help='larger: ViT-S/16 at 224 pixels, for a GPU')
-    parser.add_argument('--methods', nargs='+', choices=METHODS, default=METHODS)
-    parser.add_argument('--epochs', type=int, default=16, help='of pre-training (default: %(default)s)')
+    parser.add_argument('--methods', nargs='+', choices=METHODS, default=[*METHODS])
+    budget = parser.add_mutually_exclusive_group()
+    budget.add_argument(
+        '--epochs',
+        type=int,
+        default=16,
+        help='pictures of a pre-training, as many as epochs of pairs have: a method with T frames in a clip trains '
+        'epochs * 2 / T epochs (default: %(default)s)',
+    )
+    budget.add_argument('--seconds', type=float, help='CPU seconds of a pre-training, in place of epochs')
     parser.add_argument('--saves', type=int, default=4, help='checkpoints of a pre-training (default: %(default)s)')
     parser.add_argument('--bf16', action='store_true', help='pre-train in bfloat16 on CPUs that have it (avx512_bf16)')
     parser.add_argument('--ablation-epochs', type=int, default=4, help='0 for no ablations (default: %(default)s)')
@@ -171,8 +186,8 @@ class Job(NamedTuple):
     cost: float
 
 
-def plan(args: argparse.Namespace, steps_an_epoch: int) -> list[Job]:
-    """List all jobs, those of the main table first."""
+def plan(args: argparse.Namespace, methods: Sequence[str], steps_an_epoch: float) -> list[Job]:
+    """List all jobs of some methods, those of the main table first."""
     jobs: dict[str, Job] = {}
     out = str(args.out)
     size = SIZES[args.size]
@@ -181,23 +196,40 @@ def plan(args: argparse.Namespace, steps_an_epoch: int) -> list[Job]:
     def add(name: str, kind: str, cost: float, needs: str = '', /, **arguments: Any) -> None:
         jobs.setdefault(name, Job(name, kind, arguments, needs, cost))
 
-    def add_run(name: str, method: str, changes: dict, epochs: int, seed: int, saves: int) -> None:
-        cost = epochs * steps_an_epoch * STEP_SECONDS[method] + 10 * saves
+    def add_run(name: str, method: str, changes: dict, seed: int, saves: int, **budget: float) -> None:
+        epochs = budget.get('epochs', 0)
+        cost = budget.get('seconds', epochs * steps_an_epoch * METHODS[method].step_seconds) + 10 * saves
         add(
             f'pretrain-{name}',
             'pretrain',
             cost,
+            start_of(method, seed),
             out=out,
             name=name,
             **run(method, changes, seed),
-            epochs=epochs,
             saves=saves,
+            **budget,
         )
 
-    def checkpoint_of(name: str, epoch: int) -> str:
-        return f'{out}/runs/{name}/epoch_{epoch}.pth'
+    def start_of(method: str, seed: int) -> str:
+        """Job whose encoder a method starts from, or empty."""
+        start = METHODS[method].starts_from
+        return f'pretrain-{start}-{seed}' if start else ''
+
+    def stops(method: str) -> dict[str, str]:
+        """Labels and files of the checkpoints of a pre-training."""
+        if args.seconds:
+            return {f'part{part}': f'part_{part}.pth' for part in range(1, args.saves + 1)}
+        epochs = epochs_of(method, args.epochs)
+        step = max(epochs // args.saves, 1)
+        return {f'epoch{epoch}': f'epoch_{epoch}.pth' for epoch in [*range(step, epochs, step), epochs]}
+
+    def last_of(method: str, seed: int) -> str:
+        return f'{out}/runs/{method}-{seed}/{[*stops(method).values()][-1]}'
 
     def run(method: str, changes: dict, seed: int) -> dict[str, Any]:
+        if start := METHODS[method].starts_from:
+            changes = {'model.backbone.encoder.init_cfg.checkpoint': last_of(start, seed), **changes}
         return dict(method=method, changes={**size['pretrain'], **precision, **changes}, seed=seed)
 
     def add_early(label: str, model: dict, checkpoint: str | None, needs: str = '') -> None:
@@ -220,34 +252,36 @@ def plan(args: argparse.Namespace, steps_an_epoch: int) -> list[Job]:
 
     curve_side = args.short_sides[0]
     for seed in args.seeds:
-        for method in args.methods:
-            add_run(f'{method}-{seed}', method, {}, args.epochs, seed, args.saves)
-        for method in args.methods:
+        for method in methods:
+            budget = dict(seconds=args.seconds) if args.seconds else dict(epochs=epochs_of(method, args.epochs))
+            add_run(f'{method}-{seed}', method, {}, seed, args.saves, **budget)
+        for method in methods:
             model, needs = run(method, {}, seed), f'pretrain-{method}-{seed}'
-            add_early(f'{method}-{seed}', model, checkpoint_of(f'{method}-{seed}', args.epochs), needs)
+            add_early(f'{method}-{seed}', model, last_of(method, seed), needs)
             for side in args.short_sides:
-                add_frozen(f'{method}-{seed}', model, checkpoint_of(f'{method}-{seed}', args.epochs), side, needs)
-        for method in dict.fromkeys(RANDOM.values()):
-            add_early(f'random-{method}-{seed}', run(method, {}, seed), None)
-        for method in dict.fromkeys(RANDOM_ENCODER.values()):
+                add_frozen(f'{method}-{seed}', model, last_of(method, seed), side, needs)
+        for method in dict.fromkeys(RANDOM[method] for method in methods):
+            add_early(f'random-{method}-{seed}', run(method, {}, seed), None, start_of(method, seed))
+        for method in dict.fromkeys(RANDOM_ENCODER[method] for method in methods):
             for side in args.short_sides:
-                add_frozen(f'random-{method}-{seed}', run(method, {}, seed), None, side)
-        step = max(args.epochs // args.saves, 1)
-        for method in args.methods:
-            for epoch in range(step, args.epochs, step):
-                checkpoint = checkpoint_of(f'{method}-{seed}', epoch)
-                needs = f'pretrain-{method}-{seed}'
-                add_frozen(f'{method}-{seed}-epoch{epoch}', run(method, {}, seed), checkpoint, curve_side, needs)
+                model = run(method, {}, seed)
+                add_frozen(f'random-{method}-{seed}', model, None, side, start_of(method, seed))
+        for method in methods:
+            for stop, file in [*stops(method).items()][:-1]:
+                checkpoint, needs = f'{out}/runs/{method}-{seed}/{file}', f'pretrain-{method}-{seed}'
+                add_frozen(f'{method}-{seed}-{stop}', run(method, {}, seed), checkpoint, curve_side, needs)
     seed = args.seeds[0]
     for values in ABLATIONS.values() if args.ablation_epochs else ():
         for name, method, changes in values.values():
+            if method not in methods:
+                continue
             label = f'short-{name}-{seed}'
-            checkpoint = checkpoint_of(label, args.ablation_epochs)
-            add_run(label, method, changes, args.ablation_epochs, seed, 1)
+            checkpoint = f'{out}/runs/{label}/epoch_{args.ablation_epochs}.pth'
+            add_run(label, method, changes, seed, 1, epochs=args.ablation_epochs)
             add_early(label, run(method, changes, seed), checkpoint, f'pretrain-{label}')
             add_frozen(label, run(method, changes, seed), checkpoint, curve_side, f'pretrain-{label}')
     for seed in args.seeds:
-        pretrained = {method: checkpoint_of(f'{method}-{seed}', args.epochs) for method in args.methods}
+        pretrained = {method: last_of(method, seed) for method in methods if METHODS[method].fine_tunes}
         for init, checkpoint in {'random': None, **pretrained}.items():
             name, needs = f'{init}-{seed}', f'pretrain-{init}-{seed}' if checkpoint else ''
             more = dict(out=out, checkpoint=checkpoint, seed=seed, iters=args.iters)
@@ -270,21 +304,27 @@ def plan(args: argparse.Namespace, steps_an_epoch: int) -> list[Job]:
     return list(jobs.values())
 
 
+def differences(job: Job, out: Path) -> set[str] | None:
+    """Arguments in which an existing result differs from a job, or None without a result."""
+    path = out / 'results' / f'{job.name}.json'
+    if not path.exists():
+        return None
+    known = json.loads(path.read_text())['arguments']
+    asked = json.loads(json.dumps(job.arguments))
+    return {key for key in known.keys() | asked.keys() if known.get(key) != asked.get(key)}
+
+
 def is_done(job: Job, out: Path) -> bool:
     """Whether a result exists.
 
     Raises:
         SystemExit: If the result has other arguments.
     """
-    path = out / 'results' / f'{job.name}.json'
-    if not path.exists():
-        return False
-    known = json.loads(path.read_text())['arguments']
-    asked = json.loads(json.dumps(job.arguments))
-    if known != asked:
-        other = {key for key in known.keys() | asked.keys() if known.get(key) != asked.get(key)}
+    other = differences(job, out)
+    if other:
+        path = out / 'results' / f'{job.name}.json'
         raise SystemExit(f'{path} has other {", ".join(sorted(other))}: use another folder, or delete it')
-    return True
+    return other is not None
 
 
 def do(job: Job, out: Path) -> None:
@@ -368,6 +408,8 @@ def main() -> None:
     args = parser.parse_args()
     if (args.sot_train is None) != (args.sot_test is None):
         parser.error('--sot-train and --sot-test go together')
+    if args.saves < 1 or (args.seconds is not None and args.seconds <= 0):
+        parser.error('--saves and --seconds must be above 0')
     if args.epochs < 2 or args.ablation_epochs == 1 or args.iters < 2:
         parser.error('--epochs, --ablation-epochs and --iters must be at least 2: schedules begin with a warm-up')
     for folder in (args.videos, args.davis, args.sot_train, args.sot_test):
@@ -379,19 +421,23 @@ def main() -> None:
     if not (args.out / 'clips.txt').exists():
         prepare(args.videos, args.out, short_side=256 if args.size == 'larger' else 112)
     num_clips = len((args.out / 'clips.txt').read_text().splitlines())
-    loader = run_config(str(args.out), args.methods[0], SIZES[args.size]['pretrain'], args.epochs, 0).train_dataloader
-    pairs = loader.dataset.repeated_sampling  # per sample; an effective epoch samples one in so many clips
-    steps_an_epoch = num_clips // pairs // loader.batch_size
-    if not steps_an_epoch:
-        parser.error(f'{args.out / "clips.txt"} lists {num_clips} clips: a step needs {pairs * loader.batch_size}')
-    jobs = plan(args, steps_an_epoch)
+    for method in args.methods:
+        loader = run_config(str(args.out), method, SIZES[args.size]['pretrain'], 2, 0).train_dataloader
+        clips = loader.dataset.repeated_sampling * loader.batch_size  # an effective epoch samples each clip once
+        if num_clips < clips:
+            parser.error(f'{args.out / "clips.txt"} lists {num_clips} clips: a step of {method} needs {clips}')
+    starts = [METHODS[method].starts_from for method in args.methods]
+    args.methods = [method for method in METHODS if method in {*args.methods, *starts}]
+    jobs = plan(args, args.methods, num_clips / 32)
     left = [job for job in jobs if not is_done(job, args.out)]
     cost = sum(job.cost for job in left) / args.jobs / 60
     print(f'{len(jobs)} jobs, {len(left)} to do: about {cost:.0f} minutes with {args.jobs} processes', flush=True)
     failed = work(jobs, args.out, args.jobs, args.minutes)
 
     settings = dict(command=shlex.join(['python', *sys.argv]), seeds=args.seeds, **machine())
-    write_report(args.out, report_dir, settings, [job.name for job in jobs], ABLATIONS, args.short_sides)
+    others = [job for job in plan(args, [*METHODS], num_clips / 32) if differences(job, args.out) == set()]
+    names = [job.name for job in [*jobs, *others]]
+    write_report(args.out, report_dir, settings, names, ABLATIONS, args.short_sides)
     print(f'The report is in {report_dir}')
     if failed:
         raise SystemExit(f'{len(failed)} jobs failed: {", ".join(failed)}')

@@ -85,7 +85,7 @@ def propagation_scores(
     for index, video in enumerate(names):
         item = dataset[index]
         inputs, sample = item['inputs'], item['data_samples']
-        features = [x for frame in inputs.split(4) for x in propagators[protocols[0]].extract_feat(frame)]
+        (features,) = propagators[protocols[0]]([inputs])
         for name, propagator in propagators.items():
             protocol = propagator.protocol
             labels = MaskLabels(sample.reference_masks, tuple(inputs.shape[-2:]), tuple(sample.out_shape), protocol)

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from initializations import fine_tune
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
-from small_pretraining import configure
+from mmpretrain.structures import DataSample
+from small_pretraining import METHODS, configure
 from small_segmentation import make_config as segmentation_config
 from small_tracker import make_config as tracker_config
 from small_tracker import score_pairs
@@ -23,7 +25,7 @@ from mmvidmae.apis import attention_accuracy, attention_share, feature_accuracy,
 from mmvidmae.datasets import pair_collate
 from mmvidmae.datasets.samplers import SampleIndex
 from mmvidmae.models import JointPairDecoder, PairMAE
-from mmvidmae.models.masking import mask_by_noise, seeded_uniform
+from mmvidmae.models.masking import TokenMask, mask_by_noise
 from mmvidmae.registry import DATASETS
 from mmvidmae.visualization.loss_curve import read_losses
 
@@ -31,11 +33,41 @@ CONDITIONS = ('true', 'foreign', 'identical', 'missing')
 """What stands in the place of the earlier frame."""
 
 
-def run_config(out: str, method: str, changes: dict[str, Any], epochs: int, seed: int, saves: int = 4) -> Config:
-    """Config of a pre-training run: that of a method, with changes by dotted keys."""
-    config = configure(method, Path(out), epochs, seed, saves)
+def run_config(
+    out: str,
+    method: str,
+    changes: dict[str, Any],
+    epochs: int,
+    seed: int,
+    saves: int = 4,
+    seconds: float | None = None,
+) -> Config:
+    """Config of a pre-training run: that of a method, with changes by dotted keys.
+
+    Crops are as large as the input of the model. Changes of the backbone apply to the encoder that an adapter is on,
+    and those of the decoder only to decoders that have these options.
+    """
+    config = configure(method, Path(out), epochs, seed, saves, seconds)
+    if 'encoder' in config.model.backbone:
+        changes = {
+            re.sub(r'^model\.backbone\.(?!encoder)', 'model.backbone.encoder.', k): v for k, v in changes.items()
+        }
+    if 'decoder_dims' not in config.model.get('neck', {}):
+        changes = {key: value for key, value in changes.items() if not key.startswith('model.neck.')}
     config.merge_from_dict(changes)
+    for loader in filter(None, (config.train_dataloader, config.val_dataloader)):
+        for step in loader.dataset.pipeline:
+            if 'size' in step:
+                step.size = input_size(config)
+            if 'local_size' in step:
+                step.local_size = step.size // 2
     return config
+
+
+def input_size(config: Config) -> int:
+    """Side of the model's input in pixels."""
+    backbone = config.model.backbone
+    return backbone.get('encoder', backbone).img_size
 
 
 def load(out: str, method: str, changes: dict[str, Any], checkpoint: str | None, seed: int) -> PairMAE:
@@ -49,10 +81,17 @@ def load(out: str, method: str, changes: dict[str, Any], checkpoint: str | None,
 
 
 def pretrain(
-    out: str, name: str, method: str, changes: dict[str, Any], epochs: int, seed: int, saves: int
+    out: str,
+    name: str,
+    method: str,
+    changes: dict[str, Any],
+    seed: int,
+    saves: int,
+    epochs: int = 2,
+    seconds: float | None = None,
 ) -> dict[str, Any]:
-    """Pre-train or resume. Checkpoints are in ``<out>/runs/<name>``."""
-    config = run_config(out, method, changes, epochs, seed, saves)
+    """Pre-train for a number of epochs or CPU seconds, or resume. Checkpoints are in ``<out>/runs/<name>``."""
+    config = run_config(out, method, changes, epochs, seed, saves, seconds)
     config.work_dir = f'{out}/runs/{name}'
     config.custom_hooks = [hook for hook in config.custom_hooks if hook.type != 'mmvidmae.ReconstructionVisHook']
     runner = Runner.from_cfg(config)
@@ -65,17 +104,22 @@ def pretrain(
         if 'time' in line and 'loss' in line
     ]
     loader = config.train_dataloader
-    pairs = loader.batch_size * loader.dataset.repeated_sampling
-    return dict(
+    clips = runner.iter * loader.batch_size * loader.dataset.repeated_sampling
+    result = dict(
         steps=runner.iter,
-        pairs=runner.iter * pairs,
-        seconds_a_step=float(np.median(times)),
+        pictures=clips * METHODS[method].frames,
+        seconds_a_step=float(np.median(times)) if times else None,
         train_loss=losses.train.tolist(),
         val_loss=losses.val.tolist(),
-        constant_loss=float(losses.constant[:, 1].mean()),
+        constant_loss=float(losses.constant[:, 1].mean()) if losses.constant.size else None,
         parameters=sum(p.numel() for p in runner.model.parameters()),
         encoder_parameters=sum(p.numel() for p in runner.model.backbone.parameters()),
     )
+    if seconds:
+        parts = [Path(config.work_dir, f'part_{part}.pth') for part in range(1, saves + 1)]
+        metas = [torch.load(part, 'cpu', weights_only=True)['meta'] for part in parts]
+        result.update(training_seconds=runner.train_loop.spent, part_steps=[meta['iter'] for meta in metas])
+    return result
 
 
 @functools.cache
@@ -92,63 +136,87 @@ def held_out_pairs(out: str, count: int, side: int, seed: int = 0) -> tuple[dict
     return tuple(pair_collate(items[start : start + 32]) for start in range(0, len(items), 32))
 
 
+def even_masks(noise: Tensor, masks: tuple[TokenMask, ...], missing: bool) -> tuple[TokenMask, ...]:
+    """A joint mask of pairs in which each frame has half of the visible patches, or the earlier frame has none and the
+    later frame the same ones."""
+    keep, half = masks[0].ids_keep.shape[1] // 2, noise.shape[1] // 2
+    ranks = noise.unflatten(1, (2, half)).argsort(-1).argsort(-1) + torch.tensor([[half * missing], [0.5]])
+    return (mask_by_noise(ranks.flatten(1), keep if missing else 2 * keep),)
+
+
 @torch.no_grad()
 def future_error(model: PairMAE, pairs: Tensor, seed: int, missing: bool = False) -> Tensor:
-    """Loss of each pair on the hidden patches of its later frame ``(N,)``.
+    """Error of each pair on its later frame ``(N,)``: that of the last target frame of the first branch that reads
+    another frame, on the patches that the branch's loss covers.
 
-    The seed determines the visible patches of a pair. For joint maskings, each frame has half of them, so that all
-    conditions show the same patches of the later frame.
+    The frames that this branch reads by cross-attention are the earlier frame, all others of the clip the later one.
+    The seed determines the visible patches and all other draws. For joint maskings, each frame has half of the visible
+    patches, so that all conditions show the same patches of the later frame.
 
     Args:
         model: Model in evaluation mode.
         pairs: Normalized pairs ``(N, 2, 3, H, W)``.
-        seed: Seed of the masks.
+        seed: Seed of the draws.
         missing: Whether the encoder gets no patch of the earlier frame, and the decoder only its mask tokens. Only for
             joint maskings.
     """
-    grid = tuple(side // model.backbone.patch_size for side in pairs.shape[-2:])
-    num = grid[0] * grid[1]
-    noise = seeded_uniform(torch.arange(len(pairs)) + seed, 2 * num)
-    masks = model.masking(noise, grid)
-    if len(masks) == 1:
-        keep = masks[0].ids_keep.shape[1] // 2
-        ranks = noise.unflatten(1, (2, num)).argsort(-1).argsort(-1) + torch.tensor([[num * missing], [0.5]])
-        masks = (mask_by_noise(ranks.flatten(1), keep if missing else 2 * keep),)
-    (pred, *_) = model.neck(model.backbone(pairs, masks), masks, grid)
-    pred = pred[:, -num:]
-    hidden = torch.cat([mask.mask for mask in masks], dim=1)[:, -num:]
-    target = model.head.normalize(model.head.patchify(pairs)[:, -num:])
-    return ((pred - target).square().mean(-1) * hidden).sum(1) / hidden.sum(1)
+    number, branch = next(
+        ((number, branch) for number, branch in enumerate(model.neck.branches) if branch.memory),
+        (0, model.neck.branches[0]),  # all frames together, or each by itself
+    )
+    target = branch.targets[-1]
+    earlier = branch.memory or range(target)
+    clips = torch.stack([pairs[:, int(frame not in earlier)] for frame in range(model.num_frames)], dim=1)
+    draws = model._draws(clips, [DataSample(metainfo=dict(seed=seed + place)) for place in range(len(pairs))])
+    hooks = []
+    if model.masking.joint:
+        hooks.append(model.masking.register_forward_hook(lambda _, args, masks: even_masks(args[0], masks, missing)))
+    try:
+        output = model.forward_pretrain(clips, **draws)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    pred = output.preds[number].unflatten(1, (len(branch.targets), -1))[:, -1]
+    hidden = output.mask.unflatten(1, (model.num_frames, -1))[:, target]
+    counted = hidden if branch.over == 'hidden' else torch.ones_like(hidden)
+    true = model.head.normalize(model.head.patchify(clips[:, target : target + 1]))
+    return ((pred - true).square().mean(-1) * counted).sum(1) / counted.sum(1)
+
+
+def past_errors(model: PairMAE, batches: tuple[dict, ...]) -> dict[str, float]:
+    """Mean :func:`future_error` of held-out pairs in each condition that the model has."""
+    errors: dict[str, list[Tensor]] = {}
+    for number, batch in enumerate(batches):
+        inputs = model.data_preprocessor(dict(inputs=batch['inputs'], data_samples=None))['inputs']
+        past, future = inputs.unbind(1)
+        others = dict(true=past, foreign=past.roll(1, 0), identical=future)
+        if model.masking.joint:
+            others['missing'] = past
+        for condition, other in others.items():
+            shown = torch.stack((other, future), dim=1)
+            error = future_error(model, shown, 1000 * number, condition == 'missing')
+            errors.setdefault(condition, []).append(error)
+    return {condition: float(torch.cat(values).mean()) for condition, values in errors.items()}
 
 
 def early(out: str, method: str, changes: dict, checkpoint: str | None, seed: int, pairs: int) -> dict[str, Any]:
     """Losses with another earlier frame, accuracy for known motion, attention share; on held-out frames."""
     model = load(out, method, changes, checkpoint, seed)
-    batches = held_out_pairs(out, pairs, model.backbone.img_size[0])
-    errors = {condition: [] for condition in CONDITIONS}
-    for number, batch in enumerate(batches):
-        inputs = model.data_preprocessor(dict(inputs=batch['inputs'], data_samples=None))['inputs']
-        past, future = inputs.unbind(1)
-        others = dict(true=past, foreign=past.roll(1, 0), identical=future, missing=past)
-        for condition, other in others.items():
-            if condition == 'missing' and not model.masking.joint:
-                continue
-            shown = torch.stack((other, future), dim=1)
-            errors[condition].append(future_error(model, shown, 1000 * number, condition == 'missing'))
-    grid = model.backbone.patch_resolution
-    motion = warp_frames(torch.cat([batch['inputs'][:, 1] for batch in batches]), grid)
+    batches = held_out_pairs(out, pairs, input_size(run_config(out, method, changes, 2, seed)))
+    errors = past_errors(model, batches) if isinstance(model, PairMAE) else {}
+    motion = warp_frames(torch.cat([batch['inputs'][:, 1] for batch in batches]), model.backbone.patch_resolution)
     features = feature_accuracy(model, motion)
-    attention = attention_accuracy(model, motion)
+    attention = attention_accuracy(model, motion) if isinstance(model, PairMAE) else None
     result = dict(
         pairs=len(motion.frames),
-        loss={condition: float(torch.cat(values).mean()) for condition, values in errors.items() if values},
+        loss=errors,
         feature_accuracy=features.accuracy,
         feature_chance=features.chance,
         attention_accuracy=attention and attention.accuracy,
         attention_chance=attention and attention.chance,
         attention_other=None,
     )
-    if isinstance(model.neck, JointPairDecoder):
+    if isinstance(getattr(model, 'neck', None), JointPairDecoder):
         mass = attention_share(model, batches)
         result.update(attention_other=mass.other.tolist(), attention_own=mass.own.tolist())
     return result
@@ -166,7 +234,8 @@ def frozen(
 ) -> dict[str, Any]:
     """:func:`propagation_scores` of a checkpoint's encoder, or of a random one."""
     backbone = load(out, method, changes, checkpoint, seed).backbone
-    return propagation_scores(backbone, davis, frames, short_side=short_side, divisor=backbone.patch_size)
+    divisor = getattr(backbone, 'encoder', backbone).patch_size
+    return propagation_scores(backbone, davis, frames, short_side=short_side, divisor=divisor)
 
 
 def track(

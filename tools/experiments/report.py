@@ -1,6 +1,7 @@
 """Table and plots of the results of compare_methods."""
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,11 @@ from small_pretraining import METHODS
 
 from mmvidmae.utils.files import atomic_write
 
-NAMES = dict(mae='MAE', twinmae='TwinMAE', dropmae='DropMAE', siammae='SiamMAE')
-RANDOM = dict(mae='mae', twinmae='dropmae', dropmae='dropmae', siammae='siammae')
+NAMES = {method: entry.title for method, entry in METHODS.items()}
+RANDOM = {method: entry.random or method for method, entry in METHODS.items()}
 """As whose random weights a method begins: the same layers."""
 
-RANDOM_ENCODER = dict(RANDOM, siammae='mae')
+RANDOM_ENCODER = {method: entry.random_encoder or method for method, entry in METHODS.items()}
 COLOURS = {method: f'C{number}' for number, method in enumerate(METHODS)}
 
 
@@ -37,6 +38,12 @@ class Results:
 
     def __init__(self, out: Path, names: Iterable[str]) -> None:
         self.all = {name: read_result(out, name) for name in names if (out / 'results' / f'{name}.json').exists()}
+
+    @property
+    def methods(self) -> list[str]:
+        """Methods that a finished pre-training has, in the order of :data:`METHODS`; without any, all of them."""
+        done = {name.split('-')[1] for name in self.all if name.startswith('pretrain-')}
+        return [method for method in METHODS if method in done] or [*METHODS]
 
     def values(self, pattern: str, seeds: Sequence[int], *path: str | int) -> list[float]:
         """Values of the finished jobs ``pattern``, with each seed in place of ``{}``."""
@@ -64,8 +71,10 @@ def write_table(lines: list[str], title: str, header: Sequence[str], rows: Itera
     lines += ['| ' + ' | '.join(row) + ' |' for row in rows]
 
 
-def random_name(method: str, random: dict[str, str]) -> str:
-    return f'random, as {" and ".join(NAMES[name] for name in METHODS if random[name] == method)}'
+def random_name(method: str, random: dict[str, str], methods: Sequence[str]) -> str:
+    if start := METHODS[method].starts_from:
+        return f'{NAMES[method]} before training, on {NAMES[start]}'
+    return f'random, as {", ".join(NAMES[name] for name in methods if random[name] == method)}'
 
 
 def early_row(results: Results, label: str, seeds: Sequence[int]) -> list[str]:
@@ -119,24 +128,26 @@ def write_report(
     lines = ['# All figures', '', f'Written by `{settings["command"]}`; all figures: results.json.']
 
     rows = []
-    for method in METHODS:
+    methods = results.methods
+    for method in methods:
         job = f'pretrain-{method}-{{}}'
-        steps, pairs = (results.values(job, seeds, key) for key in ('steps', 'pairs'))
+        steps, pictures = (results.values(job, seeds, key) for key in ('steps', 'pictures'))
         seconds = results.values(job, seeds, 'seconds_a_step')
         cpu = [results.all[job.format(seed)]['cpu_seconds'] for seed in seeds if job.format(seed) in results.all]
         losses = [loss[-1][1] for loss in results.values(job, seeds, 'val_loss') if loss]
-        rows.append([NAMES[method], show(steps, 0), show(pairs, 0), show(seconds, 2), show(cpu, 0), show(losses, 3)])
-    header = ['method', 'steps', 'pairs', 'seconds a step', 'CPU seconds', 'held-out loss']
+        rows.append([NAMES[method], show(steps, 0), show(pictures, 0), show(seconds, 2), show(cpu, 0), show(losses, 3)])
+    header = ['method', 'steps', 'pictures', 'seconds a step', 'CPU seconds', 'held-out loss']
     write_table(lines, 'Pre-training', header, rows)
 
     rows = []
-    for method in dict.fromkeys(RANDOM.values()):
-        rows.append([random_name(method, RANDOM), *early_row(results, f'random-{method}-{{}}', seeds)])
-    rows += [[NAMES[method], *early_row(results, f'{method}-{{}}', seeds)] for method in METHODS]
+    for method in dict.fromkeys(RANDOM[method] for method in methods):
+        rows.append([random_name(method, RANDOM, results.methods), *early_row(results, f'random-{method}-{{}}', seeds)])
+    rows += [[NAMES[method], *early_row(results, f'{method}-{{}}', seeds)] for method in methods]
     write_table(lines, 'Early measures, held-out frames', ['weights', *EARLY], rows)
 
-    encoders = dict.fromkeys(RANDOM_ENCODER.values())
-    labels = {f'random-{method}': random_name(method, RANDOM_ENCODER) for method in encoders} | NAMES
+    encoders = dict.fromkeys(RANDOM_ENCODER[method] for method in methods)
+    names = {method: NAMES[method] for method in methods}
+    labels = {f'random-{method}': random_name(method, RANDOM_ENCODER, methods) for method in encoders} | names
     header = ['weights', *(f'{protocol}, {side} px' for protocol in PROTOCOLS for side in sides)]
     rows = [
         [
@@ -164,7 +175,7 @@ def write_report(
         'loss',
     ]
     rows = []
-    for label, text in dict(random='random', **NAMES).items():
+    for label, text in dict(random='random', **names).items():
         row = [text]
         for kind, columns in zip(('track', 'segment'), scores):
             row += [show(results.values(f'{kind}-{label}-{{}}', seeds, column)) for column in columns]
@@ -214,7 +225,7 @@ def plot_losses(results: Results, seeds: Sequence[int]) -> Figure:
     """Held-out loss over steps, with the training loss behind it."""
     figure, (axes,) = panels(1)
     axes.set(xlabel='step', ylabel='loss (normalized pixels)')
-    for method in METHODS:
+    for method in results.methods:
         job = f'pretrain-{method}-{{}}'
         for kind, style in dict(train_loss=dict(alpha=0.3), val_loss=dict(marker='o')).items():
             for number, losses in enumerate(results.values(job, seeds, kind)):
@@ -230,7 +241,7 @@ def plot_curves(results: Results, seeds: Sequence[int], side: int) -> Figure:
     figure, axes = panels(len(PROTOCOLS))
     for panel, protocol in zip(axes, PROTOCOLS):
         panel.set(xlabel='step', ylabel='J&F', title=protocol)
-        for method in METHODS:
+        for method in results.methods:
             random = RANDOM_ENCODER[method]
             job = f'frozen{side}-random-{random}-{{}}'
             if values := results.values(job, seeds, protocol, 'J&F-Mean'):
@@ -241,15 +252,21 @@ def plot_curves(results: Results, seeds: Sequence[int], side: int) -> Figure:
                 points = {0: zero[0]} if zero else {}
                 prefix = f'frozen{side}-{method}-{seed}'
                 for name, result in results.all.items():
-                    if steps and (name == prefix or name.startswith(f'{prefix}-epoch')):
-                        run = results.all[f'pretrain-{method}-{seed}']
-                        epochs = run['arguments']['epochs']
-                        epoch = int(name.rpartition('-epoch')[2]) if '-epoch' in name else epochs
-                        points[steps[0] * epoch / epochs] = result['result'][protocol]['J&F-Mean']
+                    if steps and (name == prefix or name.startswith((f'{prefix}-epoch', f'{prefix}-part'))):
+                        step = step_of(results.all[f'pretrain-{method}-{seed}'], name.removeprefix(prefix))
+                        points[step] = result['result'][protocol]['J&F-Mean']
                 label = NAMES[method] if seed == seeds[0] else None
                 panel.plot(*zip(*sorted(points.items())), marker='o', color=COLOURS[method], label=label)
         panel.legend(fontsize=8)
     return figure
+
+
+def step_of(run: dict[str, Any], stop: str) -> float:
+    """Step of a checkpoint of a pre-training: ``-epoch<n>``, ``-part<n>``, or empty for the last one."""
+    result, number = run['result'], int(re.sub(r'\D', '', stop) or 0)
+    if stop.startswith('-part'):
+        return result['part_steps'][number - 1]
+    return result['steps'] * number / run['arguments']['epochs'] if number else result['steps']
 
 
 def plot_attention(results: Results, seeds: Sequence[int]) -> Figure:
@@ -257,12 +274,12 @@ def plot_attention(results: Results, seeds: Sequence[int]) -> Figure:
     figure, (mass, found) = panels(2)
     mass.set(xlabel='layer of the decoder', ylabel='share of attention to the other frame')
     found.set(xlabel='layer of the decoder', ylabel='moved patches found by attention')
-    for method in METHODS:
+    for method in results.methods:
         for prefix, style in {'': dict(marker='o'), 'random-': dict(linestyle='--', alpha=0.6)}.items():
             job = f'early-{prefix}{method}-{{}}'
             for panel, key in ((mass, 'attention_other'), (found, 'attention_accuracy')):
                 if layers := results.values(job, seeds, key):
-                    label = random_name(method, RANDOM) if prefix else NAMES[method]
+                    label = random_name(method, RANDOM, results.methods) if prefix else NAMES[method]
                     panel.plot(np.mean(layers, axis=0), color=COLOURS[method], label=label, **style)
             if not prefix and (chance := results.values(job, seeds, 'attention_chance')):
                 found.axhline(np.mean(chance), color=COLOURS[method], linestyle=':')
@@ -274,23 +291,27 @@ def plot_attention(results: Results, seeds: Sequence[int]) -> Figure:
 def plot_past(results: Results, seeds: Sequence[int]) -> Figure:
     """Plot the loss with another earlier frame, and matching by features in each layer."""
     figure, (past, features) = panels(2)
+    methods = results.methods
     past.set(
-        ylabel='loss on the later frame', xticks=range(len(METHODS)), xticklabels=[NAMES[method] for method in METHODS]
+        ylabel='loss on the later frame',
+        xticks=range(len(methods)),
+        xticklabels=[NAMES[method] for method in methods],
     )
     for number, condition in enumerate(CONDITIONS):
-        for place, method in enumerate(METHODS):
+        label = f'earlier frame: {condition}'
+        for place, method in enumerate(methods):
             values = results.values(f'early-{method}-{{}}', seeds, 'loss', condition)
             if values:
-                label = f'earlier frame: {condition}' if method == 'dropmae' else None
                 past.bar(place + 0.2 * (number - 1.5), np.mean(values), 0.2, color=f'C{number + 4}', label=label)
+                label = None
     past.set_ylim(top=1.4 * past.get_ylim()[1])
     past.legend(fontsize=8, ncols=2)
     features.set(xlabel='layer of the encoder', ylabel='moved patches found by features')
-    for method in METHODS:
+    for method in results.methods:
         for prefix, style in {'': dict(marker='o'), 'random-': dict(linestyle='--', alpha=0.6)}.items():
             layers = results.values(f'early-{prefix}{method}-{{}}', seeds, 'feature_accuracy')
             if layers:
-                label = random_name(method, RANDOM) if prefix else NAMES[method]
+                label = random_name(method, RANDOM, results.methods) if prefix else NAMES[method]
                 features.plot(np.mean(layers, axis=0), color=COLOURS[method], label=label, **style)
     features.legend(fontsize=7)
     return figure

@@ -162,6 +162,13 @@ class PairMAEViT(VisionTransformer):
         if self.cls_token is not None:
             nn.init.normal_(self.cls_token, std=0.02)
 
+    def _prepare_pos_embed(self, state_dict: dict[str, Tensor], prefix: str, *args, **kwargs) -> None:
+        """Fit a loaded position embedding. mmpretrain removes the place of a class token only if the grid is the
+        same."""
+        if not self.num_extra_tokens and f'{prefix}cls_token' in state_dict:
+            state_dict[f'{prefix}pos_embed'] = state_dict[f'{prefix}pos_embed'][:, 1:]
+        super()._prepare_pos_embed(state_dict, prefix, *args, **kwargs)
+
     def forward(self, x: Tensor, masks: Sequence[TokenMask] | None = None) -> tuple[Tensor, ...]:
         """Encode single frames or clips.
 

@@ -26,6 +26,7 @@ class SpatialDropBlock(TransformerEncoderLayer):
         feedforward_channels: Hidden width of the feed-forward layer.
         spatial_drop: See :class:`SpatialDropAttention`.
         share_heads: See :class:`SpatialDropAttention`.
+        drop_strategy: See :class:`SpatialDropAttention`.
     """
 
     def __init__(
@@ -35,9 +36,12 @@ class SpatialDropBlock(TransformerEncoderLayer):
         feedforward_channels: int,
         spatial_drop: float = 0.0,
         share_heads: bool = False,
+        drop_strategy: str = 'adaptive',
     ) -> None:
         super().__init__(embed_dims, num_heads, feedforward_channels, norm_cfg=LN)
-        self.attn = SpatialDropAttention(embed_dims, num_heads, spatial_drop=spatial_drop, share_heads=share_heads)
+        self.attn = SpatialDropAttention(
+            embed_dims, num_heads, spatial_drop=spatial_drop, share_heads=share_heads, drop_strategy=drop_strategy
+        )
 
     def forward(self, x: Tensor, drop_mask: Tensor | None = None) -> Tensor:
         """Map tokens ``(N, L, D)`` to tokens of the same shape. For ``drop_mask`` see :class:`SpatialDropAttention`."""

@@ -13,9 +13,12 @@ import torch.nn.functional as F
 from mmpretrain.models.utils import MultiheadAttention
 from torch import Tensor
 
-from .arguments import require_share
+from .arguments import require, require_share
 
 EPS = 1e-6
+
+STRATEGIES = ('adaptive', 'uniform', 'match', 'row')
+"""Ways to choose what is dropped, see :class:`SpatialDropAttention`."""
 
 
 def num_spatial_drops(drop_ratio: float, num_tokens: int) -> int:
@@ -29,7 +32,7 @@ def num_spatial_drops(drop_ratio: float, num_tokens: int) -> int:
     return int(drop_ratio * (num_tokens // 2 - 1)) * num_tokens
 
 
-def spatial_drop_weights(attn: Tensor) -> Tensor:
+def spatial_drop_weights(attn: Tensor, match_only: bool = False) -> Tensor:
     """Drop weights of within-frame attention entries: ``W_ij = f_tem(i) p_ij``.
 
     ``f_tem(i)`` is the largest attention of query i to the other frame. ``p_ij`` is its attention to its own frame,
@@ -37,6 +40,7 @@ def spatial_drop_weights(attn: Tensor) -> Tensor:
 
     Args:
         attn: Attention probabilities ``(..., L, L)``. Each row sums to one.
+        match_only: Whether ``W_ij = f_tem(i)`` instead, the same for all tokens of the query's own frame.
 
     Returns:
         Weights ``(..., L, h)``. Column j is token j of the query's own frame. The weight of the query itself is zero.
@@ -46,20 +50,22 @@ def spatial_drop_weights(attn: Tensor) -> Tensor:
     blocks = attn.unflatten(-1, (2, half)).unflatten(-3, (2, half))  # (..., query frame, h, key frame, h)
     match = torch.stack((blocks[..., 0, :, 1, :].amax(-1), blocks[..., 1, :, 0, :].amax(-1)), dim=-2).add_(EPS)
     within = torch.stack((blocks[..., 0, :, 0, :], blocks[..., 1, :, 1, :]), dim=-3).add_(EPS)
+    if match_only:
+        within.fill_(1.0)
     within.diagonal(dim1=-2, dim2=-1).zero_()
     return within.mul_((match / within.sum(-1))[..., None]).flatten(-3, -2)
 
 
-def sample_spatial_drops(weights: Tensor, num_drops: int) -> Tensor:
+def sample_spatial_drops(weights: Tensor, num_drops: int, per_row: bool = False) -> Tensor:
     """Draw ``num_drops`` entries of each matrix without replacement, with probabilities proportional to ``weights``.
 
     The keys ``W / Exp(1)`` in descending order have exactly the distribution of successive draws without replacement.
-    One top-k therefore replaces ``torch.multinomial`` and its loop. Entries are drawn from the whole matrix, not per
-    row.
+    One top-k therefore replaces ``torch.multinomial`` and its loop. Entries are drawn from the whole matrix.
 
     Args:
         weights: Weights ``(..., L, h)`` from :func:`spatial_drop_weights`.
         num_drops: Number of entries to drop in each matrix, at most ``L (h - 1)``.
+        per_row: Whether to draw ``num_drops / L`` entries in each row instead.
 
     Returns:
         Boolean mask ``(..., L, L)``, True where attention is dropped. It is False on the diagonal and between frames.
@@ -69,10 +75,14 @@ def sample_spatial_drops(weights: Tensor, num_drops: int) -> Tensor:
     # the largest keys become the smallest.
     keys = torch.rand_like(weights).log_()
     torch.div(weights, keys, out=keys)
+    drops = torch.zeros(*weights.shape[:-2], length * length, dtype=torch.bool, device=weights.device)
+    if per_row:
+        chosen = keys.topk(num_drops // length, dim=-1, largest=False, sorted=False).indices
+        row = torch.arange(length, device=weights.device)[:, None]
+        return drops.unflatten(-1, (length, length)).scatter_(-1, chosen + half * (row >= half), True)
     chosen = keys.flatten(-2).topk(num_drops, dim=-1, largest=False, sorted=False).indices
     row = chosen // half
     in_matrix = chosen + half * (row + (row >= half))  # from (L, h) to (L, L), with frame 1 in the right half
-    drops = torch.zeros(*weights.shape[:-2], length * length, dtype=torch.bool, device=weights.device)
     return drops.scatter_(-1, in_matrix, True).unflatten(-1, (length, length))
 
 
@@ -83,16 +93,36 @@ class SpatialDropAttention(MultiheadAttention):
     choice. The remaining attention is renormalized by a second softmax, not rescaled. Nothing is dropped in evaluation
     or with ``spatial_drop=0`` (TwinMAE).
 
+    All strategies drop the same number of entries, and never attention to the other frame or of a query to itself:
+
+    - ``'adaptive'`` (DropMAE): an entry is drawn in proportion to the match of its query i in the other frame and to
+      its attention, ``f_tem(i) p_ij``;
+    - ``'uniform'``: all entries are equally likely;
+    - ``'match'``: in proportion to the match of its query alone, ``f_tem(i)``;
+    - ``'row'``: each query loses the same number of entries, drawn in proportion to their attention ``p_ij``.
+
+    Only the first is the paper's.
+
     Args:
         spatial_drop: Share P of within-frame attention to drop, in [0, 1].
         share_heads: Whether to draw one mask per sample from the attention averaged over heads, instead of one mask per
             head.
+        drop_strategy: ``'adaptive'``, ``'uniform'``, ``'match'`` or ``'row'``.
         **kwargs: Arguments of mmpretrain's ``MultiheadAttention`` (``embed_dims``, ``num_heads``, ...).
     """
 
-    def __init__(self, *args, spatial_drop: float = 0.0, share_heads: bool = False, **kwargs) -> None:
+    def __init__(
+        self,
+        *args,
+        spatial_drop: float = 0.0,
+        share_heads: bool = False,
+        drop_strategy: str = 'adaptive',
+        **kwargs,
+    ) -> None:
         super().__init__(*args, **kwargs)
         require_share(self, one=True, spatial_drop=spatial_drop)
+        require(drop_strategy in STRATEGIES, self, 'drop_strategy', drop_strategy, f'one of {", ".join(STRATEGIES)}')
+        self.drop_strategy = drop_strategy
         self.spatial_drop = spatial_drop
         self.share_heads = share_heads
 
@@ -120,8 +150,13 @@ class SpatialDropAttention(MultiheadAttention):
         num_drops = num_spatial_drops(self.spatial_drop, q.shape[-2])
         if num_drops == 0:
             return None
+        if self.drop_strategy == 'uniform':
+            samples, heads, length = q.shape[:3]
+            ones = q.new_ones(samples, 1 if self.share_heads else heads, length, length, dtype=torch.float32)
+            return sample_spatial_drops(spatial_drop_weights(ones, match_only=True), num_drops)
         attn = (q * self.head_dims**-0.5 @ k.transpose(-2, -1)).float()
         torch.softmax(attn, -1, out=attn)
         if self.share_heads:
             attn = attn.mean(1, keepdim=True)
-        return sample_spatial_drops(spatial_drop_weights(attn), num_drops)
+        weights = spatial_drop_weights(attn, self.drop_strategy == 'match')
+        return sample_spatial_drops(weights, num_drops, self.drop_strategy == 'row')

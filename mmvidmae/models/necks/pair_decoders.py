@@ -21,6 +21,7 @@ from ..layers import (
     maybe_checkpoint,
     require,
     require_divisible,
+    require_share,
     require_whole,
 )
 from ..layers.blocks import GELU, LN
@@ -173,6 +174,7 @@ class JointPairDecoder(PairDecoder):
         mlp_ratio: Ratio of the hidden width of feed-forward layers to the decoder width.
         spatial_drop: Drop ratio P of ASAD, applied in every block in training; see :class:`SpatialDropAttention`.
         share_heads: Whether all heads share one ASAD mask, instead of one mask per head.
+        drop_strategy: What is dropped; see :class:`SpatialDropAttention`.
         frame_embed: Whether to add frame identity embeddings.
         num_frames: Number T of frames in a clip.
         with_cp: Whether to use gradient checkpointing: only block inputs are kept, and the backward pass reruns each
@@ -193,6 +195,7 @@ class JointPairDecoder(PairDecoder):
         mlp_ratio: float = 4.0,
         spatial_drop: float = 0.1,
         share_heads: bool = False,
+        drop_strategy: str = 'adaptive',
         frame_embed: bool = True,
         num_frames: int = 2,
         with_cp: bool = False,
@@ -200,11 +203,26 @@ class JointPairDecoder(PairDecoder):
         check_decoder(self, decoder_dims, depth, num_heads, mlp_ratio)
         require(num_frames == 2 or not spatial_drop, self, 'spatial_drop', spatial_drop, '0 for more than two frames')
         hidden = int(mlp_ratio * decoder_dims)
-        blocks = [SpatialDropBlock(decoder_dims, num_heads, hidden, spatial_drop, share_heads) for _ in range(depth)]
+        blocks = [
+            SpatialDropBlock(decoder_dims, num_heads, hidden, spatial_drop, share_heads, drop_strategy)
+            for _ in range(depth)
+        ]
         super().__init__(embed_dims, grid, patch_size, with_cls_token, decoder_dims, blocks, with_cp)
         self.num_frames = num_frames
         self.branches = (DecoderBranch(targets=range(num_frames), memory=()),)
         self.frame_embed = nn.Parameter(torch.randn(1, num_frames, 1, decoder_dims)) if frame_embed else None
+
+    @property
+    def spatial_drop(self) -> float:
+        """Drop ratio P of all blocks. :class:`AttributeScheduleHook` can set it as ``'neck.spatial_drop'``."""
+        return self.decoder_blocks[0].attn.spatial_drop
+
+    @spatial_drop.setter
+    def spatial_drop(self, value: float) -> None:
+        require_share(self, one=True, spatial_drop=value)
+        require(self.num_frames == 2 or not value, self, 'spatial_drop', value, '0 for more than two frames')
+        for block in self.decoder_blocks:
+            block.attn.spatial_drop = value
 
     def forward(
         self,

@@ -1,0 +1,11 @@
+# DropMAE started from DINO's encoder, pre-trained on ImageNet. Convert the weights first:
+#   python tools/model_converters/convert.py dino_vitbase16_pretrain.pth \
+#       checkpoints/dino_vit-base-p16.pth --encoder-only
+# The class token is not used, and identity embeddings start random.
+_base_ = '../dropmae_vit-base-p16_64xb64-amp-coslr-400e_k400.py'
+
+model = dict(
+    backbone=dict(init_cfg=dict(type='Pretrained', checkpoint='checkpoints/dino_vit-base-p16.pth', prefix='backbone.')),
+)
+
+optim_wrapper = dict(optimizer=dict(lr=1.5e-4 * 4096 / 256 / 10))  # a tenth of the recipe's: our choice
