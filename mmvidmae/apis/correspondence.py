@@ -1,7 +1,7 @@
 """Correspondence accuracy of features and cross-frame attention, measured with known motion."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -127,13 +127,14 @@ def feature_accuracy(model: nn.Module, motion: KnownMotion, layers: Sequence[int
 @torch.no_grad()
 def _feature_maps(model: nn.Module, frames: Tensor, layers: Sequence[int] | None) -> Sequence[Tensor]:
     """Feature maps ``(N, D, h, w)`` of uint8 frames ``(N, 3, H, W)`` on the CPU, one for each layer."""
-    backbone = model.eval().backbone
+    backbone: Any = model.eval().backbone
+    data_preprocessor: Any = model.data_preprocessor
     if type(backbone).forward is PairMAEViT.forward:
         layers = range(backbone.num_layers) if layers is None else layers
         return FeatureInferencer(model, show_progress=False)(frames, layers)['predictions']
     maps = []
     for batch in frames.split(32):
-        inputs = model.data_preprocessor(dict(inputs=batch[:, None], data_samples=None))['inputs'][:, 0]
+        inputs = data_preprocessor(dict(inputs=batch[:, None], data_samples=None))['inputs'][:, 0]
         maps.append(backbone(inputs)[-1].float().cpu())
     return [torch.cat(maps)]
 

@@ -174,7 +174,7 @@ def write_state_dict(
             save_file(state, part, dict(meta))
         elif Path(path).suffix == NUMPY:
             with Path(part).open('wb') as file:
-                np.savez(file, **{name: value.numpy() for name, value in state.items()})
+                np.savez(file, **{name: value.numpy() for name, value in state.items()})  # type: ignore[arg-type]
         else:
             torch.save({container: state, 'meta': dict(meta)}, part)
 

@@ -60,7 +60,7 @@ def load_pretrained(model: nn.Module) -> bool:
     state_dict = state_dict.get('state_dict', state_dict)
     state_dict = {key.removeprefix(prefix): value for key, value in state_dict.items() if key.startswith(prefix)}
     load_whole(model, state_dict, checkpoint)
-    model.is_init = True
+    model.is_init = True  # type: ignore[assignment]
     return True
 
 

@@ -175,6 +175,6 @@ class CrossBlock(BaseModule):
             x = x + steps[name](norm(x)) if self.norm_first else norm(x + steps[name](x))
         return x
 
-    def _cross(self, tokens: Tensor, memory: Tensor) -> Tensor:
+    def _cross(self, tokens: Tensor, memory: Tensor | None) -> Tensor:
         read = self.cross_attn(tokens, self.ln_memory(memory))
         return read if self.cross_weight == 1 else self.cross_weight * read

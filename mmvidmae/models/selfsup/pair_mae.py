@@ -1,7 +1,7 @@
 """Masked autoencoders on the frames of a clip: the common algorithm, DropMAE, TwinMAE and SiamMAE."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from mmpretrain.models.selfsup.base import BaseSelfSupervisor
@@ -87,7 +87,7 @@ class PairMAE(BaseSelfSupervisor):
             hidden. A branch reads a frame that is not there.
     """
 
-    recipe = dict(
+    recipe: dict[str, Any] = dict(
         num_frames=2,
         backbone=dict(type='mmvidmae.PairMAEViT'),
         masking=dict(type='mmvidmae.JointRandomMasking'),
