@@ -20,6 +20,7 @@ from .transforms import (
     SampleFrames,
     SandwichViews,
 )
+from .transforms import SampleFramePairs as SampleFramePairs  # the name for pairs
 from .video_sequences import DAVISDataset, JHMDBDataset, VideoSequenceDataset, VIPDataset, YouTubeVOSDataset
 from .vos_pairs import PackVOSInputs, VOSPairAugment, VOSPairDataset
 

@@ -3,6 +3,7 @@
 from .formatting import PackPairs
 from .geometry import FrameCutOut, PairCenterCrop, PairRandomFlip, PairRandomResizedCrop, PairResize
 from .loading import LoadFramePairs, LoadPicture, SampleFrames
+from .loading import SampleFramePairs as SampleFramePairs  # the name for pairs
 from .picture_views import PictureViews
 from .sandwich_views import SandwichViews
 from .video_sequence import LoadVideoFrames, PackVideoSequence

@@ -256,6 +256,9 @@ class SampleFrames(BaseTransform):
         )
 
 
+SampleFramePairs = SampleFrames
+
+
 @TRANSFORMS.register_module()
 class LoadFramePairs(BaseTransform):
     """Read the frames of all clips in one pass over the video, each frame once.
