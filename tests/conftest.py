@@ -5,6 +5,7 @@ brightness (``FRAME_STEP`` gray levels a frame), so that a test can tell which f
 """
 
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from samples import FRAME_STEP, encode, make_davis, make_frames, make_sequences
 
 # Some tests fork, and OpenMP's threads do not survive that: a child that computes with two would wait for ever.
 torch.set_num_threads(1)
+
+# A shell's background job ignores Ctrl-C, and so would the programs that tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope='session', autouse=True)

@@ -33,7 +33,7 @@ def test_list_models():
 
 
 def test_mmpretrain_knows_our_models_by_name(tmp_path):
-    assert set(mmpretrain.list_models('*mae_vit*k400')) >= set(list_models('*_k400'))
+    assert set(mmpretrain.list_models('*_k400')) >= set(list_models('*_k400'))
     norm = torch.full((384,), 3.0)
     torch.save(dict(state_dict={'backbone.ln1.weight': norm}), tmp_path / 'weights.pth')
     model = mmpretrain.get_model(NAME, pretrained=str(tmp_path / 'weights.pth'))

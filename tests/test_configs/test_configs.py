@@ -342,7 +342,7 @@ def test_protocols_are_those_of_their_sources():
             radius = 8 if (preset, data) == ('siammae_paper', 'vip') else 20
             assert (protocol.topk, protocol.queue, protocol.radius) == (10 if data == 'vip' else 7, 20, radius)
             assert protocol.temperature == temperature
-    for preset in PROTOCOLS:
+    for preset in PROTOCOLS.keys() - {'rvm'}:
         assert protocols[f'vit-small-p16_{preset}_davis2017'] == PROTOCOLS[preset], 'the same by name'
     assert protocols['rvm-vit-small-p16_rvm_davis2017'] == PROTOCOLS['rvm'] == PROTOCOLS['cropmae']
     dino = protocols['vit-small-p16_dino_davis2017']

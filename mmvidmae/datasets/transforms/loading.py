@@ -157,7 +157,8 @@ class SampleFrames(BaseTransform):
         begin = min(int(self.span[0] * total), total - 1)
         length = max(int(self.span[1] * total) - begin, 1)
         bounds = self._bounds(length, results.get('epoch'))
-        frame_ids = begin + np.array([self._draw(length, bounds, rng) for _ in range(num_pairs)])
+        drawn = [self._draw(length, bounds, rng) for _ in range(num_pairs)]
+        frame_ids = begin + np.array(drawn, dtype=np.int64).reshape(num_pairs, self.num_frames)
         if self.reverse == 'alternate':
             flipped = (results['sample_idx'] * num_pairs + np.arange(num_pairs)) % 2 == 1
         else:
