@@ -1,6 +1,7 @@
 # Co-Settle at the same size, on the encoder of the small MAE.
 _base_ = [
     '../_base_/models/cosettle.py',
+    '../_base_/models/tiny6.py',
     '../_base_/datasets/small.py',
     '../_base_/datasets/pipelines/cosettle.py',
     '../_base_/schedules/adamw_siammae.py',
@@ -11,9 +12,7 @@ _base_ = [
 model = dict(
     backbone=dict(
         encoder=dict(
-            arch=dict(_delete_=True, embed_dims=192, num_layers=6, num_heads=3, feedforward_channels=768),
-            img_size=96,
-            patch_size=8,
+            _base_.tiny6,
             init_cfg=dict(type='Pretrained', checkpoint='work_dirs/small/mae-0/epoch_20.pth', prefix='backbone.'),
         )
     )

@@ -1,6 +1,7 @@
 # CropMAE at the same size, with the same budget.
 _base_ = [
     '../_base_/models/cropmae.py',
+    '../_base_/models/tiny6.py',
     '../_base_/datasets/small.py',
     '../_base_/datasets/pipelines/cropmae.py',
     '../_base_/schedules/adamw_siammae.py',
@@ -9,11 +10,7 @@ _base_ = [
 ]
 
 model = dict(
-    backbone=dict(
-        arch=dict(_delete_=True, embed_dims=192, num_layers=6, num_heads=3, feedforward_channels=768),
-        img_size=96,
-        patch_size=8,
-    ),
+    backbone=_base_.tiny6,
     neck=dict(decoder_dims=128, depth=4, num_heads=4, feedforward_channels=None),  # four times the width
 )
 

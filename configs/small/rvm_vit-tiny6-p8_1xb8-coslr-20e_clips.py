@@ -1,6 +1,7 @@
 # RVM at the same size, with two sources and two targets. 2 clips of each video, for as many pictures in a step.
 _base_ = [
     '../_base_/models/rvm.py',
+    '../_base_/models/tiny6.py',
     '../_base_/datasets/small.py',
     '../_base_/datasets/pipelines/rvm.py',
     '../_base_/schedules/adamw_siammae.py',
@@ -10,13 +11,7 @@ _base_ = [
 
 model = dict(
     num_frames=4,
-    backbone=dict(
-        arch=dict(_delete_=True, embed_dims=192, num_layers=6, num_heads=3, feedforward_channels=768),
-        img_size=96,
-        patch_size=8,
-        num_sources=2,
-        core=dict(depth=2, feedforward_channels=768),
-    ),
+    backbone=dict(_base_.tiny6, num_sources=2, core=dict(depth=2, feedforward_channels=768)),
     masking=dict(mask_ratio=(0.0, 0.0, 0.95, 0.95)),
     neck=dict(
         decoder_dims=128,

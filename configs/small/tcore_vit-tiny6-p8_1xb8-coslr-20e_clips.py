@@ -2,6 +2,7 @@
 # local crops of a quarter of their area.
 _base_ = [
     '../_base_/models/tcore.py',
+    '../_base_/models/tiny6.py',
     '../_base_/datasets/small.py',
     '../_base_/datasets/pipelines/tcore.py',
     '../_base_/schedules/adamw_tcore.py',
@@ -10,11 +11,7 @@ _base_ = [
 ]
 
 model = dict(
-    backbone=dict(
-        arch=dict(_delete_=True, embed_dims=192, num_layers=6, num_heads=3, feedforward_channels=768),
-        img_size=96,
-        patch_size=8,
-    ),
+    backbone=_base_.tiny6,
     neck=dict(num_heads=3),
     head=dict(num_prototypes=1024, hidden_dims=256, bottleneck_dims=64),
 )

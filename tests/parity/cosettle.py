@@ -1,7 +1,5 @@
 """Parity of Co-Settle with the authors' implementation."""
 
-from collections.abc import Mapping
-
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -12,12 +10,13 @@ from mmvidmae.datasets import SampleFrames
 from mmvidmae.models.selfsup import CoSettle
 
 from .frames import compare_frames
-from .report import Report, tensor
+from .pretrain import encoder_config
+from .report import Arrays, Report, read_config, read_state, tensor
 
 MAPS = ('1', '2', '1_shifted')
 
 
-def check_cosettle(arrays: Mapping[str, np.ndarray]) -> Report:
+def check_cosettle(arrays: Arrays) -> Report:
     """Frozen and adapted features, shifted positions, transitions, losses, gradient norms, the probe of the adapter's
     epsilon, and the frames drawn from videos."""
     report = Report()
@@ -65,16 +64,9 @@ def check_cosettle(arrays: Mapping[str, np.ndarray]) -> Report:
     return report
 
 
-def build(arrays: Mapping[str, np.ndarray]) -> CoSettle:
+def build(arrays: Arrays) -> CoSettle:
     """Build the model that the file describes, with its weights."""
-    cfg = {key.removeprefix('cfg/'): arrays[key].tolist() for key in arrays if key.startswith('cfg/')}
-    arch = dict(
-        embed_dims=cfg['embed_dim'],
-        num_layers=cfg['depth'],
-        num_heads=cfg['num_heads'],
-        feedforward_channels=int(cfg['mlp_ratio'] * cfg['embed_dim']),
-    )
-    encoder = dict(type='mmvidmae.PairMAEViT', arch=arch, img_size=cfg['img_size'], patch_size=cfg['patch'])
+    encoder = dict(type='mmvidmae.PairMAEViT', **encoder_config(read_config(arrays)))
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         model = CoSettle(
             backbone=dict(encoder=encoder),
@@ -82,6 +74,5 @@ def build(arrays: Mapping[str, np.ndarray]) -> CoSettle:
             reg_weight=int(arrays['lambda_permille']) / 1000,
             shift_ratio=int(arrays['ratio_permille']) / 1000,
         )
-    state = {key.removeprefix('state/'): tensor(arrays[key]) for key in arrays if key.startswith('state/')}
-    model.load_state_dict(converters.convert_state_dict(state, 'cosettle').state_dict)
+    model.load_state_dict(converters.convert_state_dict(read_state(arrays), 'cosettle').state_dict)
     return model

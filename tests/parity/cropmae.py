@@ -11,8 +11,8 @@ from mmvidmae.datasets import PictureViews
 from mmvidmae.datasets.transforms.geometry import draw_box
 from mmvidmae.models.selfsup import CropMAE
 
-from .pretrain import LOSS_RTOL, Arrays, _build, compare_cropmae
-from .report import Report, tensor
+from .pretrain import LOSS_RTOL, _build, compare_cropmae
+from .report import Arrays, Report, tensor
 
 ATOL = 2e-5
 VIEW_ATOL = 0.02  # one gray level

@@ -3,16 +3,13 @@
 Each checker reads one kind of reference file, sizes, names and options included, and compares everything in it.
 """
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from mmvidmae.evaluation import functional
 from mmvidmae.structures import pose_maps
 
-from .report import Report
+from .report import Arrays, Report
 
-Arrays = Mapping[str, np.ndarray]
 ATOL = 1e-9
 
 

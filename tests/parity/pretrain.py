@@ -24,9 +24,8 @@ from mmvidmae.models.layers import (
 from mmvidmae.models.masking import count_visible
 from mmvidmae.models.selfsup import DropMAE, PairMAE, PairMAEOutput, SiamMAE
 
-from .report import Report, tensor
+from .report import Arrays, Report, read_config, read_state, tensor
 
-Arrays = Mapping[str, np.ndarray]
 # CropMAE's decoder layer: alexandre-eymael/CropMAE@5d0dab2:models/components/DecoderBlock.py:42-105
 CROPMAE_DECODER = dict(
     feedforward_channels=2048, order=('cross', 'ffn', 'self'), norm_first=False, memory_pos_embed=False, dropout=0.1
@@ -109,7 +108,7 @@ def check_rsp_block(arrays: Arrays) -> Report:
     report = Report()
     dims = int(arrays['cfg/dim'])
     block = CrossBlock(dims, int(arrays['cfg/num_heads']), int(arrays['cfg/mlp_ratio']) * dims).eval()
-    block.load_state_dict(converters.rsp_block_to_mmvidmae(_state(arrays)))
+    block.load_state_dict(converters.rsp_block_to_mmvidmae(read_state(arrays)))
     x, memory = (tensor(arrays[name]).requires_grad_() for name in ('x', 'kv'))
     out = block(x, memory)
     scalar = (out * tensor(arrays['cotangent'])).sum()
@@ -179,8 +178,15 @@ def check_len_keep(arrays: Arrays) -> Report:
     return report
 
 
-def _state(arrays: Arrays) -> dict[str, Tensor]:
-    return {key.removeprefix('state/'): tensor(arrays[key]) for key in arrays if key.startswith('state/')}
+def encoder_config(cfg: Mapping[str, Any]) -> dict[str, Any]:
+    """Config of the encoder that the numbers describe."""
+    arch = dict(
+        embed_dims=cfg['embed_dim'],
+        num_layers=cfg['depth'],
+        num_heads=cfg['num_heads'],
+        feedforward_channels=int(cfg['mlp_ratio'] * cfg['embed_dim']),
+    )
+    return dict(arch=arch, img_size=cfg['img_size'], patch_size=cfg['patch'])
 
 
 def _build(
@@ -193,24 +199,18 @@ def _build(
 ) -> PairMAE:
     """Build the model that ``cfg/*`` describes, in evaluation mode, with the weights under ``state/*``,
     which are in the format ``source``."""
-    cfg = {key.removeprefix('cfg/'): arrays[key].tolist() for key in arrays if key.startswith('cfg/')}
-    arch = dict(
-        embed_dims=cfg['embed_dim'],
-        num_layers=cfg['depth'],
-        num_heads=cfg['num_heads'],
-        feedforward_channels=int(cfg['mlp_ratio'] * cfg['embed_dim']),
-    )
+    cfg = read_config(arrays)
     decoder = dict(
         decoder_dims=cfg['decoder_embed_dim'], depth=cfg['decoder_depth'], num_heads=cfg['decoder_num_heads'], **neck
     )
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         built = model(
-            backbone=dict(arch=arch, img_size=cfg['img_size'], patch_size=cfg['patch']),
+            backbone=encoder_config(cfg),
             masking=dict(mask_ratio=mask_ratio),
             neck=decoder,
             **parts,
         )
-    built.load_state_dict(converters.convert_state_dict(_state(arrays), source).state_dict)
+    built.load_state_dict(converters.convert_state_dict(read_state(arrays), source).state_dict)
     return built.eval()
 
 

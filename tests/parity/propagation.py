@@ -3,7 +3,6 @@
 Each checker reads one kind of reference file, sizes, options and features included, and compares everything in it.
 """
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -23,9 +22,7 @@ from mmvidmae.models.propagation import (
 )
 from mmvidmae.models.propagation.labels import min_max
 
-from .report import Report, tensor
-
-Arrays = Mapping[str, np.ndarray]
+from .report import Arrays, Report, tensor
 
 
 class _SoftLabels:

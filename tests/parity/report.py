@@ -1,10 +1,15 @@
 """Comparison of arrays against recorded reference values."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+
+Arrays = Mapping[str, np.ndarray]
+"""Arrays of a reference file by name."""
 
 
 @dataclass(frozen=True)
@@ -72,3 +77,13 @@ class Report:
 def tensor(array: np.ndarray, dtype: torch.dtype | None = None) -> Tensor:
     """Array to tensor."""
     return torch.from_numpy(np.asarray(array)).to(dtype)
+
+
+def read_state(arrays: Arrays) -> dict[str, Tensor]:
+    """Parameters under ``state/*``."""
+    return {key.removeprefix('state/'): tensor(arrays[key]) for key in arrays if key.startswith('state/')}
+
+
+def read_config(arrays: Arrays) -> dict[str, Any]:
+    """Numbers under ``cfg/*``."""
+    return {key.removeprefix('cfg/'): arrays[key].tolist() for key in arrays if key.startswith('cfg/')}

@@ -6,8 +6,8 @@ from mmvidmae import converters
 from mmvidmae.models.selfsup import RSP
 
 from .frames import compare_table
-from .pretrain import GRAD_ATOL, LOSS_RTOL, Arrays, _build, _compare_gradients
-from .report import Report, tensor
+from .pretrain import GRAD_ATOL, LOSS_RTOL, _build, _compare_gradients
+from .report import Arrays, Report, tensor
 
 ATOL = 2e-5
 

@@ -1,7 +1,5 @@
 """Parity of RVM with the authors' implementation."""
 
-from collections.abc import Mapping
-
 import numpy as np
 import torch
 from mmengine.registry import DefaultScope
@@ -10,13 +8,13 @@ from torch import Tensor
 from mmvidmae import converters
 from mmvidmae.models.selfsup import RVM
 
-from .report import Report, tensor
+from .report import Arrays, Report, read_config, read_state, tensor
 
 GRAD_RTOL, GRAD_ATOL = 2e-4, 5e-5
 HEADS = {'encoder': 'num_heads', 'rnn_core': 'core_heads', 'decoder': 'decoder_heads'}
 
 
-def check_rvm(arrays: Mapping[str, np.ndarray]) -> Report:
+def check_rvm(arrays: Arrays) -> Report:
     """Encoder, recurrent core, decoder, gradient norms, and features that continue from a given state."""
     report = Report()
     model = build(arrays)
@@ -68,9 +66,9 @@ def check_rvm(arrays: Mapping[str, np.ndarray]) -> Report:
     return report
 
 
-def build(arrays: Mapping[str, np.ndarray]) -> RVM:
+def build(arrays: Arrays) -> RVM:
     """Build the model that the file describes, with its weights."""
-    cfg = {key.removeprefix('cfg/'): arrays[key].tolist() for key in arrays if key.startswith('cfg/')}
+    cfg = read_config(arrays)
     num_sources, num_targets = arrays['source'].shape[1], arrays['target'].shape[1]
     arch = dict(
         embed_dims=cfg['embed_dim'],
@@ -103,12 +101,12 @@ def build(arrays: Mapping[str, np.ndarray]) -> RVM:
                 branches=branches,
             ),
         )
-    state = {key.removeprefix('state/'): tensor(arrays[key]) for key in arrays if key.startswith('state/')}
+    state = read_state(arrays)
     model.load_state_dict(converters.convert_state_dict(state, 'rvm').state_dict)
     return model.eval()
 
 
-def _compare_gradients(report: Report, model: RVM, scalar: Tensor, arrays: Mapping[str, np.ndarray]) -> None:
+def _compare_gradients(report: Report, model: RVM, scalar: Tensor, arrays: Arrays) -> None:
     """Norm of the gradient by each of the authors' parameters, as a share of both tolerances."""
     params = {name: param for name, param in model.named_parameters() if param.requires_grad}
     grads = dict(zip(params, torch.autograd.grad(scalar, tuple(params.values()))))

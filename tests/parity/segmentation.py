@@ -1,7 +1,6 @@
 """Parity of DropSeg with its authors' implementation: one file, everything in it."""
 
 import copy
-from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -12,9 +11,8 @@ from mmvidmae.engine.hooks import AttributeScheduleHook
 from mmvidmae.models.segmentors import DropSeg, VideoSegmentation, intersection_and_union
 from mmvidmae.models.segmentors.video_segmentation import pad_to_multiple
 
-from .report import Report, tensor
+from .report import Arrays, Report, read_state, tensor
 
-Arrays = Mapping[str, np.ndarray]
 SCHEDULE = AttributeScheduleHook('loss_decode.top_share', begin=20000, end=70000, start_value=1.0, end_value=0.15)
 
 
@@ -47,7 +45,7 @@ def check_dropseg(arrays: Arrays) -> Report:
 
 def _build(arrays: Arrays) -> DropSeg:
     """The model that a file describes, with its weights."""
-    state = {name.removeprefix('state/'): tensor(value) for name, value in arrays.items() if name.startswith('state/')}
+    state = read_state(arrays)
     arch = dict(
         embed_dims=int(arrays['cfg/embed_dim']),
         num_layers=int(arrays['cfg/depth']),

@@ -1,6 +1,5 @@
 """Parity of T-CoRe with the authors' implementation: one whole training step."""
 
-from collections.abc import Mapping
 from copy import deepcopy
 
 import numpy as np
@@ -18,9 +17,8 @@ from mmvidmae.models.masking import BlockMasking
 from mmvidmae.models.selfsup import TCoRe
 
 from .frames import compare_frames
-from .report import Report, tensor
+from .report import Arrays, Report, read_config, tensor
 
-Arrays = Mapping[str, np.ndarray]
 TOKENS, PROBS = 2e-5, 1e-5
 EVERY = 5  # iterations between two stored values of a schedule
 
@@ -49,7 +47,7 @@ def check_tcore(arrays: Arrays) -> Report:
 
 
 def _build(arrays: Arrays) -> TCoRe:
-    cfg = {key.removeprefix('cfg/'): arrays[key].tolist() for key in arrays if key.startswith('cfg/')}
+    cfg = read_config(arrays)
     weight = {key: int(arrays[f'weight/{key}_permille']) / 1000 for key in ('past', 'future', 'mse', 'koleo')}
     dims = cfg['embed_dim']
     arch = dict(

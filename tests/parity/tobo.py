@@ -8,8 +8,8 @@ from mmvidmae.datasets import SampleFrames
 from mmvidmae.models.selfsup import ToBo
 
 from .frames import compare_frames
-from .pretrain import GRAD_ATOL, LOSS_RTOL, Arrays, _build, _compare_gradients
-from .report import Report, tensor
+from .pretrain import GRAD_ATOL, LOSS_RTOL, _build, _compare_gradients
+from .report import Arrays, Report, tensor
 
 ATOL = 2e-5
 PATHS = ('patch', 'bottleneck')

@@ -6,7 +6,6 @@ it.
 
 import copy
 import math
-from collections.abc import Mapping
 from functools import partial
 
 import numpy as np
@@ -36,9 +35,8 @@ from mmvidmae.structures.boxes import (
     sample_crop,
 )
 
-from .report import Report, tensor
+from .report import Arrays, Report, read_state, tensor
 
-Arrays = Mapping[str, np.ndarray]
 MIN_OVERLAP = 0.7
 ELIMINATION_START, ELIMINATION_WARMUP = 20, 50
 
@@ -215,7 +213,7 @@ def _build(arrays: Arrays) -> nn.Module:
 
 def _state(arrays: Arrays) -> dict[str, Tensor]:
     """The recorded weights, through the converter."""
-    state = {name.removeprefix('state/'): tensor(value) for name, value in arrays.items() if name.startswith('state/')}
+    state = read_state(arrays)
     return converters.convert_state_dict(state, 'droptrack').state_dict
 
 

@@ -1,16 +1,12 @@
 """Parity of the tracking scores with PyTracking, the GOT-10k toolkit, pysot and the VOT toolkit."""
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from mmvidmae.evaluation.functional import tracking as T
 from mmvidmae.evaluation.functional import vot
 from mmvidmae.structures import regions
 
-from .report import Report
-
-Arrays = Mapping[str, np.ndarray]
+from .report import Arrays, Report
 
 
 def check_sot_metrics(arrays: Arrays) -> Report:

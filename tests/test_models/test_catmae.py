@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.registry import init_default_scope
-from mmpretrain.structures import DataSample
 from parity import check_file
+from training import check_that_the_loss_falls, seeded_samples
 
 from mmvidmae.models.necks import CrossPairDecoder
 from mmvidmae.models.selfsup import CatMAE
@@ -30,24 +30,8 @@ def build(neck: dict | None = None, **parts) -> CatMAE:
     return model
 
 
-def samples(*seeds: int) -> list[DataSample]:
-    return [DataSample(metainfo=dict(seed=seed)) for seed in seeds]
-
-
 def test_the_loss_falls():
-    model, inputs = build().train(), torch.randn(4, 3, 3, 16, 24)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
-    totals = []
-    for _ in range(25):
-        losses = model(inputs, samples(*range(4)), mode='loss')
-        assert {*losses} == {'loss_second', 'loss_third'}
-        total = sum(losses.values())
-        optimizer.zero_grad()
-        total.backward()
-        optimizer.step()
-        totals.append(total.item())
-    assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
-    assert totals[-1] < 0.8 * totals[0]
+    check_that_the_loss_falls(build(), torch.randn(4, 3, 3, 16, 24), {'loss_second', 'loss_third'})
 
 
 def test_the_weights_of_the_losses():
@@ -90,11 +74,11 @@ def test_frame_embeddings_mark_the_memory_only():
 
 def test_seeds_determine_the_masks():
     model, inputs = build().eval(), torch.randn(2, 3, 3, 16, 24)
-    both = model(inputs, samples(5, 6), mode='predict')
-    (alone,) = model(inputs[1:], samples(6), mode='predict')
+    both = model(inputs, seeded_samples(5, 6), mode='predict')
+    (alone,) = model(inputs[1:], seeded_samples(6), mode='predict')
     assert torch.equal(both[1].mask, alone.mask)
     torch.testing.assert_close(both[1].error, alone.error)
-    (other,) = model(inputs[1:], samples(7), mode='predict')
+    (other,) = model(inputs[1:], seeded_samples(7), mode='predict')
     assert not torch.equal(other.mask, alone.mask)
 
 

@@ -7,6 +7,7 @@ import torch
 from mmengine.registry import init_default_scope
 from mmpretrain.models import VisionTransformer
 from mmpretrain.structures import DataSample
+from training import seeded_samples
 
 from mmvidmae.models.masking import mask_by_noise
 from mmvidmae.registry import MODELS
@@ -32,7 +33,7 @@ def build(method: str, img_size=(16, 24), patch_size: int = 4, **parts):
 
 
 def samples(num: int) -> list[DataSample]:
-    return [DataSample(metainfo=dict(seed=seed)) for seed in range(num)]
+    return seeded_samples(*range(num))
 
 
 @pytest.mark.parametrize('method', METHODS)

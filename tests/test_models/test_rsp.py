@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.registry import init_default_scope
-from mmpretrain.structures import DataSample
 from parity import check_file
+from training import check_that_the_loss_falls, seeded_samples
 
 from mmvidmae.models.necks import CrossPairDecoder, StochasticToken
 from mmvidmae.models.selfsup import RSP, SiamMAE
@@ -31,44 +31,27 @@ def build(model: type = RSP, backbone: dict | None = None, neck: dict | None = N
     return built
 
 
-def samples(*seeds: int) -> list[DataSample]:
-    return [DataSample(metainfo=dict(seed=seed)) for seed in seeds]
-
-
 def test_the_loss_falls():
-    model, inputs = build().train(), torch.randn(4, 2, 3, 16, 24)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
-    totals = []
-    for _ in range(25):
-        losses = model(inputs, samples(*range(4)), mode='loss')
-        assert {*losses} == {'loss_future', 'loss_mae', 'loss_kl'}
-        total, _ = model.parse_losses(losses)
-        torch.testing.assert_close(total, sum(losses.values()))
-        optimizer.zero_grad()
-        total.backward()
-        optimizer.step()
-        totals.append(total.item())
-    assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
-    assert totals[-1] < 0.8 * totals[0]
+    check_that_the_loss_falls(build(), torch.randn(4, 2, 3, 16, 24), {'loss_future', 'loss_mae', 'loss_kl'})
 
 
 def test_a_seed_determines_mask_noise_and_sampled_classes():
     model, inputs = build().train(), torch.randn(2, 2, 3, 16, 24)
-    draws = model._draws(inputs, samples(5, 6))
-    alone = model._draws(inputs[1:], samples(6))
+    draws = model._draws(inputs, seeded_samples(5, 6))
+    alone = model._draws(inputs[1:], seeded_samples(6))
     assert all(torch.equal(draws[name][1:], alone[name]) for name in draws)
     assert {name: tuple(value.shape) for name, value in draws.items()} == dict(
         noise=(2, 48), pixel_noise=(2, 3, 16, 24), uniform=(2, 4)
     )
     assert draws['pixel_noise'].mean().abs() < 0.1
     assert draws['pixel_noise'].std().item() == pytest.approx(1, abs=0.05)
-    pair = build(SiamMAE)._draws(inputs, samples(5, 6))
+    pair = build(SiamMAE)._draws(inputs, seeded_samples(5, 6))
     assert torch.equal(pair['noise'], draws['noise']), 'a seed gives one mask, whatever the method'
 
-    first = model(inputs, samples(5, 6), mode='loss')
+    first = model(inputs, seeded_samples(5, 6), mode='loss')
     torch.manual_seed(99)
-    again = model(inputs, samples(5, 6), mode='loss')
-    other = model(inputs, samples(5, 7), mode='loss')
+    again = model(inputs, seeded_samples(5, 6), mode='loss')
+    other = model(inputs, seeded_samples(5, 7), mode='loss')
     assert all(torch.equal(first[name], again[name]) and first[name] != other[name] for name in first)
     assert model(inputs, mode='loss')['loss_future'] != model(inputs, mode='loss')['loss_future'], 'without seeds'
 
@@ -116,7 +99,7 @@ def test_what_each_loss_trains():
 def test_prediction_covers_the_whole_future_frame():
     model = build().eval()
     inputs = torch.randint(256, (2, 2, 3, 16, 24), dtype=torch.uint8)
-    data = model.data_preprocessor(dict(inputs=inputs, data_samples=samples(1, 2)))
+    data = model.data_preprocessor(dict(inputs=inputs, data_samples=seeded_samples(1, 2)))
     predictions = model(**data, mode='predict')
     loss = model(**data, mode='loss')['loss_future']
     torch.testing.assert_close(torch.stack([sample.error for sample in predictions]).mean(), loss)

@@ -1,8 +1,8 @@
 # 400 epochs: 40 of linear warm-up from 0, then half a cosine to 0, set in every iteration (DropMAE
 # util/lr_sched.py:9-16).
 #
-# Epochs are *effective* epochs, one pair for each video of the set on average: with repeated_sampling=k an epoch visits
-# 1/k of the videos and takes k pairs of each, so that schedules need no change.
+# Epochs are *effective* epochs, one pair for each video of the set on average: with repeated_sampling=k an epoch
+# samples 1/k of the videos and takes k pairs of each, so that schedules need no change.
 #
 # The start factor stands for 0, at which LinearLR, a recursion of quotients, would divide by zero. LinearLR reaches the
 # peak at the last iteration of the warm-up, one earlier than the authors' formula: the lr differs by less than 1 /

@@ -4,10 +4,9 @@ import math
 from operator import attrgetter
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
-from torch import nn
 
+from mmvidmae.engine.unwrap import unwrapped_model
 from mmvidmae.registry import HOOKS
 
 CURVES = ('linear', 'cosine')
@@ -65,7 +64,7 @@ class AttributeScheduleHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Look for the attribute."""
-        attrgetter(self.attribute)(_model(runner))
+        attrgetter(self.attribute)(unwrapped_model(runner))
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
         """Set the value of an iteration."""
@@ -80,7 +79,7 @@ class AttributeScheduleHook(Hook):
     def _set(self, runner: Runner, step: int) -> None:
         value = self.value_at(step)
         owner, _, name = self.attribute.rpartition('.')
-        setattr(_model(runner).get_submodule(owner), name, value)
+        setattr(unwrapped_model(runner).get_submodule(owner), name, value)
         runner.message_hub.update_scalar(f'train/{name}', value)
 
 
@@ -104,8 +103,4 @@ class CandidateEliminationHook(AttributeScheduleHook):
     def before_train(self, runner: Runner) -> None:
         """Take the final keep ratio from the encoder."""
         super().before_train(runner)
-        self.end_value = next(iter(_model(runner).backbone.ce_keep_ratio.values()), 1.0)
-
-
-def _model(runner: Runner) -> nn.Module:
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model
+        self.end_value = next(iter(unwrapped_model(runner).backbone.ce_keep_ratio.values()), 1.0)

@@ -7,10 +7,10 @@ from typing import Any
 from mmengine.dist import broadcast_object_list, get_rank, get_world_size
 from mmengine.evaluator import Evaluator
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch.distributed.fsdp import FullyShardedDataParallel
 
+from mmvidmae.engine.unwrap import unwrapped_model
 from mmvidmae.registry import DATASETS, HOOKS, MODELS
 
 KEY = 'propagation_eval_videos'
@@ -102,7 +102,7 @@ class PropagationEvalHook(Hook):
             self.videos = videos
 
     def _evaluate(self, runner: Runner) -> None:
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrapped_model(runner)
         # frames are normalized as in training
         buffers = dict(model.data_preprocessor.named_buffers())
         normalization = {name: buffers[name].flatten().tolist() for name in ('mean', 'std') if name in buffers}

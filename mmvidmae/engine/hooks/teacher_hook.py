@@ -1,10 +1,9 @@
 """The schedules of self-distillation, and the update of the teacher."""
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
-from torch import nn
 
+from mmvidmae.engine.unwrap import unwrapped_model
 from mmvidmae.registry import HOOKS
 
 from .attribute_schedule_hook import AttributeScheduleHook
@@ -55,7 +54,7 @@ class TeacherHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Look whether there is a teacher."""
-        model = _model(runner)
+        model = unwrapped_model(runner)
         if getattr(model, 'teacher', None) is None:
             raise TypeError(
                 f'TeacherHook: {type(model).__name__} has no teacher: give the model one, or remove the hook'
@@ -87,7 +86,7 @@ class TeacherHook(Hook):
         if runner.optim_wrapper.should_update():
             momentum = self.momentum_schedule(runner.max_iters).value_at(runner.iter)
             runner.message_hub.update_scalar('train/teacher_momentum', momentum)
-            _model(runner).update_teacher(momentum)
+            unwrapped_model(runner).update_teacher(momentum)
 
     def temperature_schedule(self, epoch_length: int) -> AttributeScheduleHook:
         """Schedule of the temperature for epochs of a number of iterations. The last of ``temperature_epochs`` has
@@ -98,7 +97,3 @@ class TeacherHook(Hook):
     def momentum_schedule(self, max_iters: int) -> AttributeScheduleHook:
         """Schedule of the momentum for a run of a number of iterations."""
         return AttributeScheduleHook('teacher.momentum', 0, max_iters, *self.momentum, curve='cosine')
-
-
-def _model(runner: Runner) -> nn.Module:
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model

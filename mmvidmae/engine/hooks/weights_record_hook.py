@@ -6,10 +6,11 @@ from pathlib import Path
 from mmengine.dist import is_main_process
 from mmengine.evaluator import Evaluator
 from mmengine.hooks import Hook
-from mmengine.model import PretrainedInit, is_model_wrapper
+from mmengine.model import PretrainedInit
 from mmengine.runner import BaseLoop, Runner, find_latest_checkpoint
 from torch import nn
 
+from mmvidmae.engine.unwrap import unwrapped_model
 from mmvidmae.evaluation.metrics.video_metric import VideoMetric
 from mmvidmae.registry import HOOKS
 
@@ -59,7 +60,7 @@ def find_weights(runner: Runner) -> Weights:
         return f'iteration {trained} of the training in {runner.work_dir}'
     if runner._has_loaded:
         return identify(runner._load_from or find_latest_checkpoint(runner.work_dir))
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model = unwrapped_model(runner)
     return {name: identify(path) for name, path in _initialized_from(model).items()} or RANDOM
 
 

@@ -1,10 +1,10 @@
 """Strict loading of checkpoints in tests."""
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from mmvidmae.converters import strip_wrappers
+from mmvidmae.engine.unwrap import unwrapped_model
 from mmvidmae.registry import HOOKS
 from mmvidmae.utils.weights import load_whole
 
@@ -21,7 +21,7 @@ class WholeCheckpointHook(Hook):
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Load the weights, or raise an error that lists what is missing."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrapped_model(runner)
         weights = checkpoint.get('state_dict', checkpoint)
         state_dict = strip_wrappers(weights)
         load_whole(model, state_dict, runner._load_from or 'the checkpoint')

@@ -153,10 +153,13 @@ class PairMAEViT(VisionTransformer):
                 parameter.requires_grad = False
 
     def init_weights(self) -> None:
-        """Initialize as MAE does, or load ``init_cfg``. The constructor sets the position embedding."""
+        """Call :meth:`init_parameters`, or load ``init_cfg``. The constructor sets the position embedding."""
         super(VisionTransformer, self).init_weights()  # mmpretrain's method would overwrite the position embedding
-        if isinstance(self.init_cfg, dict) and self.init_cfg['type'] == 'Pretrained':
-            return
+        if not (isinstance(self.init_cfg, dict) and self.init_cfg['type'] == 'Pretrained'):
+            self.init_parameters()
+
+    def init_parameters(self) -> None:
+        """Initialize as MAE does."""
         init_mae_weights(self)
         nn.init.xavier_uniform_(self.patch_embed.projection.weight.flatten(1))
         if self.cls_token is not None:

@@ -3,19 +3,24 @@
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from mmengine.model import BaseModule
 from mmpretrain.models.utils import build_norm_layer
 from torch import Tensor, nn
 
 from mmvidmae.registry import MODELS
 
-from ..layers import CrossBlock, build_1d_sincos_pos_embed, maybe_checkpoint, require, require_divisible, require_whole
-from ..layers.blocks import LN
+from ..layers import (
+    CrossBlock,
+    build_1d_sincos_pos_embed,
+    interpolate_pos_embed_antialiased,
+    maybe_checkpoint,
+    require,
+    require_divisible,
+    require_whole,
+)
+from ..layers.blocks import LN, TANH_GELU
 from ..masking import TokenMask
 from .pair_mae_vit import PairMAEViT
-
-TANH_GELU = dict(type='GELU', approximate='tanh')
 
 
 @MODELS.register_module()
@@ -132,11 +137,7 @@ class RecurrentViT(PairMAEViT):
     def positions(self, grid: tuple[int, int]) -> Tensor:
         """Position embedding ``(1, L, D)`` of a frame with a grid of L patches."""
         pos_embed = self.pos_embed[:, self.num_extra_tokens :]
-        if tuple(grid) == tuple(self.patch_resolution):
-            return pos_embed
-        maps = pos_embed.mT.unflatten(2, tuple(self.patch_resolution))
-        # PyTorch uses the coefficient of Keys' kernel, -0.5, only with antialias.
-        return F.interpolate(maps, size=tuple(grid), mode='bicubic', antialias=True).flatten(2).mT
+        return interpolate_pos_embed_antialiased(pos_embed, self.patch_resolution, grid)
 
     def forward(self, x: Tensor, masks: Sequence[TokenMask] | None = None) -> tuple[Tensor, ...]:
         """Encode single frames or clips.

@@ -1,12 +1,11 @@
 """Vision transformer with registers, learned positions, LayerScale and a mask token."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmvidmae.registry import MODELS
 
-from ..layers import require, require_share, require_whole
+from ..layers import interpolate_pos_embed_antialiased, require, require_share, require_whole
 from .pair_mae_vit import PairMAEViT
 
 
@@ -71,11 +70,9 @@ class RegisterViT(PairMAEViT):
         self.pos_embed = nn.Parameter(torch.zeros_like(self.pos_embed))
         self._freeze_stages()
 
-    def init_weights(self) -> None:
-        """Initialize as the authors' code does, or load ``init_cfg``."""
-        super().init_weights()
-        if isinstance(self.init_cfg, dict) and self.init_cfg['type'] == 'Pretrained':
-            return
+    def init_parameters(self) -> None:
+        """Initialize as the authors' code does."""
+        super().init_parameters()
         for layer in self.layers.modules():
             if isinstance(layer, nn.Linear):
                 nn.init.trunc_normal_(layer.weight, std=0.02)
@@ -114,11 +111,7 @@ class RegisterViT(PairMAEViT):
     def positions(self, grid: tuple[int, int]) -> Tensor:
         """Position embedding ``(1, L, D)`` of a frame with a grid of L patches."""
         pos_embed = self.pos_embed[:, self.num_extra_tokens :]
-        if tuple(grid) == tuple(self.patch_resolution):
-            return pos_embed
-        maps = pos_embed.mT.unflatten(2, tuple(self.patch_resolution)).float()
-        maps = F.interpolate(maps, size=tuple(grid), mode='bicubic', antialias=True)
-        return maps.flatten(2).mT.to(pos_embed.dtype)
+        return interpolate_pos_embed_antialiased(pos_embed, self.patch_resolution, grid)
 
     def with_cls(self, tokens: Tensor) -> Tensor:
         """Put the class token and the registers in front of ``tokens (N, K, D)``."""

@@ -7,6 +7,7 @@ from .partial_layers import attend_and_feed, layer_of_last_tokens, project
 from .position_embedding import (
     build_1d_sincos_pos_embed,
     build_2d_sincos_pos_embed,
+    interpolate_pos_embed_antialiased,
     interpolate_pos_embed_dino,
     square_grid,
 )
@@ -22,6 +23,7 @@ __all__ = [
     'build_1d_sincos_pos_embed',
     'build_2d_sincos_pos_embed',
     'init_mae_weights',
+    'interpolate_pos_embed_antialiased',
     'interpolate_pos_embed_dino',
     'layer_of_last_tokens',
     'maybe_checkpoint',

@@ -15,6 +15,7 @@ from .spatial_dropout import SpatialDropAttention
 
 LN = dict(type='LN', eps=1e-6)
 GELU = dict(type='GELU')
+TANH_GELU = dict(type='GELU', approximate='tanh')
 
 
 class SpatialDropBlock(TransformerEncoderLayer):

@@ -83,6 +83,26 @@ def interpolate_pos_embed_dino(pos_embed: Tensor, grid: tuple[int, int], new_gri
     return F.interpolate(maps, scale_factor=scale, mode='bicubic').flatten(2).mT
 
 
+def interpolate_pos_embed_antialiased(pos_embed: Tensor, grid: tuple[int, int], new_grid: tuple[int, int]) -> Tensor:
+    """Interpolate a position embedding to another grid, bicubic with antialiasing, as T-CoRe and JAX (RVM) do.
+
+    With antialiasing, PyTorch uses the coefficient of Keys' kernel, -0.5, also to enlarge.
+
+    Args:
+        pos_embed: Embedding ``(1, rows * columns, D)`` without a class token.
+        grid: Grid (rows, columns) of ``pos_embed``.
+        new_grid: Target grid. If it equals ``grid``, ``pos_embed`` is returned unchanged.
+
+    Returns:
+        Embedding ``(1, new rows * new columns, D)``.
+    """
+    if tuple(grid) == tuple(new_grid):
+        return pos_embed
+    maps = pos_embed.mT.unflatten(2, tuple(grid)).to(torch.promote_types(pos_embed.dtype, torch.float32))
+    maps = F.interpolate(maps, size=tuple(new_grid), mode='bicubic', antialias=True)
+    return maps.flatten(2).mT.to(pos_embed.dtype)
+
+
 def square_grid(num_patches: int) -> tuple[int, int] | None:
     """Square grid with a number of patches, or None if the number is not a square."""
     side = math.isqrt(num_patches)

@@ -15,6 +15,7 @@ from mmvidmae.registry import MODELS
 
 from ..layers import require, require_whole
 from ..masking import seeded_uniform
+from .pair_mae import PairMAE, compiled, merge_part
 
 
 class CoSettleOutput(NamedTuple):
@@ -91,15 +92,9 @@ class CoSettle(BaseSelfSupervisor):
         require(reg_weight >= 0, self, 'reg_weight', reg_weight, 'at least 0')
         require(reg in ('kl', 'mse'), self, 'reg', reg, "'kl' or 'mse'")
         require(shift_ratio >= 0, self, 'shift_ratio', shift_ratio, 'at least 0')
-        default = dict(
-            type='mmpretrain.VideoDataPreprocessor',
-            mean=[123.675, 116.28, 103.53],
-            std=[58.395, 57.12, 57.375],
-            format_shape='NCHW',
-        )
         super().__init__(
             backbone={'type': 'mmvidmae.AdaptedViT', **backbone},
-            data_preprocessor={**default, **(data_preprocessor or {})},
+            data_preprocessor=merge_part(PairMAE.recipe['data_preprocessor'], data_preprocessor),
             init_cfg=init_cfg,
         )
         fits = all(hasattr(self.backbone, name) for name in ('adapt', 'extract_frozen'))
@@ -109,9 +104,7 @@ class CoSettle(BaseSelfSupervisor):
         self.reg_weight = reg_weight
         self.reg = reg
         self.shift_ratio = shift_ratio
-        self._forward_pretrain = type(self).forward_pretrain  # unbound, so that a copied model calls itself
-        if compile is not False:
-            self._forward_pretrain = torch.compile(self._forward_pretrain, **({} if compile is True else compile))
+        self._forward_pretrain = compiled(type(self).forward_pretrain, compile)
 
     def init_weights(self) -> None:
         """Load the frozen encoder and initialize the adapter, see :class:`AdaptedViT`."""

@@ -87,7 +87,8 @@ class EMATeacher(BaseModule):
             )
         (tokens,) = self.backbone(crops, torch.zeros_like(hidden))
         cls_tokens, patch_tokens = tokens[:, 0], tokens[:, 1:]
-        logits = self.head(torch.cat((cls_tokens, patch_tokens[hidden]))).split((len(crops), int(hidden.sum())))
+        logits = self.head(torch.cat((cls_tokens, patch_tokens[hidden])))
+        logits = (logits[: len(crops)], logits[len(crops) :])
         probs = [((part - center) / self.temperature).softmax(-1) for part, center in zip(logits, self.centers)]
         counts = logits[0].new_tensor([[len(part)] for part in logits])
         sums = torch.stack([part.sum(0) for part in logits])

@@ -1,6 +1,6 @@
 """Masked autoencoders on the frames of a clip: the common algorithm, DropMAE, TwinMAE and SiamMAE."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -46,6 +46,14 @@ class PairMAEOutput(NamedTuple):
 def _select(clips: Tensor, frames: Sequence[int]) -> Tensor:
     """Select frames of clips ``(N, T, ...)``. All frames are selected without a copy."""
     return clips if list(frames) == list(range(clips.shape[1])) else clips[:, list(frames)]
+
+
+def compiled(forward: Callable, options: bool | dict) -> Callable:
+    """Compile the ``forward_pretrain`` of a class if ``options`` is True, or a dict of options of ``torch.compile``.
+
+    The function is unbound, so that a copied model calls itself.
+    """
+    return forward if options is False else torch.compile(forward, **({} if options is True else options))
 
 
 def merge_part(default: dict, given: dict | None) -> dict:
@@ -133,9 +141,7 @@ class PairMAE(BaseSelfSupervisor):
         )
         self.num_frames = num_frames
         self.masking = MODELS.build(merge_part(self.recipe['masking'], masking))
-        self._forward_pretrain = type(self).forward_pretrain  # unbound, so that a copied model calls itself
-        if compile is not False:
-            self._forward_pretrain = torch.compile(self._forward_pretrain, **({} if compile is True else compile))
+        self._forward_pretrain = compiled(type(self).forward_pretrain, compile)
         self._check_parts()
 
     def _check_parts(self) -> None:

@@ -7,6 +7,7 @@ from torch import Tensor
 from mmvidmae.registry import MODELS
 
 from ..layers import require
+from ..layers.blocks import TANH_GELU
 from .pair_mae import PairMAE
 
 
@@ -46,7 +47,7 @@ class RVM(PairMAE):
             order=('cross', 'ffn', 'self'),
             norm_memory=False,
             memory_pos_embed=False,
-            act_cfg=dict(type='GELU', approximate='tanh'),
+            act_cfg=TANH_GELU,
             flat_pos_embed=True,
             num_offsets=64,
             branches=tuple(
