@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent
 # opencv-python-headless), and pip would install a second copy over the one in use. The command
 # `python -m mmvidmae.utils.check_env` prints the pip line for each that is missing.
 CORE = [
-    'av>=18',
+    'av>=17.1',
     'einops',
     'imageio-ffmpeg',
     'importlib-metadata',

@@ -218,12 +218,20 @@ class _OpenVideo:
         ]
         return _Packets(*zip(*packets, strict=True))
 
+    def is_interlaced(self) -> bool:
+        """Whether the file, or without PyAV 18 (Python 3.10) its first frame, has fields."""
+        if hasattr(self.codec, 'field_order'):
+            return self.codec.field_order not in (0, 1)  # unknown, progressive
+        other = type(self)(self.path)
+        frames = (frame for packet in other.packets() for frame in other.decode(packet))
+        return next((frame.interlaced_frame for frame in frames), True)
+
     def has_frame_in_each(self, packets: _Packets) -> bool:
         """Whether each packet is guaranteed to give one frame, which does not depend on where reading starts."""
         name = self.codec.codec.canonical_name
         if name == 'mpeg4':  # packets without a frame contain only a header
             return min(packets.size) >= 32
-        if name == 'h264' and self.codec.field_order not in (0, 1):  # each field may have its own packet
+        if name == 'h264' and self.is_interlaced():  # each field may have its own packet
             return False
         if self.codec.pix_fmt == 'pal8':  # only the first packet has the palette
             return False
