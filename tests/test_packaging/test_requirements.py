@@ -18,8 +18,10 @@ AMBIGUOUS = re.compile(
 
 
 def requirements(path):
+    """Those of this version of Python."""
     lines = (line.partition('#')[0].strip() for line in path.read_text().splitlines())
-    return [Requirement(line) for line in lines if line]
+    found = [Requirement(line) for line in lines if line]
+    return [requirement for requirement in found if not requirement.marker or requirement.marker.evaluate()]
 
 
 def pins():
