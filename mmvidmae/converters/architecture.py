@@ -120,7 +120,7 @@ def infer_architecture(state: Mapping[str, Tensor]) -> Architecture:
             if decoder and channels != 3:
                 raise ValueError(f'an encoder of frames of {channels} channels, and decoders predict 3')
             modules = {'backbone': encoder, 'neck': decoder} if decoder else {'backbone': encoder}
-            if decoder and 'stochastic.embed.weight' in state:  # the shapes tell only the product of variables, classes
+            if decoder and 'stochastic.embed.weight' in state:  # the shapes give only variables * classes
                 token_dims, classes = _shape(state, 'stochastic.embed.weight', 2)
                 modules['stochastic'] = StochasticToken(dims, token_dims, num_variables=1, num_classes=classes)
     shapes = {
@@ -135,7 +135,7 @@ def infer_architecture(state: Mapping[str, Tensor]) -> Architecture:
 
 
 def _with_adapter(state: Mapping[str, Tensor]) -> Architecture:
-    """Architecture of an :class:`AdaptedViT`: that of its encoder, with the adapter."""
+    """Architecture of an :class:`AdaptedViT`: the architecture of its encoder, and the adapter."""
     start = 'backbone.encoder.'
     encoder = infer_architecture(
         {key.replace(start, 'backbone.', 1): value for key, value in state.items() if key.startswith(start)}
@@ -217,7 +217,7 @@ def _decoder(state: Mapping[str, Tensor], encoder: PairMAEViT) -> tuple[nn.Modul
     )
     if f'{block}attn.qkv.weight' in state:
         frame_embed = 'neck.frame_embed' in state
-        # The decoder rounds ratio * width down.
+        # The decoder rounds ratio * width down to an integer.
         decoder = JointPairDecoder(**shared, mlp_ratio=(hidden + 0.5) / dims, frame_embed=frame_embed)
         return decoder, 'dropmae' if frame_embed else 'mae'
     reads, mixes = (f'{block}{part}.weight' in state for part in ('cross_attn.q', 'self_attn.qkv'))

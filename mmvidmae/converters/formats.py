@@ -1,4 +1,4 @@
-"""Formats of weights that can be read and written. All conversions pass through our own names."""
+"""Formats of weights that can be read and written. Each conversion goes through our own names."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -75,7 +75,7 @@ class Source:
     registers: bool = False
 
     def matches(self, names: Iterable[str]) -> bool:
-        """Whether the names are those of this format."""
+        """Whether parameter names are in this format."""
         return all(any(re.fullmatch(mark, name) for name in names) for mark in self.marks)
 
 
@@ -173,7 +173,7 @@ SOURCES: dict[str, Source] = {
         unused=_MASK_TOKEN,
         encoder_only_because='the pooler and the head have no counterpart here',
     ),
-    # Of T-CoRe, the encoder is the teacher's, which the authors evaluate.
+    # The encoder of T-CoRe is the teacher's, which the authors evaluate.
     'mmvidmae-teacher': Source(
         marks=(r'teacher\.backbone\.layers\.\d+\.attn\.qkv\.weight',),
         convert=encoder_of_teacher,

@@ -1,4 +1,4 @@
-"""Pictures of features."""
+"""Images of features."""
 
 import numpy as np
 import torch
@@ -33,7 +33,7 @@ def draw_features(features: Tensor, components: Tensor) -> np.ndarray:
             with similar features then have similar colors in all frames.
 
     Returns:
-        Picture ``(h, w, 3)``, uint8 RGB.
+        Image ``(h, w, 3)``, uint8 RGB.
     """
     patches = features.permute(1, 2, 0).float().cpu() - components[0]
     return ((patches @ components[1:].mT + 0.5).clamp(0, 1) * 255).round().to(torch.uint8).numpy()

@@ -1,4 +1,4 @@
-"""Pictures of labels: masks, poses, boxes."""
+"""Images of labels: masks, poses, boxes."""
 
 from collections.abc import Sequence
 
@@ -26,7 +26,7 @@ LIMBS = (
 """Joints that are connected, in JHMDB's order."""
 
 GAP, LINE = 4, 18
-"""In pixels: space between pictures, height of a caption."""
+"""In pixels: space between images, height of a caption."""
 
 
 def draw_masks(frame: np.ndarray, ids: np.ndarray, alpha: float = 0.5) -> np.ndarray:
@@ -131,7 +131,7 @@ def contact_sheet(pictures: Sequence[np.ndarray], captions: Sequence[str], colum
 
 
 def draw_heat(image: np.ndarray, heat: np.ndarray, alpha: float = 0.6) -> np.ndarray:
-    """Lay a map of values over a picture, from blue (least) to red (largest).
+    """Lay a map of values over an image, from blue (least) to red (largest).
 
     Args:
         image: uint8 RGB ``(H, W, 3)``.

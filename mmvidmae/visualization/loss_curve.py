@@ -63,14 +63,14 @@ def _read_lines(file: Path) -> list[dict]:
 
 
 def plot_losses(work_dirs: Sequence[str | Path], path: str | Path) -> None:
-    """Draw the training loss, held-out error and constant predictor of runs into one picture.
+    """Draw the training loss, held-out error and constant predictor of runs into one image.
 
     The training loss is smoothed by a running mean over 2 % of its points. The constant predictor, a dashed line, is
     what a model reaches that knows each hidden patch's mean color and nothing else.
 
     Args:
         work_dirs: Work dirs of runs, see :func:`read_losses`.
-        path: Picture to write; its suffix chooses the format.
+        path: Image to write; its suffix chooses the format.
     """
     from matplotlib.figure import Figure  # slow to import
 

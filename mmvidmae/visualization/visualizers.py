@@ -1,4 +1,4 @@
-"""Registered visualizers. They draw data samples and give the pictures to all visualization backends of MMEngine."""
+"""Registered visualizers. They draw data samples and give the images to all visualization backends of MMEngine."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -24,7 +24,7 @@ Self = TypeVar('Self', bound='PictureVisualizer')
 class PictureVisualizer(Visualizer):
     """Base of our visualizers.
 
-    ``add_datasample`` draws a data sample, gives the picture to all backends, and returns it. The arguments are those
+    ``add_datasample`` draws a data sample, gives the image to all backends, and returns it. The arguments are those
     of MMEngine's ``Visualizer``.
     """
 
@@ -42,7 +42,7 @@ class PictureVisualizer(Visualizer):
 
     @master_only
     def add_image(self, name: str, image: np.ndarray, step: int = 0) -> None:
-        """Give a picture to all backends."""
+        """Give an image to all backends."""
         for backend in self._vis_backends.values():
             # MMEngine's MLflow backend takes the name for a file name: it needs a suffix, and one file for each step
             file_name = f'{name}_{step}.png' if isinstance(backend, MLflowVisBackend) else name
@@ -57,12 +57,12 @@ class ReconstructionVisualizer(PictureVisualizer):
         """Draw pairs below each other.
 
         Args:
-            name: Name of the picture.
+            name: Name of the image.
             data_sample: At least one sample of ``PairMAE.predict``. All have one frame size.
             step: Training iteration.
 
         Returns:
-            Picture ``(height, width, 3)``, uint8 RGB.
+            Image ``(height, width, 3)``, uint8 RGB.
         """
         picture = draw_reconstructions(data_sample)
         self.add_image(name, picture, step)
@@ -77,14 +77,14 @@ class VideoVisualizer(PictureVisualizer):
         """Draw the fields of a sample over a frame.
 
         Args:
-            name: Name of the picture.
+            name: Name of the image.
             image: Frame ``(H, W, 3)``, uint8 RGB.
             data_sample: Sample with any of the fields ``pred_mask`` (label map ``(h, w)``, uint8), ``pred_joints``
                 (``(J, 2)``, x and y in pixels), and ``pred_bbox`` (x, y, w, h in pixels) with ``pred_score``.
             step: Frame number or training iteration.
 
         Returns:
-            Picture ``(H, W, 3)``, uint8 RGB.
+            Image ``(H, W, 3)``, uint8 RGB.
         """
         picture = self.draw(image, data_sample)
         self.add_image(name, picture, step)
@@ -112,7 +112,7 @@ class PropagationVisualizer(VideoVisualizer):
         """Draw frames at equal distances from the first to the last.
 
         Args:
-            name: Name of the picture.
+            name: Name of the image.
             data_sample: Sample of a frozen evaluation, with ``frame_paths``, ``frame_names``, and ``pred_masks`` or
                 ``pred_joints``.
             num_frames: Number of frames on the sheet.
@@ -120,7 +120,7 @@ class PropagationVisualizer(VideoVisualizer):
             step: Training iteration.
 
         Returns:
-            Picture ``(height, width, 3)``, uint8 RGB.
+            Image ``(height, width, 3)``, uint8 RGB.
         """
         last = len(data_sample.frame_names) - 1
         chosen = sorted({round(last * i / max(1, num_frames - 1)) for i in range(num_frames)})
@@ -151,14 +151,14 @@ class FeatureVisualizer(PictureVisualizer):
         """Draw the feature map of a frame.
 
         Args:
-            name: Name of the picture.
+            name: Name of the image.
             image: Frame ``(H, W, 3)``, uint8 RGB.
             data_sample: Sample with the field ``feature_map``, ``(D, h, w)``.
             components: Principal components of :func:`principal_components`, which are the colors.
             step: Frame number.
 
         Returns:
-            Picture ``(H, 2 * W, 3)``, uint8 RGB: the frame and its features.
+            Image ``(H, 2 * W, 3)``, uint8 RGB: the frame and its features.
         """
         features = draw_features(data_sample.feature_map, components)
         features = cv2.resize(features, image.shape[1::-1], interpolation=cv2.INTER_NEAREST)

@@ -1,4 +1,4 @@
-"""Parts of the GPU report (gpu_report.py). Each part takes measurements and adds rows."""
+"""Parts of the GPU report (gpu_report.py). Each part measures and adds rows to the report."""
 
 import argparse
 import copy
@@ -43,9 +43,9 @@ class Sizes(NamedTuple):
         amp_steps: Steps in each mixed precision.
         draws: Drop masks whose frequencies are compared.
         step: Arch, image side and pairs of the step of DropMAE and of SiamMAE.
-        compile: Of the model: how it is compiled.
+        compile: How models are compiled: ``True``, or options of ``torch.compile``.
         matmul: Side of the square matrices that give the device's rate.
-        repeats: Of everything timed.
+        repeats: Repetitions of each timed measurement.
         trackers: Arch, and pairs of template and search size.
         propagation: Arch, patch sizes, input size and frames.
         loading: Arch, image side, videos a batch, steps.
@@ -94,11 +94,11 @@ TINY = Sizes(
 
 
 class Part:
-    """State and functions of a part during its measurements.
+    """Settings, device and report rows of one part, and helpers that its measurements share.
 
     Args:
-        name: Of the part.
-        args: Of gpu_report's command line.
+        name: Name of the part.
+        args: Command line arguments of gpu_report.
     """
 
     def __init__(self, name: str, args: argparse.Namespace) -> None:
@@ -122,7 +122,7 @@ class Part:
         return torch.autocast(self.device.type, dtype) if dtype else nullcontext()
 
     def frames(self, pairs: int, side: int, device: torch.device | None = None) -> Tensor:
-        """The same normalized pairs each time: smooth scenes with some noise, so that there is something to learn."""
+        """The same normalized pairs at each call: smooth scenes with some noise, which a model can learn."""
         generator = torch.Generator().manual_seed(0)
         coarse = torch.randn(2 * pairs, 3, 6, 6, generator=generator)
         fine = nn.functional.interpolate(coarse, (side, side), mode='bicubic')
@@ -157,7 +157,7 @@ def right(part: Part) -> None:
 
 
 def compare_with_cpu(part: Part, method: type[nn.Module]) -> None:
-    """Latents, predictions, loss and gradients of a training step in single precision, with the same drops."""
+    """Compare latents, predictions, loss and gradients of a float32 training step, with the same drop masks."""
     arch, side, pairs = part.sizes.right
     torch.manual_seed(0)
     model = method(backbone=dict(arch=arch, img_size=side)).train()
@@ -192,7 +192,7 @@ def compare_with_cpu(part: Part, method: type[nn.Module]) -> None:
 
 
 def stays_finite(part: Part, dtype: torch.dtype) -> None:
-    """Losses of DropMAE over some steps in mixed precision."""
+    """Check that the losses of DropMAE stay finite over some steps in mixed precision."""
     arch, side, pairs = part.sizes.right
     model = make_model('dropmae', arch, side, 16).to(part.device)
     step = TrainingStep(model, part.frames(pairs, side), dtype)
@@ -210,7 +210,7 @@ def stays_finite(part: Part, dtype: torch.dtype) -> None:
 
 
 def dropout_is_right(part: Part) -> None:
-    """Number and frequencies of ASAD's drops on the device against draws one after the other, without replacement."""
+    """Compare number and frequencies of ASAD's drops on the device with sequential draws without replacement."""
     torch.manual_seed(0)
     tokens, draws = 12, part.sizes.draws
     logits = 2 * torch.randn(tokens, tokens)
@@ -230,7 +230,7 @@ def dropout_is_right(part: Part) -> None:
 
 @torch.no_grad()
 def propagation_is_right(part: Part) -> None:
-    """Masks of label propagation on the device against the CPU."""
+    """Compare the masks of label propagation on the device and on the CPU."""
     arch, patches, size, frames = part.sizes.propagation
     size = (size[0] // 2, size[1] // 2)
     model = label_propagation.make_model(arch, patches[0])
@@ -249,7 +249,7 @@ def propagation_is_right(part: Part) -> None:
 
 @torch.no_grad()
 def tracking_is_right(part: Part) -> None:
-    """Boxes of DropTrack on the device against the CPU."""
+    """Compare the boxes of DropTrack on the device and on the CPU."""
     arch, sizes = part.sizes.trackers
     model = tracking.make_tracker(arch, *sizes[-1])
     frames, box = tracking.make_video(4)
@@ -266,7 +266,7 @@ def tracking_is_right(part: Part) -> None:
 
 
 def marked_tests(part: Part) -> None:
-    """The tests that need a GPU and nothing else; the suite's fixtures would need ffmpeg."""
+    """Run the tests marked ``gpu``, without the fixtures of the suite, which need ffmpeg."""
     options = ('-m', 'gpu', '-q', '-p', 'no:cacheprovider', '--noconftest')
     command = [sys.executable, '-m', 'pytest', *options, 'tests/test_gpu.py']
     environment = dict(os.environ, PYTHONPATH=os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')]))
@@ -280,7 +280,7 @@ def marked_tests(part: Part) -> None:
 
 
 def steps(part: Part) -> None:
-    """Training steps of DropMAE and SiamMAE in mixed precision, in all their forms, and a profile."""
+    """Time all forms of the mixed-precision training steps of DropMAE and SiamMAE, and profile a step."""
     rate = matrix_rate(part)
     for method in ('dropmae', 'siammae'):
         compare_steps(part, method, rate)
@@ -300,7 +300,7 @@ def matrix_rate(part: Part) -> float:
 
 
 def compare_steps(part: Part, method: str, rate: float) -> None:
-    """Pairs a second of each form of a step, its memory, and the share of the device's rate that ours reaches."""
+    """Measure pairs per second and memory of each form of a step, and our share of the device's matrix rate."""
     arch, side, pairs = part.sizes.step[method]
     model = make_model(method, arch, side, 16).to(part.device)
     frames = part.frames(pairs, side)
@@ -333,7 +333,7 @@ def compare_steps(part: Part, method: str, rate: float) -> None:
 
 
 def profile_step(part: Part) -> None:
-    """The most expensive kernels of a step of DropMAE, and the share of choosing what is dropped."""
+    """Profile a step of DropMAE: the most expensive kernels, and the share of sampling the drop masks."""
     arch, side, pairs = part.sizes.step['dropmae']
     model = make_model('dropmae', arch, side, 16).to(part.device)
 
@@ -474,7 +474,7 @@ def captured(run: Callable[[], object]) -> Callable[[], object]:
 
 
 def propagation(part: Part) -> None:
-    """Label propagation against the plain implementation."""
+    """Compare the speed of label propagation with the plain implementation."""
     arch, patches, size, frames = part.sizes.propagation
     for patch in patches:
         comparison = label_propagation.Comparison(
@@ -498,7 +498,7 @@ def propagation(part: Part) -> None:
 
 
 def frame_folders(part: Part, folder: Path) -> Path:
-    """``--frames``, or made-up frame folders."""
+    """The folder of ``--frames``, or synthetic frame folders."""
     if part.args.frames:
         return part.args.frames.resolve()
     rng = np.random.default_rng(0)
@@ -518,7 +518,7 @@ def train(part: Part, config: Config, name: str, folder: Path, steps: int) -> Ru
     config.test_cfg = config.test_dataloader = config.test_evaluator = None
     loader = config.train_dataloader
     loader.update(num_workers=workers, persistent_workers=True, drop_last=True)
-    # clips stand in the list as often as it takes for batches to be full and epochs to be long
+    # repeat the clips in the list, so that batches are full and epochs are long
     clips = sorted({path.parent.relative_to(folder).as_posix() for path in folder.rglob('*.jpg')})
     needed = loader.batch_size * loader.dataset.get('repeated_sampling', 1) * 100
     listed = part.out.resolve() / 'clips.txt'
@@ -546,7 +546,7 @@ def history(runner: Runner, name: str) -> np.ndarray:
 
 
 def loading(part: Part) -> None:
-    """Pre-training of the full recipe's model from JPEG folders: the share of the time that a step waits for data."""
+    """Pre-train the full recipe's model from JPEG folders; measure the share of a step spent waiting for data."""
     arch, side, batch, steps = part.sizes.loading
     config = Config.fromfile(ROOT / 'configs/dropmae/dropmae_vit-base-p16_64xb64-amp-coslr-400e_k400.py')
     config.model.backbone.update(arch=arch, img_size=side)
@@ -570,7 +570,7 @@ def loading(part: Part) -> None:
 
 
 def learning(part: Part) -> None:
-    """SiamMAE, MAE, DropMAE and TwinMAE for equally many steps; J&F of the frozen encoders before and after."""
+    """Train four methods for the same number of steps; J&F of the frozen encoders before and after."""
     from frozen_scores import propagation_scores
 
     arch, side, pairs, decoder, fixed = part.sizes.learning
@@ -615,8 +615,10 @@ def learning(part: Part) -> None:
 
 
 def affordable_steps(part: Part, runner_of: Callable[[str, int], Runner], methods: tuple[str, ...]) -> int:
-    """Steps a method that fit into the time left, by the speed of a few steps of the slowest, with a reserve for
-    scores and start-up."""
+    """Steps per method that fit into the time left, with a reserve for scores and start-up.
+
+    The speed is that of a few steps of DropMAE, the slowest method.
+    """
     runner = runner_of('dropmae', 40)
     runner.train()
     seconds = float(history(runner, 'time')[20:].mean())
@@ -625,17 +627,17 @@ def affordable_steps(part: Part, runner_of: Callable[[str, int], Runner], method
 
 
 def made_up_davis(root: Path) -> Path:
-    """DAVIS' layout with a square that moves over a scene."""
+    """Write a video of a moving square in the layout of DAVIS."""
     rng = np.random.default_rng(0)
     scene, texture = (rng.integers(0, 256, shape, dtype=np.uint8) for shape in ((96, 128, 3), (32, 32, 3)))
     for frame in range(6):
-        picture, mask = scene.copy(), np.zeros(scene.shape[:2], np.uint8)
+        image, mask = scene.copy(), np.zeros(scene.shape[:2], np.uint8)
         square = np.s_[32:64, 8 + 8 * frame : 40 + 8 * frame]
-        picture[square], mask[square] = texture, 1
-        for folder, suffix, image in (('JPEGImages', 'jpg', picture), ('Annotations', 'png', mask)):
+        image[square], mask[square] = texture, 1
+        for folder, suffix, array in (('JPEGImages', 'jpg', image), ('Annotations', 'png', mask)):
             path = root / folder / '480p' / 'square' / f'{frame:05d}.{suffix}'
             path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(image).save(path)
+            Image.fromarray(array).save(path)
     return root
 
 
@@ -654,7 +656,7 @@ def run(name: str, args: argparse.Namespace) -> None:
     """Run a part.
 
     Raises:
-        SystemExit: If something is not right, or there is no GPU outside of a rehearsal.
+        SystemExit: If a check fails, or if there is no GPU and ``--rehearse`` is not given.
     """
     if not args.rehearse and not torch.cuda.is_available():
         sys.exit('there is no GPU: --rehearse runs everything on a CPU, at tiny sizes')

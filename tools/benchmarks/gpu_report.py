@@ -3,10 +3,10 @@
 The parts run in this order, each in its own process with a time limit: ``right`` (CUDA against CPU, mixed
 precision, attention dropout, the tests marked ``gpu``), ``steps`` (training steps against the references, a profile),
 ``compiled``, ``trackers``, ``propagation``, ``loading`` (pre-training from frame folders), ``learning`` (the methods
-side by side). Later parts get the time that a part does not use. ``OUT/gpu_report.json`` has a row for each
+side by side). Time that a part does not use goes to later parts. ``OUT/gpu_report.json`` has a row for each
 measurement and is complete at any time. A part that fails or runs out of time adds a row with its error.
 
-Nothing but the pre-training core is needed: no PyAV, no compiled mmcv. ``docs/gpu.md`` says how to run it on a bare
+Nothing but the pre-training core is needed: no PyAV, no compiled mmcv. See ``docs/gpu.md`` to run it on a bare
 machine.
 
 Example:
@@ -26,7 +26,7 @@ from contextlib import suppress
 from pathlib import Path
 
 PARTS = dict(right=1.5, steps=1.5, compiled=1.5, trackers=1.0, propagation=0.5, loading=1.0, learning=3.0)
-"""Each part's share of the time, relative to the parts that are still to come."""
+"""Weights of the parts: the time left is divided among the parts that have not run yet in these proportions."""
 
 OPTIONS = ('rehearse', 'frames', 'davis', 'commit', 'minutes', 'out')
 
@@ -56,7 +56,7 @@ def run_part(name: str, args: argparse.Namespace, seconds: float) -> str | None:
 
 
 def run_all(args: argparse.Namespace) -> int:
-    """Run the parts; returns the number of those that failed."""
+    """Run the parts and return how many failed."""
     from gpu_rows import Rows
 
     args.out.mkdir(parents=True, exist_ok=True)
@@ -78,13 +78,13 @@ def run_all(args: argparse.Namespace) -> int:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--minutes', type=float, default=8, help='for all parts together (default: %(default)s)')
+    parser.add_argument('--minutes', type=float, default=8, help='time limit of all parts (default: %(default)s)')
     parser.add_argument('--out', type=Path, default=Path('work_dirs/gpu'), help='folder for report and logs')
     parser.add_argument('--frames', type=Path, help='folder of frame folders to pre-train on (default: made-up frames)')
     parser.add_argument('--davis', type=Path, help='folder in the layout of DAVIS, for frozen J&F (default: made-up)')
     parser.add_argument('--parts', nargs='+', choices=PARTS, default=list(PARTS), help='(default: all)')
-    parser.add_argument('--rehearse', action='store_true', help='all of it at tiny sizes, on a CPU as well')
-    parser.add_argument('--commit', help='of the tree, where there is no Git (default: what Git says)')
+    parser.add_argument('--rehearse', action='store_true', help='run everything at tiny sizes, also on a CPU')
+    parser.add_argument('--commit', help='commit to record where Git is missing (default: from Git)')
     parser.add_argument('--table', type=Path, metavar='REPORT', help='only print a report as a Markdown table')
     parser.add_argument('--part', choices=PARTS, help=argparse.SUPPRESS)
     parser.add_argument('--seconds', type=float, help=argparse.SUPPRESS)

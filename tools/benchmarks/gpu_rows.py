@@ -29,7 +29,7 @@ def versions() -> dict[str, str]:
 
 @cache
 def device_name() -> str:
-    """The GPU, or the processor's threads."""
+    """Name of the GPU, or the number of CPU threads."""
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
     return f'CPU ({platform.machine()}), {torch.get_num_threads()} threads'
@@ -118,7 +118,7 @@ class Rows:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """A report as a Markdown table, under a line with device, versions and commit."""
+    """Format a report as a Markdown table, after a line with device, versions and commit."""
 
     def number(value: float | None) -> str:
         if value is None:

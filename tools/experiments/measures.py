@@ -30,7 +30,7 @@ from mmvidmae.registry import DATASETS
 from mmvidmae.visualization.loss_curve import read_losses
 
 CONDITIONS = ('true', 'foreign', 'identical', 'missing')
-"""What stands in the place of the earlier frame."""
+"""What replaces the earlier frame; ``true`` keeps it."""
 
 
 def run_config(
@@ -42,10 +42,10 @@ def run_config(
     saves: int = 4,
     seconds: float | None = None,
 ) -> Config:
-    """Config of a pre-training run: that of a method, with changes by dotted keys.
+    """Config of a pre-training run: the config of a method, with changes by dotted keys.
 
-    Crops are as large as the input of the model. Changes of the backbone apply to the encoder that an adapter is on,
-    and those of the decoder only to decoders that have these options.
+    Crops are as large as the input of the model. Changes of the backbone apply to the adapted encoder where there is an
+    adapter. Changes of the decoder apply only to decoders that have these options.
     """
     config = configure(method, Path(out), epochs, seed, saves, seconds)
     if 'encoder' in config.model.backbone:
@@ -184,7 +184,7 @@ def future_error(model: PairMAE, pairs: Tensor, seed: int, missing: bool = False
 
 
 def past_errors(model: PairMAE, batches: tuple[dict, ...]) -> dict[str, float]:
-    """Mean :func:`future_error` of held-out pairs in each condition that the model has."""
+    """Mean :func:`future_error` of held-out pairs in each condition that the model supports."""
     errors: dict[str, list[Tensor]] = {}
     for number, batch in enumerate(batches):
         inputs = model.data_preprocessor(dict(inputs=batch['inputs'], data_samples=None))['inputs']
@@ -200,7 +200,7 @@ def past_errors(model: PairMAE, batches: tuple[dict, ...]) -> dict[str, float]:
 
 
 def early(out: str, method: str, changes: dict, checkpoint: str | None, seed: int, pairs: int) -> dict[str, Any]:
-    """Losses with another earlier frame, accuracy for known motion, attention share; on held-out frames."""
+    """Measure held-out frames: losses with another earlier frame, accuracy for known motion, attention share."""
     model = load(out, method, changes, checkpoint, seed)
     batches = held_out_pairs(out, pairs, input_size(run_config(out, method, changes, 2, seed)))
     errors = past_errors(model, batches) if isinstance(model, PairMAE) else {}

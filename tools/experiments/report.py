@@ -17,7 +17,7 @@ from mmvidmae.utils.files import atomic_write
 
 NAMES = {method: entry.title for method, entry in METHODS.items()}
 RANDOM = {method: entry.random or method for method, entry in METHODS.items()}
-"""As whose random weights a method begins: the same layers."""
+"""The method with the same layers, whose random weights a method starts from."""
 
 RANDOM_ENCODER = {method: entry.random_encoder or method for method, entry in METHODS.items()}
 COLOURS = {method: f'C{number}' for number, method in enumerate(METHODS)}
@@ -41,12 +41,12 @@ class Results:
 
     @property
     def methods(self) -> list[str]:
-        """Methods that a finished pre-training has, in the order of :data:`METHODS`; without any, all of them."""
+        """Methods with a finished pre-training in the order of :data:`METHODS`; all methods if none is finished."""
         done = {name.split('-')[1] for name in self.all if name.startswith('pretrain-')}
         return [method for method in METHODS if method in done] or [*METHODS]
 
     def values(self, pattern: str, seeds: Sequence[int], *path: str | int) -> list[float]:
-        """Values of the finished jobs ``pattern``, with each seed in place of ``{}``."""
+        """Values of the finished jobs named ``pattern``, with ``{}`` replaced by each seed."""
         found = []
         for seed in seeds:
             value = self.all.get(pattern.format(seed), {}).get('result')
@@ -78,7 +78,7 @@ def random_name(method: str, random: dict[str, str], methods: Sequence[str]) -> 
 
 
 def early_row(results: Results, label: str, seeds: Sequence[int]) -> list[str]:
-    """Figures of the early measures of a run."""
+    """Figures of the early measurements of a run."""
     job = f'early-{label}'
     losses = [show(results.values(job, seeds, 'loss', condition), 3) for condition in CONDITIONS]
     features = results.values(job, seeds, 'feature_accuracy')
@@ -222,7 +222,7 @@ def panels(count: int) -> tuple[Figure, list[Axes]]:
 
 
 def plot_losses(results: Results, seeds: Sequence[int]) -> Figure:
-    """Held-out loss over steps, with the training loss behind it."""
+    """Plot the held-out loss over steps, with the training loss in the background."""
     figure, (axes,) = panels(1)
     axes.set(xlabel='step', ylabel='loss (normalized pixels)')
     for method in results.methods:

@@ -1,4 +1,4 @@
-"""Pictures of propagated labels."""
+"""Images of propagated labels."""
 
 from collections.abc import Sequence
 from pathlib import Path

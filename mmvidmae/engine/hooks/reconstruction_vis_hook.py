@@ -1,4 +1,4 @@
-"""Pictures of reconstructions during training."""
+"""Images of reconstructions during training."""
 
 from collections.abc import Sequence
 
@@ -15,10 +15,10 @@ from .weights_record_hook import trained_iterations
 
 @HOOKS.register_module()
 class ReconstructionVisHook(Hook):
-    """Draws original, masked picture and reconstruction of the first pairs of a validation or test run.
+    """Draws original, masked image and reconstruction of the first pairs of a validation or test run.
 
-    The model has predicted them anyway, so a picture costs little. With the default ``PairSampler(shuffle=False)``
-    they are the same pairs with the same masks each time, one row per pair. The picture goes to all visualization
+    The model has predicted them anyway, so an image costs little. With the default ``PairSampler(shuffle=False)``
+    they are the same pairs with the same masks each time, one row per pair. The image goes to all visualization
     backends, as ``val_reconstruction`` or ``test_reconstruction``. MMEngine's ``LocalVisBackend`` writes it to
     ``<work_dir>/<time>/vis_data/vis_image``. ``train_cfg.val_interval`` sets how often. Only rank 0 draws, from its
     share of the pairs.
