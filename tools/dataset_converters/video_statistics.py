@@ -5,9 +5,9 @@ Motion is the optical flow (DIS) between sampled frames after a robust affine fi
 what is left and ``camera`` that of the camera motion, in percent of the diagonal. ``diversity`` is the cosine distance
 of a clip's feature (gradients and colors, or with ``--encoder`` a frozen encoder's) to the mean of the set.
 
-OUT gets ``clips.jsonl`` (a line for each clip, written when the clip is done), ``summary.json``, ``statistics.png`` and,
-with ``--most N``, the lists ``motion.txt``, ``diversity.txt`` (clips that together spread most) and ``random.txt``. A
-second run skips clips that are measured. The exit code is 1 if some clips cannot be read.
+OUT gets ``clips.jsonl`` (a line for each clip, written when it is done), ``summary.json``, ``statistics.png`` and, with
+``--most N``, the lists ``motion.txt``, ``diversity.txt`` (clips that together spread most) and ``random.txt``. A second
+run skips clips that are measured. The exit code is 1 if some clips cannot be read.
 
     python tools/dataset_converters/video_statistics.py data/videos work_dirs/statistics --most 100
 """
@@ -120,7 +120,7 @@ class Measurer:
 
             from mmvidmae.apis import FeatureInferencer
 
-            self.encoder, self.lock = FeatureInferencer(*args.encoder), threading.Lock()
+            self.encoder, self.lock = FeatureInferencer(*args.encoder, show_progress=False), threading.Lock()
 
     def __call__(self, path: str) -> str | None:
         try:
@@ -131,7 +131,7 @@ class Measurer:
         except ClipFailed as failure:
             return str(failure)
         with self.lock:
-            maps = self.encoder([*frames], short_side=SIDE, show_progress=False)['predictions']
+            maps = self.encoder([*frames], short_side=SIDE)['predictions']
         self.results[path] = dict(values, feature=maps.mean((0, 2, 3)).float().cpu().numpy().round(5).tolist())
         return None
 
