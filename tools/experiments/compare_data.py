@@ -1,8 +1,8 @@
 """Compare data for DropMAE: as many clips chosen for motion, for scene diversity, and at random. Each choice pre-trains
 the small DropMAE with one budget and is scored by ``compare_methods.py``.
 
-The choices are the lists of ``video_statistics.py``. OUT gets a folder for each and ``data.json`` and ``data.md``. A run
-that was stopped continues with the same command. Other options are those of ``compare_methods.py``.
+The choices are the lists of ``video_statistics.py``. OUT gets a folder for each and ``data.json`` and ``data.md``. A
+run that was stopped continues with the same command. Other options are those of ``compare_methods.py``.
 
 Example:
     python tools/experiments/compare_data.py data/videos work_dirs/data --clips 60 --davis data/DAVIS --epochs 4
@@ -58,11 +58,17 @@ def main() -> None:
         subprocess.run(command, check=True)
         files = sorted((args.out / choice / 'results').glob('*.json'))
         scores[choice] = {file.stem: json.loads(file.read_text()) for file in files}
-    names = sorted({name for results in scores.values() for name in results if name.startswith('frozen')})
+    rows = {
+        (name, protocol): None
+        for results in scores.values()
+        for name, content in results.items()
+        if name.startswith('frozen')
+        for protocol in content['result']
+    }
     lines = [f'| J&F | {" | ".join(CHOICES)} |', '|---' * (len(CHOICES) + 1) + '|']
-    for name in names:
-        values = (scores[choice].get(name, {}).get('result', {}).get('J&F') for choice in CHOICES)
-        lines.append(f'| {name} | {" | ".join("" if v is None else f"{v:.2f}" for v in values)} |')
+    for name, protocol in rows:
+        values = (f'{scores[choice][name]["result"][protocol]["J&F-Mean"]:.1f}' for choice in CHOICES)
+        lines.append(f'| {name}, {protocol} | {" | ".join(values)} |')
     for file, text in {'data.json': json.dumps(scores, indent=1), 'data.md': '\n'.join(lines)}.items():
         with atomic_write(args.out / file) as part:
             part.write_text(text + '\n', 'utf-8')
