@@ -407,6 +407,7 @@ def main() -> None:
     except (OSError, ValueError, yaml.YAMLError) as error:
         parser.error(str(error))
     init_default_scope('mmpretrain')
+    git_commit()  # before anything changes: a run takes long
     for problem in problems:
         print(f'FAILED, {problem}', flush=True)
     failed = work(cells, args.out, {data: getattr(args, data) for data in KINDS}, args.seed)

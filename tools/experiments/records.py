@@ -4,6 +4,7 @@ import os
 import platform
 import re
 import subprocess
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,9 @@ def machine() -> dict[str, Any]:
     )
 
 
+@cache  # a later commit is not the code that runs
 def git_commit() -> str:
-    """Commit of this checkout, with ``+`` if tracked files differ from it, or ``'unknown'``."""
+    """Commit of this checkout at the first call, with ``+`` if tracked files differ from it, or ``'unknown'``."""
 
     def git(*arguments: str) -> str:
         return subprocess.run(['git', *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
