@@ -3,16 +3,17 @@
 # make docs   the documentation site, in docs/_build/html         make coverage   the test suite, and which lines it runs
 # make docs-check   runs every command of the documentation, with tiny data; pages: PAGES='README.md docs/data.md'
 # make bench  speed against the references, small and quick: tools/benchmarks (docs/benchmarks.md)
-# Options, as NAME=value: VIDEOS  PAGES  PYTHON  STACK  VENV  TORCH_INDEX_URL  PYTEST_ARGS   (docs/install.md)
+# make board  scores frozen encoders on DAVIS=folder, JHMDB=folder or both (docs/results/board.md)
+# Options, as NAME=value: VIDEOS  DAVIS  JHMDB  PAGES  PYTHON  STACK  VENV  TORCH_INDEX_URL  PYTEST_ARGS   (docs/install.md)
 .NOTPARALLEL:
-.PHONY: help core full demo lint docs test coverage docs-check bench
+.PHONY: help core full demo lint docs test coverage docs-check bench board
 
 VENV ?= .venv$(STACK:%=-%)
 CANDIDATES := $(or $(PYTHON),python3.11 python3.12 python3.10 python3)
 FITS := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))
 FOUND := $(shell for python in $(CANDIDATES); do "$$python" -c '$(FITS)' 2>/dev/null && echo "$$python" && break; done)
 RUN := "$(VENV)/bin/python"
-export VIDEOS TORCH_INDEX_URL
+export VIDEOS DAVIS JHMDB TORCH_INDEX_URL
 
 help:
 	@sed -n '/^#/!q; s/^# //p' Makefile
@@ -55,3 +56,7 @@ bench: full
 	@clips="$${VIDEOS:-work_dirs/demo/originals}"; if [ -d "$$clips" ]; \
 	then $(RUN) tools/benchmarks/pair_loading.py "$$clips" --repeats 1; \
 	else echo "There is no $$clips, so the loader was not timed: give VIDEOS=FOLDER, or run make demo, which fetches clips"; fi
+
+board: full
+	$(RUN) tools/experiments/board.py docs/results/board $${DAVIS:+--davis "$$DAVIS"} $${JHMDB:+--jhmdb "$$JHMDB"} --frames 24 \
+		--page docs/results/board.md

@@ -2,7 +2,7 @@
 
 import json
 import platform
-import subprocess
+import sys
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -12,7 +12,9 @@ import torch
 
 from mmvidmae.utils.files import atomic_write
 
-ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'experiments'))
+
+from records import git_commit
 
 
 @cache
@@ -33,18 +35,6 @@ def device_name() -> str:
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
     return f'CPU ({platform.machine()}), {torch.get_num_threads()} threads'
-
-
-def git_commit() -> str:
-    """Commit of the checkout, with ``+`` if files differ from it; ``unknown`` without Git."""
-
-    def git(*arguments: str) -> str:
-        return subprocess.run(['git', *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
-
-    try:
-        return git('rev-parse', '--short=10', 'HEAD') + ('+' if git('status', '--porcelain', '-uno') else '')
-    except (OSError, subprocess.CalledProcessError):
-        return 'unknown'
 
 
 class Rows:

@@ -39,8 +39,6 @@ import json
 import math
 import multiprocessing.connection
 import os
-import platform
-import re
 import shlex
 import sys
 import time
@@ -160,9 +158,9 @@ def make_parser() -> argparse.ArgumentParser:
 if __name__ == '__main__':
     make_parser().parse_args()  # answers --help and refuses mistakes before the imports below, which take seconds
 
-import mmengine  # noqa: E402
 import torch  # noqa: E402
 from measures import JOBS, run_config  # noqa: E402
+from records import machine  # noqa: E402
 from report import RANDOM, RANDOM_ENCODER, read_result, write_report  # noqa: E402
 
 from mmvidmae.utils.files import atomic_write  # noqa: E402
@@ -387,20 +385,6 @@ def work(jobs: list[Job], out: Path, processes: int, minutes: float) -> list[str
                 flush=True,
             )
     return failed
-
-
-def machine() -> dict[str, Any]:
-    """Versions and machine of the figures."""
-    info = Path('/proc/cpuinfo')
-    name = re.search(r'model name\s*: (.*)', info.read_text()) if info.exists() else None
-    return dict(
-        machine=platform.machine(),
-        processor=name[1] if name else platform.processor(),
-        cores=os.cpu_count(),
-        python=platform.python_version(),
-        torch=torch.__version__,
-        mmengine=mmengine.__version__,
-    )
 
 
 def main() -> None:
