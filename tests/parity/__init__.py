@@ -18,7 +18,7 @@ from .segmentation import check_dropseg
 from .tcore import check_tcore
 from .tobo import check_tobo
 from .tracking import check_droptrack, check_droptrack_geometry, check_droptrack_track
-from .tracking_metrics import check_sot_metrics, check_vot_supervised
+from .tracking_metrics import check_rgbt_metrics, check_sot_metrics, check_vot_supervised
 
 __all__ = ['CHECKERS', 'Difference', 'Report', 'check_file']
 
@@ -39,6 +39,7 @@ CHECKERS: dict[tuple[str, ...], Callable[[Mapping[str, np.ndarray]], Report]] = 
     ('frames_rgb', 'init_box_xywh', 'f1/response'): check_droptrack_track,
     ('seq0/gt_xywh', 'seq0/pred_xywh', 'got10k_val/AO'): check_sot_metrics,
     ('first', 'second', 'eao_curve', 'run0/state'): check_vot_supervised,
+    ('lasher/PR', 'rgbt234/MPR', 'thresholds_overlap'): check_rgbt_metrics,
     ('e2e/label0_grid', 'e2e/pred'): check_crw_propagation,
     ('agg_logits', 'infer/out_labels', 'state/stcn_decoder.*'): check_dropseg,
     ('frame1', 'frame2', 'frame3', 'state/decoder_frame_info'): check_catmae,
