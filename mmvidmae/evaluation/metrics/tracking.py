@@ -122,8 +122,8 @@ class TrackingMetric(VideoMetric):
         if self.options['protocol'] == 'rgbt234':
             if 'thermal_bbox' not in instance:
                 raise ValueError(
-                    f"{sample['img_path']}: protocol='rgbt234' needs the box in the thermal frame, but the instance has "
-                    'no thermal_bbox'
+                    f"{sample['img_path']}: protocol='rgbt234' needs the box in the thermal frame, but the "
+                    'instance has no thermal_bbox'
                 )
             truths['thermal_gt'] = _upright(instance['thermal_bbox'])
         seconds = predicted['seconds'] if 'seconds' in predicted else np.zeros(1)

@@ -3,6 +3,8 @@
 from .candidate_elimination import box_cells, template_cells
 from .center_head import CenterHead, CenterMaps
 from .drop_track import CropPreprocessor, DropTrack, TrackState
+from .hip_track import HIPTrack, HIPTrackState, MemoryBank
+from .historical_prompt import HistoricalPrompt, MaskedResNet
 from .one_stream_vit import OneStreamFeatures, OneStreamViT
 
 __all__ = [
@@ -10,6 +12,11 @@ __all__ = [
     'CenterMaps',
     'CropPreprocessor',
     'DropTrack',
+    'HIPTrack',
+    'HIPTrackState',
+    'HistoricalPrompt',
+    'MaskedResNet',
+    'MemoryBank',
     'OneStreamFeatures',
     'OneStreamViT',
     'TrackState',
