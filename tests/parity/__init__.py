@@ -9,6 +9,7 @@ from .catmae import check_catmae
 from .cosettle import check_cosettle
 from .cropmae import check_crop_views
 from .evaluation import check_part_segmentation, check_pose, check_video_segmentation
+from .history import check_hiptrack
 from .pretrain import check_asad, check_cropmae, check_dropmae, check_len_keep, check_rsp_block, check_sincos
 from .propagation import check_crw_propagation, check_dino_propagation
 from .report import Difference, Report
@@ -40,6 +41,7 @@ CHECKERS: dict[tuple[str, ...], Callable[[Mapping[str, np.ndarray]], Report]] = 
     ('seq0/gt_xywh', 'seq0/pred_xywh', 'got10k_val/AO'): check_sot_metrics,
     ('first', 'second', 'eao_curve', 'run0/state'): check_vot_supervised,
     ('lasher/PR', 'rgbt234/MPR', 'thresholds_overlap'): check_rgbt_metrics,
+    ('track/memory_frames', 'readout/affinity', 'state/HIP*'): check_hiptrack,
     ('e2e/label0_grid', 'e2e/pred'): check_crw_propagation,
     ('agg_logits', 'infer/out_labels', 'state/stcn_decoder.*'): check_dropseg,
     ('frame1', 'frame2', 'frame3', 'state/decoder_frame_info'): check_catmae,

@@ -6,6 +6,7 @@ from .drop_track import CropPreprocessor, DropTrack, TrackState
 from .hip_track import HIPTrack, HIPTrackState, MemoryBank
 from .historical_prompt import HistoricalPrompt, MaskedResNet
 from .one_stream_vit import OneStreamFeatures, OneStreamViT
+from .two_stream_vit import TwoStreamViT
 
 __all__ = [
     'CenterHead',
@@ -20,6 +21,7 @@ __all__ = [
     'OneStreamFeatures',
     'OneStreamViT',
     'TrackState',
+    'TwoStreamViT',
     'box_cells',
     'template_cells',
 ]

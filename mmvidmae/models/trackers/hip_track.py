@@ -16,7 +16,7 @@ from .historical_prompt import kept_cells, target_mask
 from .one_stream_vit import OneStreamFeatures
 
 WARMUP = 10
-"""Number of frames that read the template instead of the memory (HIPTrack@371b753:lib/models/hiptrack/hiptrack.py:60)."""
+"""Number of frames that read the template (WenRuiCai/HIPTrack@371b753:lib/models/hiptrack/hiptrack.py:60)."""
 WARMUP_STORED = (5, 10)
 """Those of them that are stored (line 115)."""
 
@@ -33,6 +33,7 @@ class MemoryBank(NamedTuple):
         keys: Prepared keys ``(1, K, max_frames * L)`` of L cells per frame.
         offsets: ``(1, max_frames * L)``.
         values: Values ``(1, V, max_frames * L)``.
+        num_cells: Number L of cells of a frame.
         frames: Numbers of the stored frames, oldest first.
         num_stored: Number of frames that were ever stored.
     """
@@ -40,6 +41,7 @@ class MemoryBank(NamedTuple):
     keys: Tensor
     offsets: Tensor
     values: Tensor
+    num_cells: int
     frames: tuple[int, ...] = ()
     num_stored: int = 0
 
@@ -52,7 +54,7 @@ class MemoryBank(NamedTuple):
         """
         size = max_frames * num_cells
         try:
-            return cls(*(like.new_empty(1, *shape, size) for shape in ((key_dims,), (), (value_dims,))))
+            return cls(*(like.new_empty(1, *shape, size) for shape in ((key_dims,), (), (value_dims,))), num_cells)
         except RuntimeError as error:
             needed = size * (key_dims + value_dims + 1) * like.element_size() / 2**20
             raise MemoryError(
@@ -60,18 +62,22 @@ class MemoryBank(NamedTuple):
                 'test_cfg.max_memory_frames'
             ) from error
 
-    def store(self, number: int, memory: Memory) -> 'MemoryBank':
-        """Store a frame in place of the oldest one, if the bank is full."""
-        num_cells = memory[1].shape[1]
-        max_frames = self.offsets.shape[1] // num_cells
-        start = self.num_stored % max_frames * num_cells
-        for bank, frame in zip(self[:3], memory):
-            bank[..., start : start + num_cells] = frame
-        return self._replace(frames=(*self.frames, number)[-max_frames:], num_stored=self.num_stored + 1)
+    @property
+    def max_frames(self) -> int:
+        """Number of frames that fit."""
+        return self.offsets.shape[1] // self.num_cells
 
-    def read(self, num_cells: int) -> Memory:
-        """The stored frames, of ``num_cells`` cells each."""
-        return tuple(bank[..., : len(self.frames) * num_cells] for bank in self[:3])
+    def store(self, number: int, memory: Memory) -> 'MemoryBank':
+        """Store a frame, in place of the oldest one if the bank is full."""
+        start = self.num_stored % self.max_frames * self.num_cells
+        for bank, frame in zip(self[:3], memory):
+            bank[..., start : start + self.num_cells] = frame
+        return self._replace(frames=(*self.frames, number)[-self.max_frames :], num_stored=self.num_stored + 1)
+
+    def read(self) -> Memory:
+        """Read the stored frames, in any order."""
+        keys, offsets, values = (bank[..., : len(self.frames) * self.num_cells] for bank in self[:3])
+        return keys, offsets, values
 
 
 class HIPTrackState(NamedTuple):
@@ -245,7 +251,7 @@ class HIPTrack(DropTrack):
         features = self.backbone(target.template, search, self.ce_template_cells, with_template=not warm)
         key = self.prompt.key(features.search)
         if warm:
-            memory = target.bank.read(key[0, 0].numel())
+            memory = target.bank.read()
         else:
             memory = self.encode_template(target.template, target.template_box, features)
         fused = self._fuse(features.search, key, memory)

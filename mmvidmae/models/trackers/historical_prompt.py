@@ -1,9 +1,10 @@
 """Historical prompt of HIPTrack: what earlier frames and predictions tell about the target (arXiv:2311.02072)."""
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModule
-from mmpretrain.models.backbones import ResNet
 from torch import Tensor, nn
 
 from mmvidmae.registry import MODELS
@@ -93,7 +94,7 @@ def kept_cells(kept: list[Tensor], grid: tuple[int, int]) -> Tensor | None:
         The cells, or None if nothing is to be cut out.
     """
     num_tokens = [grid[0] * grid[1], *(ids.shape[1] for ids in kept)]
-    if not kept or any(after == before for before, after in zip(num_tokens, num_tokens[1:])):
+    if not kept or any(after == before for before, after in pairwise(num_tokens)):
         return None
     cells = kept[-1].new_zeros(kept[-1].shape[0], num_tokens[0], dtype=torch.bool)
     return cells.scatter(1, kept[-1], True).unflatten(1, grid)
@@ -138,13 +139,34 @@ class ConvBlockAttention(nn.Module):
         return x * self.spatial_gate(pooled).sigmoid()
 
 
+class BasicBlock(nn.Module):
+    """Block of ResNet-18 (arXiv:1512.03385) with biases in its convolutions."""
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride, 1)
+        self.bn1 = nn.BatchNorm2d(out_channels)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, 1, 1)
+        self.bn2 = nn.BatchNorm2d(out_channels)
+        self.downsample = nn.Identity()
+        if stride > 1 or in_channels != out_channels:
+            shortcut = nn.Conv2d(in_channels, out_channels, 1, stride)
+            self.downsample = nn.Sequential(shortcut, nn.BatchNorm2d(out_channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(N, C, h, w)`` to ``(N, out_channels, h / stride, w / stride)``."""
+        out = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        return F.relu(self.bn2(self.conv2(out)) + self.downsample(x), inplace=True)
+
+
 @MODELS.register_module()
-class MaskedResNet(ResNet):
+class MaskedResNet(BaseModule):
     """ResNet-18 up to stride 16 over an image and a mask, as HIPTrack's memory encoder has it: its convolutions have
     biases, and the fourth input channel is the mask.
 
     A checkpoint of a plain ResNet-18 (``init_cfg=dict(type='Pretrained', checkpoint='torchvision://resnet18')``) is
-    loaded with an orthogonal filter for the mask. The biases keep PyTorch's defaults.
+    loaded with an orthogonal filter for the mask. Its last stage and classifier are ignored. The biases keep PyTorch's
+    defaults.
 
     Args:
         base_channels: Width of the stem and of the first stage. The others double it.
@@ -154,29 +176,21 @@ class MaskedResNet(ResNet):
     """
 
     def __init__(self, base_channels: int = 64, init_cfg: dict | None = None) -> None:
-        super().__init__(
-            18,
-            in_channels=4,
-            stem_channels=base_channels,
-            base_channels=base_channels,
-            num_stages=3,
-            strides=(1, 2, 2),
-            dilations=(1, 1, 1),
-            out_indices=(2,),
-            zero_init_residual=False,
-            init_cfg=init_cfg or dict(type='Kaiming', layer=['Conv2d']),
-        )
-        for parent in list(self.modules()):
-            for name, conv in list(parent.named_children()):
-                if isinstance(conv, nn.Conv2d):
-                    size = dict(kernel_size=conv.kernel_size, stride=conv.stride, padding=conv.padding)
-                    setattr(parent, name, nn.Conv2d(conv.in_channels, conv.out_channels, **size))
-        self.out_channels = 4 * base_channels
+        super().__init__(init_cfg)
+        self.conv1 = nn.Conv2d(4, base_channels, 7, 2, 3)
+        self.bn1 = nn.BatchNorm2d(base_channels)
+        width = base_channels
+        for stage in range(3):
+            first = BasicBlock(width, base_channels << stage, 1 if stage == 0 else 2)
+            width = base_channels << stage
+            self.add_module(f'layer{stage + 1}', nn.Sequential(first, BasicBlock(width, width, 1)))
+        self.out_channels = width
         self._register_load_state_dict_pre_hook(self._extend_stem)
 
     def forward(self, x: Tensor) -> Tensor:
         """Encode images with masks ``(N, 4, H, W)`` as features ``(N, 4 * base_channels, H / 16, W / 16)``."""
-        return super().forward(x)[0]
+        x = F.max_pool2d(F.relu(self.bn1(self.conv1(x)), inplace=True), 3, 2, 1)
+        return self.layer3(self.layer2(self.layer1(x)))
 
     def _extend_stem(self, state_dict: dict[str, Tensor], prefix: str, *args) -> None:
         weight = state_dict.get(f'{prefix}conv1.weight')
