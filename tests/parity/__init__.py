@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .bat import check_bat
 from .catmae import check_catmae
 from .cosettle import check_cosettle
 from .cropmae import check_crop_views
@@ -42,6 +43,7 @@ CHECKERS: dict[tuple[str, ...], Callable[[Mapping[str, np.ndarray]], Report]] = 
     ('first', 'second', 'eao_curve', 'run0/state'): check_vot_supervised,
     ('lasher/PR', 'rgbt234/MPR', 'thresholds_overlap'): check_rgbt_metrics,
     ('track/memory_frames', 'readout/affinity', 'state/HIP*'): check_hiptrack,
+    ('track/frames_rgb_tir', 'eval_ce/ce_template_mask', 'state/backbone.*'): check_bat,
     ('e2e/label0_grid', 'e2e/pred'): check_crw_propagation,
     ('agg_logits', 'infer/out_labels', 'state/stcn_decoder.*'): check_dropseg,
     ('frame1', 'frame2', 'frame3', 'state/decoder_frame_info'): check_catmae,

@@ -1,5 +1,6 @@
 """Single-object tracking."""
 
+from .bat import BAT
 from .candidate_elimination import box_cells, template_cells
 from .center_head import CenterHead, CenterMaps
 from .drop_track import CropPreprocessor, DropTrack, TrackState
@@ -9,6 +10,7 @@ from .one_stream_vit import OneStreamFeatures, OneStreamViT
 from .two_stream_vit import TwoStreamViT
 
 __all__ = [
+    'BAT',
     'CenterHead',
     'CenterMaps',
     'CropPreprocessor',

@@ -66,9 +66,9 @@ class CropPreprocessor(BaseDataPreprocessor):
         self.bgr_to_rgb = bgr_to_rgb
 
     def normalize(self, crops: Tensor) -> Tensor:
-        """Move uint8 crops ``(N, 3, H, W)`` to the model's device and normalize them."""
-        crops = crops.to(self.device)
-        return ((crops.flip(1) if self.bgr_to_rgb else crops).float() - self.mean) / self.std
+        """Move uint8 crops ``(N, 3 * m, H, W)`` of m modalities to the model's device and normalize them."""
+        crops = crops.to(self.device).unflatten(1, (-1, 3))
+        return (((crops.flip(2) if self.bgr_to_rgb else crops).float() - self.mean) / self.std).flatten(1, 2)
 
     def forward(self, data: dict, training: bool = False) -> dict:
         """Stack a batch. In training, the crops ``(1, 3, H, W)`` are also normalized."""
