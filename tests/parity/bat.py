@@ -18,14 +18,15 @@ def check_bat(arrays: Arrays) -> Report:
     """BAT's forward passes with and without elimination, losses and gradients of adapters and of all, its tracker, and
     how its forks are initialized from DropTrack."""
     report = Report()
-    template, search = images = [_normalize(arrays[f'{name}_u8']) for name in ('template', 'search')]
+    images = [_normalize(arrays[f'{name}_u8']) for name in ('template', 'search')]
     cells = tensor(np.stack([np.flatnonzero(mask) for mask in arrays['eval_ce/ce_template_mask']]))
     for run, options in {'eval': (None, 1.0), 'eval_ce': (cells, None), 'eval_ce085': (cells, 0.85)}.items():
         _check_forward(report, run, arrays, images, *options)
     for run, options in {'eval_float64': (None, 1.0), 'eval_ce_float64': (cells, None)}.items():
         double = build(arrays).double().eval()
         with torch.no_grad():
-            features = double.backbone(template.double(), search.double(), *options)
+            doubles = [_normalize(arrays[f'{name}_u8'], torch.float64) for name in ('template', 'search')]
+            features = double.backbone(*doubles, *options)
         _compare_maps(report, f'{run}/', arrays, double.head(features.search), 1e-8)
 
     start, warmup = int(arrays['cfg/ce_start_epoch']), int(arrays['cfg/ce_warm_epochs'])
@@ -73,8 +74,8 @@ def build(arrays: Arrays, ce_keep_ratio: list[float] | None = None, **options) -
     return model
 
 
-def _normalize(pairs: np.ndarray) -> Tensor:
-    return torch.cat([normalize(part) for part in np.split(pairs, 2, axis=1)], dim=1)
+def _normalize(pairs: np.ndarray, dtype: torch.dtype = torch.float32) -> Tensor:
+    return torch.cat([normalize(part, dtype) for part in np.split(pairs, 2, axis=1)], dim=1)
 
 
 def _check_forward(
@@ -173,13 +174,22 @@ def _check_constructed(report: Report, arrays: Arrays) -> None:
         adapter_dims=int(arrays['cfg/adapter_dim']),
     )
     for part in ('down', 'mid', 'up'):
-        layers: list[nn.Linear] = [adapter[where].get_submodule(part) for adapter in model.adapters for where in adapter]
+        layers: list[nn.Linear] = [
+            adapter[where].get_submodule(part) for adapter in model.adapters for where in adapter
+        ]
         weights = torch.cat([layer.weight.flatten() for layer in layers])
-        for name, value in (('recorded', arrays[f'constructed/adapter_{part}_weight_std'].item()), ('ours', weights.std().item())):
+        for name, value in (
+            ('recorded', arrays[f'constructed/adapter_{part}_weight_std'].item()),
+            ('ours', weights.std().item()),
+        ):
             size = weights.numel() if name == 'ours' else layers[0].weight.numel()
-            report.add(f'constructed/adapter_{part}_weight_std, {name}', abs(value / 0.02 - 1) * (2 * size) ** 0.5, 5, 'errors')
+            report.add(
+                f'constructed/adapter_{part}_weight_std, {name}', abs(value / 0.02 - 1) * (2 * size) ** 0.5, 5, 'errors'
+            )
         bias = max(layer.bias.abs().max().item() for layer in layers)
-        report.compare(f'constructed/adapter_{part}_bias_absmax', bias, arrays[f'constructed/adapter_{part}_bias_absmax'])
+        report.compare(
+            f'constructed/adapter_{part}_bias_absmax', bias, arrays[f'constructed/adapter_{part}_bias_absmax']
+        )
 
 
 def _check_initialization(report: Report, arrays: Arrays) -> None:
@@ -210,7 +220,12 @@ def _check_initialization(report: Report, arrays: Arrays) -> None:
         size = sides[name] * patch
         bias = model.patch_embed.projection.bias
         value = (model.embed_role(torch.zeros(1, 3, size, size), role) - bias)[..., :dims]
-        report.compare(f'droptrack_init/loaded_pos_embed_{name}', value, arrays[f'droptrack_init/loaded_pos_embed_{name}'], atol=1e-6)
+        report.compare(
+            f'droptrack_init/loaded_pos_embed_{name}',
+            value,
+            arrays[f'droptrack_init/loaded_pos_embed_{name}'],
+            atol=1e-6,
+        )
 
 
 def _compare_maps(report: Report, run: str, arrays: Arrays, maps: CenterMaps, atol: float) -> None:
