@@ -137,7 +137,7 @@ class ClipSampling(BaseTransform):
 
 @TRANSFORMS.register_module()
 class OSTrackCrop(BaseTransform):
-    """Crop a template and search regions around jittered boxes. Then change brightness and flip, independently for each.
+    """Crop a template and search regions around jittered boxes. Then change brightness and flip, each on its own.
 
     Width w and height h of a box become w exp(a N) and h exp(a N), where a is ``scale_jitter`` and each N is a standard
     normal draw. The box is then shifted along each axis by up to ``center_jitter`` / 2 times the square root of its

@@ -247,13 +247,10 @@ class HIPTrack(DropTrack):
 
     def _locate(self, search: Tensor, target: HIPTrackState) -> tuple[Tensor, Tensor, HIPTrackState]:
         number = target.number + 1
-        warm = number > WARMUP
-        features = self.backbone(target.template, search, self.ce_template_cells, with_template=not warm)
+        template, new = target.template, number <= WARMUP
+        features = self.backbone(template, search, self.ce_template_cells, with_template=new)
         key = self.prompt.key(features.search)
-        if warm:
-            memory = target.bank.read()
-        else:
-            memory = self.encode_template(target.template, target.template_box, features)
+        memory = self.encode_template(template, target.template_box, features) if new else target.bank.read()
         fused = self._fuse(features.search, key, memory)
         target = target._replace(number=number)
         if self._stores(number):
