@@ -108,8 +108,8 @@ def encoder(arrays: Arrays) -> dict:
 
 
 def normalize(images: np.ndarray, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Recorded pictures ``(..., 3, H, W)`` as the network gets them."""
-    mean, std = (torch.tensor(values, dtype=dtype)[:, None, None] for values in (MEAN, STD))
+    """Recorded pictures ``(..., 3, H, W)`` as the network gets them. The constants are in single precision."""
+    mean, std = (torch.tensor(values)[:, None, None].to(dtype) for values in (MEAN, STD))
     return (torch.from_numpy(images).to(dtype) / 255 - mean) / std
 
 
