@@ -9,6 +9,7 @@ from torch import Tensor
 from .architecture import REGISTERS
 from .key_maps import (
     StateDict,
+    bat_to_mmvidmae,
     catmae_to_mmvidmae,
     cosettle_to_mmvidmae,
     cropmae_to_mmvidmae,
@@ -17,6 +18,7 @@ from .key_maps import (
     dropseg_to_mmvidmae,
     droptrack_to_mmvidmae,
     encoder_of_teacher,
+    hiptrack_to_mmvidmae,
     mae_to_mmvidmae,
     mmvidmae_to_catmae,
     mmvidmae_to_cosettle,
@@ -103,6 +105,18 @@ class Target:
 
 # Formats are tried in this order, specific ones first.
 SOURCES: dict[str, Source] = {
+    'hiptrack': Source(
+        marks=(r'backbone\.pos_embed_x', r'HIP\..*'),
+        convert=hiptrack_to_mmvidmae,
+        outside=r'(box_head|HIP|key_proj|key_comp|searchRegionFusion)\..*|backbone\.pos_embed_z',
+        unused=(r'backbone\.(cls_token|pos_embed)', 'HIPTrack keeps, but never uses them'),
+    ),
+    'bat': Source(
+        marks=(r'backbone\.pos_embed_x', r'backbone\.blocks\.\d+\.adap_t\..*'),
+        convert=bat_to_mmvidmae,
+        outside=r'box_head\..*|backbone\.pos_embed_z|backbone\.blocks\.\d+\.adap2?_t\..*',
+        unused=(r'backbone\.(cls_token|pos_embed)', 'BAT keeps, but never uses them'),
+    ),
     'droptrack': Source(
         marks=(r'backbone\.pos_embed_x', r'box_head\..*'),
         convert=droptrack_to_mmvidmae,

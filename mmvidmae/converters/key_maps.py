@@ -80,6 +80,37 @@ _DROPTRACK = (
         for theirs, ours in (('ctr', 'score'), ('size', 'size'), ('offset', 'offset'))
     ),
 )
+_HIP_ENCODER = 'prompt.memory_encoder'
+_HIPTRACK = (
+    *_DROPTRACK,
+    *((f'HIP.encoder.{name}', f'{_HIP_ENCODER}.resnet.{name}') for name in ('conv1', 'bn1')),
+    *(
+        (f'HIP.encoder.layer{i}.{j}.{name}', f'{_HIP_ENCODER}.resnet.layer{i}.{j}.{name}')
+        for i in (1, 2, 3)
+        for j in (0, 1)
+        for name in ('conv1', 'bn1', 'conv2', 'bn2', 'downsample.0', 'downsample.1')
+    ),
+    *(
+        (f'HIP.encoder.fuser.{block}.{theirs}', f'{_HIP_ENCODER}.{block}.{ours}')
+        for block in ('block1', 'block2')
+        for theirs, ours in (('conv1', 'conv1'), ('conv2', 'conv2'), ('downsample', 'shortcut'))
+    ),
+    ('HIP.encoder.fuser.attention.ChannelGate.mlp.1', f'{_HIP_ENCODER}.attention.channel_gate.0'),
+    ('HIP.encoder.fuser.attention.ChannelGate.mlp.3', f'{_HIP_ENCODER}.attention.channel_gate.2'),
+    ('HIP.encoder.fuser.attention.SpatialGate.spatial.conv', f'{_HIP_ENCODER}.attention.spatial_gate'),
+    ('key_proj.key_proj', 'prompt.key'),
+    ('key_comp', 'prompt.query_value'),
+    ('searchRegionFusion.conv1', 'prompt.fusion.conv1'),
+    ('searchRegionFusion.conv2', 'prompt.fusion.conv2'),
+)
+_BAT = (
+    *_DROPTRACK,
+    *(
+        (f'blocks.#.{theirs}.adapter_{part}', f'backbone.adapters.#.{ours}.{part}')
+        for theirs, ours in (('adap_t', 'attn'), ('adap2_t', 'ffn'))
+        for part in ('down', 'mid', 'up')
+    ),
+)
 _DROPSEG_BLOCKS = (
     ('compress', 'compress'),
     ('up_16_8.out_conv', 'blocks.0'),
@@ -356,20 +387,51 @@ def droptrack_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
     Raises:
         KeyError: If there are names that the tracker does not have. The message lists them.
     """
+    return _tracker_to_mmvidmae(state, _DROPTRACK)
+
+
+def mmvidmae_to_droptrack(state: Mapping[str, Tensor]) -> StateDict:
+    """Inverse of :func:`droptrack_to_mmvidmae` for whole trackers."""
+    return _mmvidmae_to_tracker(state, _DROPTRACK)
+
+
+def _tracker_to_mmvidmae(state: Mapping[str, Tensor], table: tuple[tuple[str, str], ...]) -> StateDict:
     state = _stack_identities(_without_prefix(state, 'backbone.'))
     if 'pos_embed_z' in state:
-        return _to_ours(state, _DROPTRACK)
+        return _to_ours(state, table)
     if 'pos_embed_x' in state:
         state['pos_embed'] = state.pop('pos_embed_x')
     return _to_ours(state, _DROPMAE)
 
 
-def mmvidmae_to_droptrack(state: Mapping[str, Tensor]) -> StateDict:
-    """Inverse of :func:`droptrack_to_mmvidmae` for whole trackers."""
-    state = _to_theirs(state, _DROPTRACK)
-    if 'temporal_pos_embed' in state:
-        state['temporal_pos_embed_x'], state['temporal_pos_embed_z'] = state.pop('temporal_pos_embed').unbind(1)
-    return {key if key.startswith('box_head.') else f'backbone.{key}': value for key, value in state.items()}
+def _mmvidmae_to_tracker(state: Mapping[str, Tensor], table: tuple[tuple[str, str], ...]) -> StateDict:
+    inside = _to_theirs({key: value for key, value in state.items() if key.startswith('backbone.')}, table)
+    outside = _to_theirs({key: value for key, value in state.items() if not key.startswith('backbone.')}, table)
+    if 'temporal_pos_embed' in inside:
+        inside['temporal_pos_embed_x'], inside['temporal_pos_embed_z'] = inside.pop('temporal_pos_embed').unbind(1)
+    return {f'backbone.{key}': value for key, value in inside.items()} | outside
+
+
+def hiptrack_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
+    """Convert a HIPTrack state dict, without its unused ``cls_token`` and ``pos_embed``. Without the parts beside the
+    encoder, see :func:`droptrack_to_mmvidmae`."""
+    return _tracker_to_mmvidmae(state, _HIPTRACK)
+
+
+def mmvidmae_to_hiptrack(state: Mapping[str, Tensor]) -> StateDict:
+    """Inverse of :func:`hiptrack_to_mmvidmae` for whole trackers or parts of them."""
+    return _mmvidmae_to_tracker(state, _HIPTRACK)
+
+
+def bat_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
+    """Convert a BAT state dict, without its unused ``cls_token`` and ``pos_embed``. Without the head, see
+    :func:`droptrack_to_mmvidmae`."""
+    return _tracker_to_mmvidmae(state, _BAT)
+
+
+def mmvidmae_to_bat(state: Mapping[str, Tensor]) -> StateDict:
+    """Inverse of :func:`bat_to_mmvidmae` for whole trackers or parts of them."""
+    return _mmvidmae_to_tracker(state, _BAT)
 
 
 def dropseg_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:

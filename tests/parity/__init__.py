@@ -5,10 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
+from .bat import check_bat
 from .catmae import check_catmae
 from .cosettle import check_cosettle
 from .cropmae import check_crop_views
 from .evaluation import check_part_segmentation, check_pose, check_video_segmentation
+from .history import check_hiptrack
 from .pretrain import check_asad, check_cropmae, check_dropmae, check_len_keep, check_rsp_block, check_sincos
 from .propagation import check_crw_propagation, check_dino_propagation
 from .report import Difference, Report
@@ -18,7 +20,7 @@ from .segmentation import check_dropseg
 from .tcore import check_tcore
 from .tobo import check_tobo
 from .tracking import check_droptrack, check_droptrack_geometry, check_droptrack_track
-from .tracking_metrics import check_sot_metrics, check_vot_supervised
+from .tracking_metrics import check_rgbt_metrics, check_sot_metrics, check_vot_supervised
 
 __all__ = ['CHECKERS', 'Difference', 'Report', 'check_file']
 
@@ -39,6 +41,9 @@ CHECKERS: dict[tuple[str, ...], Callable[[Mapping[str, np.ndarray]], Report]] = 
     ('frames_rgb', 'init_box_xywh', 'f1/response'): check_droptrack_track,
     ('seq0/gt_xywh', 'seq0/pred_xywh', 'got10k_val/AO'): check_sot_metrics,
     ('first', 'second', 'eao_curve', 'run0/state'): check_vot_supervised,
+    ('lasher/PR', 'rgbt234/MPR', 'thresholds_overlap'): check_rgbt_metrics,
+    ('track/memory_frames', 'readout/affinity', 'state/HIP*'): check_hiptrack,
+    ('track/frames_rgb_tir', 'eval_ce/ce_template_mask', 'state/backbone.*'): check_bat,
     ('e2e/label0_grid', 'e2e/pred'): check_crw_propagation,
     ('agg_logits', 'infer/out_labels', 'state/stcn_decoder.*'): check_dropseg,
     ('frame1', 'frame2', 'frame3', 'state/decoder_frame_info'): check_catmae,

@@ -1,4 +1,4 @@
-"""Parity of the tracking scores with PyTracking, the GOT-10k toolkit, pysot and the VOT toolkit."""
+"""Parity of the tracking scores with PyTracking, the GOT-10k toolkit, pysot, the VOT toolkit and an RGB-T toolkit."""
 
 import numpy as np
 
@@ -107,6 +107,44 @@ def check_vot_supervised(arrays: Arrays) -> Report:
     report.compare('accuracy', accuracy, arrays['accuracy'], atol=1e-12)
     report.compare('robustness', robustness, arrays['robustness'], atol=1e-12)
     return report
+
+
+def check_rgbt_metrics(arrays: Arrays) -> Report:
+    """PR, NPR and SR of LasHeR, MPR and MSR of RGBT234, from boxes and from corners."""
+    report = Report()
+
+    def read(dataset: str, *what: str) -> list[list[np.ndarray]]:
+        return [[arrays[f'{dataset}/{name}/{part}'] for part in what] for name in arrays[f'{dataset}/sequences']]
+
+    lasher = [T.lasher_curves(pred, gt) for pred, gt in read('lasher', 'pred_xywh', 'gt_xywh')]
+    mean = T.Curves.mean(lasher)
+    for name, value, field in (
+        ('PR', mean.precision20, 'precision'),
+        ('NPR', mean.norm_precision20, 'norm_precision'),
+        ('SR', mean.auc, 'success'),
+    ):
+        _compare_score(report, f'lasher/{name}', value, [getattr(curves, field) for curves in lasher], arrays)
+    truths = ('gt_visible_xywh', 'gt_infrared_xywh')
+    for suffix, videos in {
+        '': read('rgbt234', 'pred_xywh', *truths),
+        '_of_corners': [
+            (T.boxes_of_corners(corners, inclusive=False), *gt)
+            for corners, *gt in read('rgbt234', 'pred_corners_xyxyxyxy', *truths)
+        ],
+    }.items():
+        each = [T.rgbt234_curves(*video) for video in videos]
+        mean = T.Curves.mean(each)
+        precision, success = ([getattr(curves, field) for curves in each] for field in ('precision', 'success'))
+        _compare_score(report, f'rgbt234/MPR{suffix}', mean.precision20, precision, arrays)
+        _compare_score(report, f'rgbt234/MSR{suffix}', mean.auc, success, arrays)
+    report.compare('thresholds_pixels', T.PIXELS, arrays['thresholds_pixels'])
+    report.compare('thresholds_overlap', T.OVERLAPS, arrays['thresholds_overlap'], atol=1e-12)
+    return report
+
+
+def _compare_score(report: Report, name: str, value: float, curves: list[np.ndarray], arrays: Arrays) -> None:
+    report.compare(name, value, arrays[name], atol=1e-6)
+    report.compare(f'{name}_curve_per_sequence', curves, arrays[f'{name}_curve_per_sequence'], atol=1e-6)
 
 
 def _check_toolkit(report: Report, arrays: Arrays, prefix: str, each: list[T.Curves]) -> None:

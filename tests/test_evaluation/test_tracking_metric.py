@@ -116,6 +116,26 @@ def test_polygons_become_upright_boxes():
     assert evaluate([video])['sot/precision'] == 100
 
 
+def test_lasher_counts_frames_without_a_target_as_precise_but_not_as_successful():
+    """A target at the border counts as absent, and predictions are rounded: by hand over 21 thresholds."""
+    border = [0.0, 10.0, 20.0, 10.0]
+    gt = [BOX, BOX, border, [np.nan] * 4]
+    result = evaluate([frames('v', [FAR, [10.4, 9.6, 20.3, 10.2], border, BOX], gt)], protocol='lasher')
+    assert result == {'sot/PR': 100, 'sot/NPR': 100, 'sot/SR': pytest.approx(100 * 40 / 84)}
+    far = evaluate([frames('v', [BOX, FAR, [5.0, 5.0, 0.0, 3.0], BOX], [BOX] * 4)], protocol='lasher')
+    assert far == {'sot/PR': 50, 'sot/NPR': 50, 'sot/SR': pytest.approx(100 * 40 / 84)}  # an empty box repeats FAR
+
+
+def test_rgbt234_takes_the_better_of_two_annotations():
+    video = frames('v', [BOX, FAR], [BOX, BOX])
+    with pytest.raises(ValueError, match=r"/data/v/img/00000.jpg: protocol='rgbt234' needs the box .* no thermal_bbox"):
+        evaluate([video], protocol='rgbt234')
+    for sample, box in zip(video, (FAR, FAR)):
+        sample['instances'][0]['thermal_bbox'] = np.array([*box[:2], box[0] + box[2], box[1] + box[3]])
+    result = evaluate([video], protocol='rgbt234')
+    assert result == {'sot/MPR': 100, 'sot/MSR': pytest.approx(100 * 20 / 21)}
+
+
 def test_several_targets_in_a_folder(tmp_path):
     videos = [frames('Jogging', [BOX, BOX], [BOX, BOX]), frames('Jogging', [BOX, FAR], [BOX, BOX])]
     with pytest.raises(ValueError, match=r'2 frames, but the dataset has 4: .* have a name of its own'):
@@ -185,7 +205,7 @@ def test_frames_out_of_order_are_named():
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        (dict(protocol='vot'), "protocol must be one of ope, got10k, got 'vot'"),
+        (dict(protocol='vot'), "protocol must be one of ope, got10k, lasher, rgbt234, got 'vot'"),
         (dict(submission='lasot', out_dir='x'), "submission='lasot' is no known server"),
         (dict(submission='got10k'), 'set out_dir'),
     ],

@@ -24,7 +24,15 @@ def test_all_kinds_are_covered():
     pretrain = {'asad', 'dropmae_forward', 'len_keep', 'siammae_cropmae', 'siammae_rsp_block', 'sincos'}
     pretrain |= {'cropmae', 'tobo', 'catmae', 'rsp'}
     evaluation = {'jhmdb_pck', 'labelprop_crw', 'labelprop_dino', 'vip_miou'}
-    tracking = {'droptrack_forward_p8', 'droptrack_geometry', 'sot_metrics', 'vot_supervised'}
+    tracking = {
+        'droptrack_forward_p8',
+        'droptrack_geometry',
+        'sot_metrics',
+        'vot_supervised',
+        'rgbt_metrics',
+        'hiptrack',
+        'bat',
+    }
     assert names >= pretrain | evaluation | tracking | {'dropseg_forward', 'tcore', 'cosettle', 'rvm'}
 
 
@@ -54,6 +62,21 @@ def test_all_kinds_are_covered():
             {'eval/size_map', 'eval_float64/backbone_feat', 'loss_eval/size_map'},
         ),
         ('vot_supervised', 'run0/overlap', 1e-4, {'run0/overlap'}),
+        ('hiptrack', 'state/key_proj.key_proj.weight', 1e-2, {'eval/f1/key', 'eval/f2/prompt', 'train/grad_l2'}),
+        ('hiptrack', 'track/memory_value_at_end', 1e-2, {'track/memory_value_at_end'}),
+        (
+            'bat',
+            'state/backbone.blocks.0.adap_t.adapter_mid.weight',
+            0.1,
+            {'eval/backbone_feat', 'loss_adapters/total'},
+        ),
+        ('rgbt_metrics', 'lasher/seq1/pred_xywh', 0.02, {'lasher/PR', 'lasher/NPR', 'lasher/SR'}),
+        (
+            'rgbt_metrics',
+            'rgbt234/seq0/gt_infrared_xywh',
+            0.1,
+            {'rgbt234/MPR', 'rgbt234/MSR', 'rgbt234/MSR_of_corners'},
+        ),
         ('droptrack_geometry', 'loss/pred_cxcywh', 1e-3, {'loss/giou', 'loss/l1'}),
         ('dropseg_forward', 'state/mask_patch_embed.proj.weight', 1e-2, {'float64/obj1/m16', 'infer/prob'}),
         ('dropseg_forward', 'loss/total', 1e-3, {'loss/total'}),

@@ -4,6 +4,6 @@
 """
 
 from .annotations import read_boxes, read_flags
-from .transforms import CausalPairSampling, OSTrackCrop
+from .transforms import CausalPairSampling, ClipSampling, OSTrackCrop
 
-__all__ = ['CausalPairSampling', 'OSTrackCrop', 'read_boxes', 'read_flags']
+__all__ = ['CausalPairSampling', 'ClipSampling', 'OSTrackCrop', 'read_boxes', 'read_flags']

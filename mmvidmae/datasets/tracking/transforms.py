@@ -1,6 +1,7 @@
 """Transforms for the training pairs of OSTrack and DropTrack."""
 
 import random
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -9,6 +10,21 @@ from mmcv.transforms import BaseTransform
 
 from mmvidmae.registry import TRANSFORMS
 from mmvidmae.structures.boxes import box_to_crop, crop_padding, sample_crop
+
+
+def _visible_frames(video: dict[str, Any]) -> np.ndarray:
+    return np.flatnonzero(np.asarray(video['visible'], bool) & np.asarray(video['bboxes_isvalid'], bool))
+
+
+def _frames_of(video: dict[str, Any], frames: Sequence[int]) -> dict[str, list]:
+    """What a training sample needs to know of some frames of a video."""
+    return dict(
+        img_path=[video['img_paths'][frame] for frame in frames],
+        frame_id=[int(video['frame_ids'][frame]) for frame in frames],
+        video_id=[video['video_id']] * len(frames),
+        video_length=[len(video['img_paths'])] * len(frames),
+        instances=[[dict(bbox=video['bboxes'][frame], bbox_label=np.int32(0))] for frame in frames],
+    )
 
 
 @TRANSFORMS.register_module()
@@ -39,21 +55,14 @@ class CausalPairSampling(BaseTransform):
     def transform(self, results: list[dict[str, Any]]) -> dict[str, list] | None:
         """Draw the two frames."""
         video = results[0]
-        visible = np.flatnonzero(np.asarray(video['visible'], bool) & np.asarray(video['bboxes_isvalid'], bool))
-        length = len(video['img_paths'])
+        visible, length = _visible_frames(video), len(video['img_paths'])
         if length == 1 and len(visible):
             pair = (0, 0)
         elif len(visible) < self.min_visible or length < self.min_length:
             return None
         else:
             pair = self._draw(visible)
-        return dict(
-            img_path=[video['img_paths'][frame] for frame in pair],
-            frame_id=[int(video['frame_ids'][frame]) for frame in pair],
-            video_id=[video['video_id']] * 2,
-            video_length=[length] * 2,
-            instances=[[dict(bbox=video['bboxes'][frame], bbox_label=np.int32(0))] for frame in pair],
-        )
+        return _frames_of(video, pair)
 
     def _draw(self, visible: np.ndarray) -> tuple[int, int]:
         gap = self.max_gap
@@ -66,13 +75,74 @@ class CausalPairSampling(BaseTransform):
 
 
 @TRANSFORMS.register_module()
+class ClipSampling(BaseTransform):
+    """Draw a template frame and several search frames of a video, all with a visible target (HIPTrack's sampler).
+
+    The first frame is drawn from all frames but the last ``max_jump``, each next one from the frames less than
+    ``max_jump`` after it. Where a video is too short, ``max_jump`` shrinks by 5. Half of the clips are reversed, so
+    that the template is the last frame. A still image (a video of one frame) is repeated.
+
+    Input and output are those of :class:`CausalPairSampling`, for 1 + ``num_search`` frames.
+
+    Args:
+        num_search: Number of search frames.
+        max_jump: The next frame is less than this many frames after the one before.
+        min_length: Smallest number of frames of a video. The target must be visible in more than twice as many frames
+            as a clip has.
+
+    Source: ``TrackingSampler`` of ``WenRuiCai/HIPTrack@371b753:lib/train/data/sampler.py:128-191``. As published, the
+    jump shrinks only after a failure at one of the first three frames.
+    """
+
+    def __init__(self, num_search: int = 5, max_jump: int = 70, min_length: int = 20) -> None:
+        self.num_search = num_search
+        self.max_jump = max_jump
+        self.min_length = min_length
+
+    def transform(self, results: list[dict[str, Any]]) -> dict[str, list] | None:
+        """Draw the frames."""
+        video = results[0]
+        visible, length = _visible_frames(video), len(video['img_paths'])
+        if length == 1 and len(visible):
+            return _frames_of(video, [0] * (1 + self.num_search))
+        if len(visible) <= 2 * (1 + self.num_search) or length < self.min_length:
+            return None
+        return _frames_of(video, self.sample(visible, length))
+
+    def sample(self, visible: np.ndarray, length: int) -> list[int]:
+        """Draw frame numbers, the template's first.
+
+        Args:
+            visible: Numbers of the frames with a visible target, sorted.
+            length: Number of frames of the video.
+        """
+        jump = self.max_jump
+        while True:
+            reach = min(length, jump)
+            clip: list[int] = []
+            for number in range(1 + self.num_search):
+                first = clip[-1] + 1 if clip else 0
+                last = min(clip[-1] + reach, length - self.num_search + number) if clip else length - reach
+                choices = visible[(visible >= first) & (visible < last)]
+                if not len(choices):
+                    break
+                clip.append(random.choice(choices.tolist()))
+            if len(clip) == 1 + self.num_search:
+                return clip[::-1] if random.random() < 0.5 else clip
+            if len(clip) < 3:
+                jump -= 5 if jump > 5 else 1
+            elif len(clip) == self.num_search:  # as published, a clip without a last frame is drawn anew
+                jump = self.max_jump
+
+
+@TRANSFORMS.register_module()
 class OSTrackCrop(BaseTransform):
-    """Crop template and search region around jittered boxes. Then change brightness and flip, independently for each.
+    """Crop a template and search regions around jittered boxes. Then change brightness and flip, each on its own.
 
     Width w and height h of a box become w exp(a N) and h exp(a N), where a is ``scale_jitter`` and each N is a standard
     normal draw. The box is then shifted along each axis by up to ``center_jitter`` / 2 times the square root of its
-    area. The transform replaces ``img``, ``gt_bboxes`` (x1, y1, x2, y2) and ``img_shape`` of a pair. The result is None
-    if a box is empty or a crop is all padding.
+    area. The transform replaces ``img``, ``gt_bboxes`` (x1, y1, x2, y2) and ``img_shape`` of a template and one or
+    more search frames after it. The result is None if a box is empty or a crop is all padding.
 
     Args:
         factors: Sides of the crops (template, search), in units of the square root of the box's area.
@@ -99,9 +169,10 @@ class OSTrackCrop(BaseTransform):
         self.flip_prob = flip_prob
 
     def transform(self, results: dict[str, list]) -> dict[str, list] | None:
-        """Crop both frames."""
+        """Crop the frames."""
         images, boxes = [], []
-        for image, corners, options in zip(results['img'], results['gt_bboxes'], self.crops, strict=True):
+        crops = [self.crops[0], *[self.crops[1]] * (len(results['img']) - 1)]
+        for image, corners, options in zip(results['img'], results['gt_bboxes'], crops, strict=True):
             cropped = self._crop(image, np.asarray(corners, np.float64).reshape(4), *options)
             if cropped is None:
                 return None

@@ -2,7 +2,7 @@
 
 from .formatting import PackPairs
 from .geometry import FrameCutOut, PairCenterCrop, PairRandomFlip, PairRandomResizedCrop, PairResize
-from .loading import LoadFramePairs, LoadPicture, SampleFrames
+from .loading import LoadFramePairs, LoadPicture, LoadPicturePair, SampleFrames
 from .loading import SampleFramePairs as SampleFramePairs  # the name for pairs
 from .picture_views import PictureViews
 from .sandwich_views import SandwichViews
@@ -12,6 +12,7 @@ __all__ = [
     'FrameCutOut',
     'LoadFramePairs',
     'LoadPicture',
+    'LoadPicturePair',
     'LoadVideoFrames',
     'PackPairs',
     'PackVideoSequence',

@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Literal
 
 import cv2
@@ -14,6 +15,7 @@ from mmengine.logging import print_log
 from mmvidmae.registry import TRANSFORMS
 
 from ..readers import VideoReadError, read_image
+from ..sources import image_names
 
 
 @TRANSFORMS.register_module()
@@ -328,3 +330,56 @@ class LoadPicture(BaseTransform):
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}(skip_unreadable={self.skip_unreadable})'
+
+
+@TRANSFORMS.register_module()
+class LoadPicturePair(LoadPicture):
+    """Read aligned pictures of two modalities as one picture of six channels, such as those of LasHeR and RGBT234.
+
+    Keys are those of :class:`LoadPicture` and ``frame_id``. ``img`` is uint8 ``(H, W, 6)``, BGR of the first modality
+    and then of the second. The second picture is that of the same number in a sibling folder, by natural order, as
+    names differ between modalities.
+
+    Args:
+        second: Name of the sibling folder with the second modality.
+        skip_unreadable: As in :class:`LoadPicture`.
+
+    Raises:
+        VideoReadError: If a picture is missing or cannot be read, or the two have different sizes, unless
+            ``skip_unreadable`` is set. The message names the files.
+    """
+
+    def __init__(self, second: str = 'infrared', skip_unreadable: bool = False) -> None:
+        super().__init__(skip_unreadable)
+        self.second = second
+
+    def transform(self, results: dict) -> dict | None:
+        """Read the pairs."""
+        paths, numbers = results['img_path'], results['frame_id']
+        pairs = [(paths, numbers)] if isinstance(paths, str) else list(zip(paths, numbers, strict=True))
+        found = super().transform({**results, 'img_path': pairs})
+        if found is None:
+            return None
+        if isinstance(paths, str):
+            found.update({key: found[key][0] for key in ('img', 'img_shape', 'ori_shape')})
+        return {**found, 'img_path': paths}
+
+    def _read(self, pair: tuple[str, int]) -> np.ndarray:
+        path, number = pair
+        folder = os.path.join(os.path.dirname(os.path.dirname(path)), self.second)
+        try:
+            names = _names_in(folder)
+        except OSError as error:
+            raise VideoReadError(folder, f'{error.strerror}, but the second pictures should be there') from error
+        if number >= len(names):
+            raise VideoReadError(folder, f'it has {len(names)} pictures, and none of number {number} for {path}')
+        first, second = super()._read(path), super()._read(other := os.path.join(folder, names[number]))
+        if first.shape != second.shape:
+            sizes = ' and '.join(f'{image.shape[1]} x {image.shape[0]}' for image in (first, second))
+            raise VideoReadError(path, f'it and {other} have different sizes: {sizes} pixels')
+        return np.concatenate((first, second), axis=2)
+
+
+@lru_cache(64)
+def _names_in(folder: str) -> list[str]:
+    return image_names(folder)

@@ -6,7 +6,9 @@ differ in the frames that count and in the score of a frame without a target. Ea
 - :func:`pytracking_errors`: PyTracking, which DropTrack and OSTrack report for LaSOT, TNL2K, OTB, NFS and UAV123;
 - :func:`toolkit_ope`: the OTB and LaSOT experiments of the GOT-10k toolkit;
 - :func:`got10k_overlaps`: AO and SR of GOT-10k;
-- :func:`pysot_ope`: pysot.
+- :func:`pysot_ope`: pysot;
+- :func:`lasher_curves`: PR, NPR and SR of LasHeR;
+- :func:`rgbt234_curves`: MPR and MSR of RGBT234.
 """
 
 from typing import NamedTuple
@@ -44,7 +46,8 @@ class Curves(NamedTuple):
     Attributes:
         success: Share of frames with an overlap above each threshold of :data:`OVERLAPS`, ``(21,)``.
         precision: Share of frames with center distances of at most :data:`PIXELS`, ``(51,)``.
-        norm_precision: Share of frames with normalized distances of at most the protocol's thresholds, ``(51,)``.
+        norm_precision: Share of frames with normalized distances of at most the protocol's thresholds, ``(51,)``. NaN
+            if the protocol has no normalized distance.
     """
 
     success: np.ndarray
@@ -221,6 +224,94 @@ def pysot_ope(pred: np.ndarray, gt: np.ndarray, visible: np.ndarray | None = Non
     center, norm = center_errors(pred, gt), center_errors(pred, gt, gt[:, 2:] + 1e-16)
     center, norm = (np.where((true_center > 0).all(1), error, -1) for error in (center, norm))
     return curves(overlap, center, norm, PIXELS / 100, frames)
+
+
+def lasher_curves(pred: np.ndarray, gt: np.ndarray) -> Curves:
+    """Compute the curves of a video as LasHeR's toolkit does: PR at 20 pixels, NPR at 0.2 and SR.
+
+    All boxes are rounded to integers, half to even. Surplus predictions are cut off, the first prediction is replaced
+    by the ground truth, and an empty prediction by the previous one. A frame is invalid if any number of its true box
+    is at most 0, also for targets that touch the left or upper border. As published, invalid frames are correct for PR
+    and NPR, wrong for SR, and stay in the denominator. All numbers are in single precision, which decides ties at
+    thresholds.
+
+    Args:
+        pred: Predicted boxes ``(T', 4)``, finite, T' >= T.
+        gt: True boxes ``(T, 4)``. NaN and zeros mark frames without a target.
+
+    Raises:
+        ValueError: If there are fewer predictions than true boxes, or predictions are not finite.
+
+    Source: ``PR_LasHeR``, ``NPR`` and ``SR_LasHeR``, opacity-black/RGBT_toolkit@33da1eb:src/rgbt/metrics/metrics.py.
+    """
+    gt = np.nan_to_num(_rounded(gt))
+    pred = _rounded(pred)[: len(gt)].copy()
+    _check_rgbt(pred, gt)
+    pred[0] = gt[0]
+    for frame in np.flatnonzero((pred[1:, 2:] <= 0).any(1)) + 1:
+        pred[frame] = pred[frame - 1]
+    valid = (gt > 0).all(1)
+    errors = (overlaps(pred, gt), center_errors(pred, gt), _norm_errors_of_centers(pred, gt))
+    return curves(*(np.where(valid, error, np.float32(-1)) for error in errors), np.linspace(0, 0.5, 51), len(gt))
+
+
+def rgbt234_curves(pred: np.ndarray, visible: np.ndarray, thermal: np.ndarray) -> Curves:
+    """Compute the curves of a video as RGBT234's toolkit does: MPR at 20 pixels and MSR.
+
+    Each frame counts with the nearer and with the better overlapping of its two true boxes. Predictions are rounded to
+    integers, half to even. Unlike in :func:`lasher_curves`, the first frame and empty predictions are scored as they
+    are. There is no normalized precision (NaN).
+
+    Args:
+        pred: Predicted boxes ``(T, 4)``, finite.
+        visible: True boxes ``(T, 4)`` in the visible frames.
+        thermal: True boxes ``(T, 4)`` in the thermal frames.
+
+    Raises:
+        ValueError: If the numbers of boxes differ, or predictions are not finite.
+
+    Source: ``MPR`` and ``MSR``, opacity-black/RGBT_toolkit@33da1eb:src/rgbt/metrics/metrics.py.
+    """
+    pred, truths = _rounded(pred), [np.asarray(boxes, np.float32) for boxes in (visible, thermal)]
+    for gt in truths:
+        _check_rgbt(pred, gt)
+    overlap = np.maximum(*(overlaps(pred, gt) for gt in truths))
+    center = np.minimum(*(center_errors(pred, gt) for gt in truths))
+    result = curves(overlap, center, center, PIXELS, len(pred))
+    return result._replace(norm_precision=np.full(len(PIXELS), np.nan))
+
+
+def boxes_of_corners(corners: np.ndarray, inclusive: bool) -> np.ndarray:
+    """Convert result files with four corners per frame, as some RGB-T trackers write them.
+
+    Args:
+        corners: Corners ``(T, 8)``, clockwise from the upper left one, in pixels. They are rounded to integers.
+        inclusive: Whether the last column and row belong to the box, as LasHeR's toolkit assumes. RGBT234's does not.
+
+    Returns:
+        Boxes ``(T, 4)`` (x, y, w, h).
+    """
+    corners = _rounded(corners)
+    return np.concatenate((corners[:, :2], corners[:, [2, 5]] - corners[:, :2] + int(inclusive)), axis=1)
+
+
+def _rounded(boxes: np.ndarray) -> np.ndarray:
+    return np.asarray(boxes, np.float32).round()
+
+
+def _norm_errors_of_centers(pred: np.ndarray, gt: np.ndarray) -> np.ndarray:
+    """Distance of centers that are divided by the target's size first; in single precision this differs."""
+    with np.errstate(divide='ignore', invalid='ignore'):
+        first, second = ((box[:, :2] + (box[:, 2:] - 1) / 2) / gt[:, 2:] for box in (pred, gt))
+        return np.sqrt(((first - second) ** 2).sum(1))
+
+
+def _check_rgbt(pred: np.ndarray, gt: np.ndarray) -> None:
+    if pred.shape != gt.shape or pred.ndim != 2 or pred.shape[1] != 4 or not len(pred):
+        raise ValueError(f'boxes must be (T, 4) for the same T >= 1 frames: predicted {pred.shape}, true {gt.shape}')
+    wrong = np.flatnonzero(~np.isfinite(pred).all(1))
+    if len(wrong):
+        raise ValueError(f'the predicted box of frame {wrong[0]} is not finite: {pred[wrong[0]]}')
 
 
 def _checked(pred: np.ndarray, gt: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -16,7 +16,7 @@ from mmvidmae.utils.files import atomic_write
 from ..functional import tracking
 from .video_metric import Summary, VideoMetric
 
-PROTOCOLS = ('ope', 'got10k')
+PROTOCOLS = ('ope', 'got10k', 'lasher', 'rgbt234')
 NOTHING_TO_SCORE = 'no video has ground truth beyond its first frame: set out_dir to write the boxes down'
 _FRAME_FOLDERS = ('img', 'imgs', 'images', 'frames', 'color', 'colour')
 
@@ -27,8 +27,9 @@ class TrackingMetric(VideoMetric):
 
     ``protocol='ope'`` gives PyTracking's scores, as DropTrack reports them: success (AUC), ``norm_precision`` at 0.2,
     ``precision`` at 20 pixels, OP50 and OP75, each the mean over videos. ``protocol='got10k'`` gives AO, SR50 and SR75
-    over the frames of all videos. All scores are in per cent, with a table per sequence. For VOT, use
-    :class:`VOTMetric`.
+    over the frames of all videos. ``protocol='lasher'`` gives PR at 20 pixels, NPR at 0.2 and SR of LasHeR's toolkit,
+    ``protocol='rgbt234'`` MPR and MSR of RGBT234's, each the mean over videos; for the latter, instances have a second
+    box ``thermal_bbox``. All scores are in per cent, with a table per sequence. For VOT, use :class:`VOTMetric`.
 
     See :class:`VideoMetric` for logging, output files and distributed behavior. Each rank must get whole videos
     (mmtrack's ``VideoSampler``).
@@ -40,7 +41,7 @@ class TrackingMetric(VideoMetric):
 
     Args:
         out_dir: Folder for the files.
-        protocol: ``'ope'`` or ``'got10k'``.
+        protocol: ``'ope'``, ``'got10k'``, ``'lasher'`` or ``'rgbt234'``.
         use_visibility: For ``'ope'``: whether to use the annotated visibility, as for LaSOT.
         exclude_invalid: For ``'ope'``: whether to exclude frames without a visible target, instead of counting them as
             failures.
@@ -108,7 +109,7 @@ class TrackingMetric(VideoMetric):
         """Extract the data of a frame that are scored. Missing ground truth is NaN.
 
         Raises:
-            ValueError: If there is no predicted box.
+            ValueError: If there is no predicted box, or no second true box for RGBT234.
         """
         predicted, instance = sample['pred_track_instances'], sample['instances'][0]
         box = predicted['bboxes'][0].cpu().numpy().astype(np.float64)
@@ -117,14 +118,18 @@ class TrackingMetric(VideoMetric):
                 f"{sample['img_path']}: there is no box: the model tests with test_cfg.test_mode='VOT', which "
                 'mmvidmae.VOTMetric scores'
             )
-        true = np.asarray(instance['bbox'], np.float64) if 'bbox' in instance else np.full(4, np.nan)
-        if len(true) == 8:
-            corners = true.reshape(4, 2)
-            true = np.concatenate((corners.min(0), corners.max(0)))
+        truths = dict(gt=_upright(instance.get('bbox')))
+        if self.options['protocol'] == 'rgbt234':
+            if 'thermal_bbox' not in instance:
+                raise ValueError(
+                    f"{sample['img_path']}: protocol='rgbt234' needs the box in the thermal frame, but the "
+                    'instance has no thermal_bbox'
+                )
+            truths['thermal_gt'] = _upright(instance['thermal_bbox'])
         seconds = predicted['seconds'] if 'seconds' in predicted else np.zeros(1)
         return dict(
             pred=xywh(box),
-            gt=xywh(true),
+            **truths,
             visible=np.bool_(instance.get('visible', True)),
             seconds=np.float64(seconds[0]),
             image_size=np.array(sample['ori_shape'][1::-1]),
@@ -138,6 +143,10 @@ class TrackingMetric(VideoMetric):
         if self.options['protocol'] == 'got10k':
             seen = visible & ~np.isnan(gt).any(1)
             return tracking.got10k_overlaps(pred, np.nan_to_num(gt), seen, video['image_size'])
+        if self.options['protocol'] == 'lasher':
+            return tracking.lasher_curves(pred, gt)
+        if self.options['protocol'] == 'rgbt234':
+            return tracking.rgbt234_curves(pred, gt, video['thermal_gt'])
         errors = tracking.pytracking_errors(pred, gt, visible if self.options['use_visibility'] else None)
         return tracking.pytracking_curves(errors, self.options['exclude_invalid'])
 
@@ -166,8 +175,9 @@ class TrackingMetric(VideoMetric):
             rows = {name: _got10k(overlap) for name, overlap in videos.items() if len(overlap)}
             metrics = _got10k(np.concatenate(list(videos.values())))
         else:
-            rows = {name: _ope(curves) for name, curves in videos.items()}
-            metrics = _ope(tracking.Curves.mean(list(videos.values())))
+            score = dict(ope=_ope, lasher=_lasher, rgbt234=_rgbt234)[self.options['protocol']]
+            rows = {name: score(curves) for name, curves in videos.items()}
+            metrics = score(tracking.Curves.mean(list(videos.values())))
         first = next(iter(metrics))
         return Summary(metrics, dict(per_sequence=dict(sorted(rows.items(), key=lambda row: row[1][first]))))
 
@@ -231,6 +241,25 @@ class _Names:
 def xywh(box: np.ndarray) -> np.ndarray:
     """Convert (x1, y1, x2, y2) to (x, y, w, h)."""
     return np.concatenate((box[:2], box[2:] - box[:2]))
+
+
+def _upright(box: np.ndarray | None) -> np.ndarray:
+    """Upright box (x, y, w, h) of (x1, y1, x2, y2) or four corners, NaN without ground truth."""
+    if box is None:
+        return np.full(4, np.nan)
+    true = np.asarray(box, np.float64)
+    if len(true) == 8:
+        corners = true.reshape(4, 2)
+        true = np.concatenate((corners.min(0), corners.max(0)))
+    return xywh(true)
+
+
+def _lasher(curves: tracking.Curves) -> dict[str, float]:
+    return dict(PR=100 * curves.precision20, NPR=100 * curves.norm_precision20, SR=100 * curves.auc)
+
+
+def _rgbt234(curves: tracking.Curves) -> dict[str, float]:
+    return dict(MPR=100 * curves.precision20, MSR=100 * curves.auc)
 
 
 def _ope(curves: tracking.Curves) -> dict[str, float]:

@@ -3,7 +3,7 @@ from .attention_weights import attention_weights
 from .blocks import CrossAttention, CrossBlock, SpatialDropBlock
 from .gradient_checkpointing import maybe_checkpoint
 from .initialization import init_mae_weights
-from .partial_layers import attend_and_feed, layer_of_last_tokens, project
+from .partial_layers import Branches, attend_and_feed, layer_of_last_tokens, project
 from .position_embedding import (
     build_1d_sincos_pos_embed,
     build_2d_sincos_pos_embed,
@@ -14,6 +14,7 @@ from .position_embedding import (
 from .spatial_dropout import SpatialDropAttention, num_spatial_drops, sample_spatial_drops, spatial_drop_weights
 
 __all__ = [
+    'Branches',
     'CrossAttention',
     'CrossBlock',
     'SpatialDropAttention',

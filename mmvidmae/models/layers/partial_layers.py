@@ -1,24 +1,44 @@
 """Encoder layers that run for some of their tokens only, with the weights of mmpretrain's layers."""
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import torch.nn.functional as F
 from mmpretrain.models.backbones.vision_transformer import TransformerEncoderLayer
 from torch import Tensor
 
 
-def layer_of_last_tokens(layer: TransformerEncoderLayer, x: Tensor, first: int) -> Tensor:
+class Branches(NamedTuple):
+    """What an adapted layer computes beside its two parts. Each function takes the normalized tokens of its part and
+    returns an addition to that part's output of the same shape.
+
+    Attributes:
+        attn: Beside attention.
+        ffn: Beside the feed-forward network.
+    """
+
+    attn: Callable[[Tensor], Tensor]
+    ffn: Callable[[Tensor], Tensor]
+
+
+def layer_of_last_tokens(
+    layer: TransformerEncoderLayer, x: Tensor, first: int, branches: Branches | None = None
+) -> Tensor:
     """Run a layer for the tokens from ``first`` on; they attend to all.
 
     Args:
         layer: An encoder layer.
         x: Tokens ``(N, L, D)``.
         first: Index of the first token that is wanted.
+        branches: What is computed beside the layer's parts.
 
     Returns:
         ``(N, L - first, D)``.
     """
     normed = layer.ln1(x)
     (q,) = project(layer, normed[:, first:], 'q')
-    return attend_and_feed(layer, x[:, first:], q, *project(layer, normed, 'kv'))
+    x = x[:, first:] if branches is None else x[:, first:] + branches.attn(normed[:, first:])
+    return attend_and_feed(layer, x, q, *project(layer, normed, 'kv'), branches)
 
 
 def project(layer: TransformerEncoderLayer, x: Tensor, what: str) -> Tensor:
@@ -30,9 +50,14 @@ def project(layer: TransformerEncoderLayer, x: Tensor, what: str) -> Tensor:
     return projected.unflatten(2, (-1, attn.num_heads, attn.head_dims)).permute(2, 0, 3, 1, 4)
 
 
-def attend_and_feed(layer: TransformerEncoderLayer, x: Tensor, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """The rest of a layer for the tokens ``x`` that asked the queries."""
+def attend_and_feed(
+    layer: TransformerEncoderLayer, x: Tensor, q: Tensor, k: Tensor, v: Tensor, branches: Branches | None = None
+) -> Tensor:
+    """The rest of a layer for the tokens ``x`` that asked the queries. Of ``branches``, the one beside attention was
+    added to ``x`` before."""
     attn = layer.attn
     out = F.scaled_dot_product_attention(q, k, v, dropout_p=attn.attn_drop if attn.training else 0.0)
     x = x + attn.out_drop(attn.gamma1(attn.proj_drop(attn.proj(out.transpose(1, 2).flatten(2)))))
-    return layer.ffn(layer.ln2(x), identity=x)
+    normed = layer.ln2(x)
+    out = layer.ffn(normed, identity=x)
+    return out if branches is None else out + branches.ffn(normed)

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from mmpretrain.models.backbones.vision_transformer import TransformerEncoderLayer
 from torch import Tensor
 
-from ..layers import attend_and_feed, project
+from ..layers import Branches, attend_and_feed, project
 
 CELLS = ('CTR_POINT', 'CTR_REC', 'ALL')
 """Template cells that score the search tokens: the (upper-left) center cell, the up to four center cells, or all."""
@@ -55,7 +55,12 @@ def box_cells(boxes: Tensor, template_size: int, grid: int) -> Tensor:
 
 
 def eliminating_layer(
-    layer: TransformerEncoderLayer, x: Tensor, ids: Tensor, keep_ratio: float, cells: Tensor | None
+    layer: TransformerEncoderLayer,
+    x: Tensor,
+    ids: Tensor,
+    keep_ratio: float,
+    cells: Tensor | None,
+    branches: Branches | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Run a layer that drops search tokens between its attention and its feed-forward part.
 
@@ -69,6 +74,7 @@ def eliminating_layer(
         keep_ratio: Share of these tokens to keep.
         cells: Template tokens ``(M,)`` or ``(N, M)`` that score the search tokens, None for all. A score is the mean
             attention of these tokens to a search token, averaged over heads too.
+        branches: What is computed beside the layer's parts, for the tokens before elimination and for those after it.
 
     Returns:
         Tokens ``(N, L_z + ceil(keep_ratio * K), D)``, and the ids of the kept search tokens, best first.
@@ -76,6 +82,8 @@ def eliminating_layer(
     num_template = x.shape[1] - ids.shape[1]
     normed = layer.ln1(x)
     k, v = project(layer, normed, 'kv')
+    if branches is not None:
+        x = x + branches.attn(normed)
     keep = math.ceil(keep_ratio * ids.shape[1])
     if keep < ids.shape[1]:
         best = _scores(layer, normed[:, :num_template], k, cells)[:, num_template:].topk(keep, dim=1).indices
@@ -83,7 +91,7 @@ def eliminating_layer(
         template = torch.arange(num_template, device=x.device).expand(x.shape[0], -1)
         rows = torch.cat((template, num_template + best), dim=1)[..., None].expand(-1, -1, x.shape[2])
         x, normed = x.gather(1, rows), normed.gather(1, rows)
-    return attend_and_feed(layer, x, *project(layer, normed, 'q'), k, v), ids
+    return attend_and_feed(layer, x, *project(layer, normed, 'q'), k, v, branches), ids
 
 
 @torch.no_grad()

@@ -66,9 +66,9 @@ class CropPreprocessor(BaseDataPreprocessor):
         self.bgr_to_rgb = bgr_to_rgb
 
     def normalize(self, crops: Tensor) -> Tensor:
-        """Move uint8 crops ``(N, 3, H, W)`` to the model's device and normalize them."""
-        crops = crops.to(self.device)
-        return ((crops.flip(1) if self.bgr_to_rgb else crops).float() - self.mean) / self.std
+        """Move uint8 crops ``(N, 3 * m, H, W)`` of m modalities to the model's device and normalize them."""
+        crops = crops.to(self.device).unflatten(1, (-1, 3))
+        return (((crops.flip(2) if self.bgr_to_rgb else crops).float() - self.mean) / self.std).flatten(1, 2)
 
     def forward(self, data: dict, training: bool = False) -> dict:
         """Stack a batch. In training, the crops ``(1, 3, H, W)`` are also normalized."""
@@ -76,6 +76,19 @@ class CropPreprocessor(BaseDataPreprocessor):
         if training:
             inputs = {name: self.normalize(images.flatten(0, 1)) for name, images in inputs.items()}
         return dict(inputs=inputs, data_samples=self.cast_data(data['data_samples']))
+
+
+def boxes_in_crops(boxes: Sequence[Tensor], crops: Tensor) -> Tensor:
+    """Boxes (x, y, w, h) ``(N, 4)`` in units of their crops.
+
+    Args:
+        boxes: Boxes (x1, y1, x2, y2) ``(n, 4)`` of each sample, in pixels.
+        crops: Crops ``(N, 3, H, W)``.
+    """
+    height, width = crops.shape[-2:]
+    corners = torch.cat(tuple(boxes)).to(crops)
+    xywh = torch.cat((corners[:, :2], corners[:, 2:] - corners[:, :2]), dim=1)
+    return xywh / xywh.new_tensor((width, height, width, height))
 
 
 @MODELS.register_module()
@@ -170,10 +183,7 @@ class DropTrack(BaseModel):
                 of the search region.
         """
         search = inputs['search_img']
-        height, width = search.shape[-2:]
-        boxes = torch.cat([sample.search_gt_instances.bboxes for sample in data_samples]).to(search)
-        boxes = torch.cat((boxes[:, :2], boxes[:, 2:] - boxes[:, :2]), dim=1)
-        boxes = boxes / boxes.new_tensor((width, height, width, height))
+        boxes = boxes_in_crops([sample.search_gt_instances.bboxes for sample in data_samples], search)
         return self.head.loss(self.predict_maps(inputs['img'], search, self.keep_ratio), boxes)
 
     @torch.no_grad()
@@ -188,7 +198,7 @@ class DropTrack(BaseModel):
             ValueError: If the box is not four finite numbers, has no area, or does not overlap the frame.
         """
         box = check_box(box, frame.shape[:2])
-        return TrackState(self._crop(frame, box, **self.template_crop)[0], box)
+        return self._new_state(*self._crop(frame, box, **self.template_crop), box)
 
     @torch.no_grad()
     def track(self, frame: np.ndarray, target: TrackState) -> tuple[TrackState, float]:
@@ -201,12 +211,23 @@ class DropTrack(BaseModel):
             The target with its new box, and the window-weighted score in [0, 1].
         """
         search, resize_factor = self._crop(frame, target.box, **self.search_crop)
-        box, score = self.head.locate(
-            self.backbone(target.template, search, self.ce_template_cells).search, self.window
-        )
+        box, score, target = self._locate(search, target)
         *box, score = torch.cat((box[0], score)).tolist()
         box = box_to_frame(box, target.box, resize_factor, self.search_crop['out_size'])
-        return TrackState(target.template, clip_box(box, frame.shape[:2], self.test_cfg['margin'])), score
+        return target._replace(box=clip_box(box, frame.shape[:2], self.test_cfg['margin'])), score
+
+    def _new_state(self, template: Tensor, resize_factor: float, box: list[float]) -> TrackState:
+        """State of a new target from its normalized template, which was resized by a factor."""
+        return TrackState(template, box)
+
+    def _locate(self, search: Tensor, target: TrackState) -> tuple[Tensor, Tensor, TrackState]:
+        """Locate a target in a normalized search region ``(1, 3, H, W)``.
+
+        Returns:
+            Box and score, as from :meth:`CenterHead.locate`, and the target with what it remembers of the frame.
+        """
+        features = self.backbone(target.template, search, self.ce_template_cells).search
+        return *self.head.locate(features, self.window), target
 
     def _crop(self, frame: np.ndarray, box: Box, factor: float, out_size: int) -> tuple[Tensor, float]:
         crop, resize_factor = sample_crop(frame, box, factor, out_size)

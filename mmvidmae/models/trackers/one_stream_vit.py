@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from mmvidmae.registry import MODELS
 
 from ..backbones import PairMAEViT
-from ..layers import layer_of_last_tokens, maybe_checkpoint, require, require_size, require_whole, square_grid
+from ..layers import Branches, layer_of_last_tokens, maybe_checkpoint, require, require_size, require_whole, square_grid
 from .candidate_elimination import eliminating_layer
 
 
@@ -20,10 +20,12 @@ class OneStreamFeatures(NamedTuple):
     Attributes:
         search: Search features ``(N, D, h, w)``, zero where tokens were eliminated.
         kept: Ids ``(N, K)`` of the search tokens kept by each elimination, best first.
+        template: Template features ``(N, D, h, w)``, or None if they were not asked for.
     """
 
     search: Tensor
     kept: list[Tensor]
+    template: Tensor | None = None
 
 
 @MODELS.register_module()
@@ -36,7 +38,8 @@ class OneStreamViT(PairMAEViT):
 
     The encoder loads its own checkpoints and those of any single-frame or pair encoder with mmpretrain's parameter
     names (DropMAE, SiamMAE, MAE, a ViT classifier). From the latter, a class token is ignored and missing frame
-    identities are initialized to zero. Position embeddings of other sizes are interpolated (bicubic).
+    identities are initialized to zero. Position embeddings of other sizes are interpolated (``interpolate_mode``, by
+    default bicubic).
 
     Args:
         arch: As in :class:`PairMAEViT`.
@@ -88,13 +91,18 @@ class OneStreamViT(PairMAEViT):
         self.ce_keep_ratio = dict(zip(ce_loc, ce_keep_ratio))
         self.grids = tuple(_grid(size, patch_size) for size in (template_size, search_size))
         for name, grid in zip(_POS_EMBEDS, self.grids):
-            pos_embed = resize_pos_embed(self.pos_embed, self.patch_resolution, grid, 'bicubic', 0)
+            pos_embed = resize_pos_embed(self.pos_embed, self.patch_resolution, grid, self.interpolate_mode, 0)
             self.register_parameter(name, nn.Parameter(pos_embed.detach().clone()))
         self.pos_embed = None
         self._freeze_stages()
 
     def forward(
-        self, template: Tensor, search: Tensor, cells: Tensor | None = None, keep_ratio: float | None = None
+        self,
+        template: Tensor,
+        search: Tensor,
+        cells: Tensor | None = None,
+        keep_ratio: float | None = None,
+        with_template: bool = False,
     ) -> OneStreamFeatures:
         """Encode templates and search regions.
 
@@ -103,6 +111,7 @@ class OneStreamViT(PairMAEViT):
             search: Normalized search regions ``(N, 3, H_x, W_x)`` of size ``search_size``.
             cells: Template cells ``(M,)`` or ``(N, M)`` that score the search tokens; None for all.
             keep_ratio: Keep ratio that replaces those of all layers. 1 eliminates nothing.
+            with_template: Whether to return the template's features too.
 
         Raises:
             ValueError: If an input has another size than ``template_size`` or ``search_size``.
@@ -113,19 +122,30 @@ class OneStreamViT(PairMAEViT):
         ids = torch.arange(num_search, device=x.device).expand(x.shape[0], -1)
         kept = []
         for i, layer in enumerate(self.layers):
+            branches = self.branches(i)
             if i in self.ce_keep_ratio:
                 rate = self.ce_keep_ratio[i] if keep_ratio is None else keep_ratio
-                tokens, ids = maybe_checkpoint(eliminating_layer, layer, tokens, ids, rate, cells, with_cp=self.with_cp)
+                tokens, ids = maybe_checkpoint(
+                    eliminating_layer, layer, tokens, ids, rate, cells, branches, with_cp=self.with_cp
+                )
                 kept.append(ids)
-            elif i == self.num_layers - 1:
-                tokens = maybe_checkpoint(layer_of_last_tokens, layer, tokens, num_template, with_cp=self.with_cp)
-            else:
+            elif branches is None and (with_template or i < self.num_layers - 1):
                 tokens = maybe_checkpoint(layer, tokens, with_cp=self.with_cp)
+            else:
+                first = num_template if i == self.num_layers - 1 and not with_template else 0
+                tokens = maybe_checkpoint(layer_of_last_tokens, layer, tokens, first, branches, with_cp=self.with_cp)
         x = self.ln1(tokens[:, -ids.shape[1] :])
         if ids.shape[1] < num_search:
             full = x.new_zeros(x.shape[0], num_search, self.embed_dims)
             x = full.scatter(1, ids[..., None].expand_as(x), x)
-        return OneStreamFeatures(x.transpose(1, 2).unflatten(2, self.grids[1]), kept)
+        z = None
+        if with_template:
+            z = self.ln1(tokens[:, :num_template]).transpose(1, 2).unflatten(2, self.grids[0])
+        return OneStreamFeatures(x.transpose(1, 2).unflatten(2, self.grids[1]), kept, z)
+
+    def branches(self, index: int) -> Branches | None:
+        """What a layer computes beside attention and feed-forward network. This encoder has nothing there."""
+        return None
 
     def embed_role(self, image: Tensor, role: int) -> Tensor:
         """Embed templates (role 0) or search regions (role 1) as tokens ``(N, L, D)`` with position and identity
@@ -156,7 +176,9 @@ class OneStreamViT(PairMAEViT):
                     f'the position embedding has {pos_embed.shape[1] - num_extra} patches, which are no square'
                 )
             for name, own_grid in zip(_POS_EMBEDS, self.grids):
-                state_dict[prefix + name] = resize_pos_embed(pos_embed[:, num_extra:], grid, own_grid, 'bicubic', 0)
+                state_dict[prefix + name] = resize_pos_embed(
+                    pos_embed[:, num_extra:], grid, own_grid, self.interpolate_mode, 0
+                )
             if self.frame_embed is None:
                 state_dict.pop(f'{prefix}frame_embed', None)
             else:
@@ -164,7 +186,7 @@ class OneStreamViT(PairMAEViT):
         for name, own_grid in zip(_POS_EMBEDS, self.grids):
             own_embed = state_dict.get(prefix + name)
             if own_embed is not None and (grid := square_grid(own_embed.shape[1])):  # trained at another size
-                state_dict[prefix + name] = resize_pos_embed(own_embed, grid, own_grid, 'bicubic', 0)
+                state_dict[prefix + name] = resize_pos_embed(own_embed, grid, own_grid, self.interpolate_mode, 0)
         own = {prefix + name: tuple(value.shape) for name, value in self.state_dict().items()}
         given = {name: tuple(value.shape) for name, value in state_dict.items() if name.startswith(prefix)}
         wrong = sorted(name for name in own.keys() | given.keys() if own.get(name) != given.get(name))

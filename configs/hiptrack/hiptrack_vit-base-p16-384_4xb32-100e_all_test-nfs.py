@@ -1,0 +1,1 @@
+_base_ = ['./hiptrack_vit-base-p16-384_4xb32-100e_all.py', '../_base_/datasets/nfs_sot.py']
