@@ -646,8 +646,18 @@ def read_image(folder: str, name: str) -> np.ndarray:
     """
     try:
         with open(os.path.join(folder, name), 'rb') as file:
-            return decode_image(file.read())
+            return decode_frame(folder, name, file.read())
     except OSError as error:
         raise VideoReadError(folder, f'{name}: {error.strerror or error}') from error
+
+
+def decode_frame(folder: str, name: str, data: bytes) -> np.ndarray:
+    """Decode a frame of a clip, as :func:`read_image` does.
+
+    Raises:
+        VideoReadError: If it is damaged, truncated or not an image. The message names folder and file.
+    """
+    try:
+        return decode_image(data)
     except UnreadableImage as error:
         raise VideoReadError(folder, f'{name} is {error}') from error
