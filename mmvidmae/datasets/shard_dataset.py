@@ -127,6 +127,15 @@ class ShardPairDataset(PairDataset):
         self._settings = dict(options=storage_options, timeout=timeout, requests=requests, cache=cache)
         super().__init__(ann_file=ann_file, serialize_data=False, **kwargs)
 
+    def _join_prefix(self) -> None:
+        """Join paths as the other datasets do. MMEngine's backends do not know all URLs that fsspec knows."""
+        names = self.ann_file, *self.data_prefix.values()
+        self.ann_file, *folders = (
+            os.path.join(self.data_root, name) if self.data_root and '://' not in name else name for name in names
+        )
+        self.ann_file = self.ann_file if names[0] else ''
+        self.data_prefix = dict(zip(self.data_prefix, folders, strict=True))
+
     def load_data_list(self) -> _Infos:
         """Open the index. Data infos are made from it when they are asked for."""
         folder = self.data_prefix[self.PREFIX_KEY]

@@ -9,9 +9,9 @@ The file has one entry per clip in these columns, in the order of the clips:
 - ``fps`` (float32): frames per second, 0 if unknown,
 - ``label`` (int32): class, -1 if unknown.
 
-``offset`` and ``size`` (int64) have one entry per member: the place of its bytes in the shard. The metadata has the
-format, the kind of the clips, the shards (name, number of clips, size in bytes, SHA-256) and an ``id``, the SHA-256 of
-the columns.
+``offset`` and ``size`` (int64) have one entry per member: the place of its bytes in the shard. The metadata has one
+entry, which names the format. It is JSON with the kind of the clips, the shards (name, number of clips, size in bytes,
+SHA-256) and an ``id``, the SHA-256 of all this.
 """
 
 import hashlib
@@ -89,12 +89,12 @@ class ShardIndex(Sequence[ShardClip]):
             raise FileNotFoundError(f'There is no index {path}; tools/dataset_converters/make_shards.py writes it')
         try:
             with safe_open(path, 'pt') as file:
-                meta = file.metadata() or {}
-                if meta.get('format') != FORMAT:
-                    raise ValueError(f'{path} is no index of shards (format {FORMAT})')
+                if FORMAT not in (file.metadata() or {}):
+                    raise ValueError(f'{path} is no index of shards ({FORMAT})')
+                meta = json.loads(file.metadata()[FORMAT])
                 self._columns = {name: file.get_tensor(name).numpy() for name in _COLUMNS}
             self.kind: ClipKind = meta['kind']
-            self.shards = [Shard(**shard) for shard in json.loads(meta['shards'])]
+            self.shards = [Shard(**shard) for shard in meta['shards']]
             self.id: str = meta['id']
         except (SafetensorError, KeyError, TypeError) as error:
             raise ValueError(f'{path} is a damaged index; run make_shards.py again: {error}') from error
@@ -160,7 +160,6 @@ def _write(path: str | os.PathLike, kind: ClipKind, shards: Sequence[Shard], col
     digest = hashlib.sha256(json.dumps([kind, shards]).encode())
     for name in _COLUMNS:
         digest.update(tensors[name].numpy())
-    shards_text = json.dumps([shard._asdict() for shard in shards])
-    meta = dict(format=FORMAT, kind=kind, shards=shards_text, id=digest.hexdigest())
+    meta = dict(kind=kind, shards=[shard._asdict() for shard in shards], id=digest.hexdigest())
     with atomic_write(Path(path), sync=True) as part:
-        part.write_bytes(save(tensors, meta))
+        part.write_bytes(save(tensors, {FORMAT: json.dumps(meta)}))

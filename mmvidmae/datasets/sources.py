@@ -6,7 +6,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -59,6 +59,18 @@ def image_names(folder: str) -> list[str]:
     """List the image names in a folder in natural order, without hidden files."""
     names = (name for name in os.listdir(folder) if not name.startswith('.'))
     return sorted((name for name in names if _has_suffix(name, IMAGE_SUFFIXES)), key=natural_key)
+
+
+def class_labels(clips: Sequence[str]) -> list[int]:
+    """Label clips by the number of their class folder, which is the first folder of the path, in natural order.
+
+    LaSOT's ``<class>/<sequence>/img`` and GOT-10k's ``<sequence>`` both label by the first folder. A clip needs one
+    above itself to have a class; others have the label -1.
+    """
+    folders = [path.parts[0] if len((path := Path(clip)).parts) > 1 else None for clip in clips]
+    classes = sorted({folder for folder in folders if folder is not None}, key=natural_key)
+    labels = {None: -1, **{name: number for number, name in enumerate(classes)}}
+    return [labels[folder] for folder in folders]
 
 
 def parse_label(line: str) -> int:

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from mmvidmae.utils.files import atomic_write
 
 from .readers import VideoReadError
+from .shard_index import FORMAT
 from .sources import cache_dir
 
 _SECRET = re.compile(r'auth|connection_string|cookie|credential|header|key|passw|sas|secret|signature|token', re.I)
@@ -193,7 +194,7 @@ class Storage:
             if length > 100 * 2**20:
                 raise ValueError(f'{path} is no index of shards')
             header = json.loads(self._fetch(path, [(8, length)])[0])
-            identity = header.pop('__metadata__')['id']
+            identity = json.loads(header.pop('__metadata__')[FORMAT])['id']
             size = 8 + length + max(column['data_offsets'][1] for column in header.values())
             copy = cache_dir() / f'shards-{hashlib.sha256(identity.encode()).hexdigest()[:32]}.safetensors'
             if not copy.exists() or copy.stat().st_size != size:

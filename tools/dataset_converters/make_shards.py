@@ -10,7 +10,6 @@ clips have changed. The folder then holds
 
     shard-000000.tar ...   members <clip>.<suffix> and <clip>.json, a sample of WebDataset for each clip
     index.safetensors      the index that training reads
-    index.json             WebDataset's index (wids)
     SHA256SUMS             for `sha256sum -c SHA256SUMS`
     parts/                 the index of each shard; only needed to continue
 
@@ -57,7 +56,7 @@ from mmvidmae.datasets.shard_index import (  # noqa: E402
     join_indexes,
     write_index,
 )
-from mmvidmae.datasets.sources import ClipKind, image_names, natural_key, read_labeled_list, scan  # noqa: E402
+from mmvidmae.datasets.sources import ClipKind, class_labels, image_names, read_labeled_list, scan  # noqa: E402
 from mmvidmae.utils.files import atomic_write  # noqa: E402
 
 
@@ -88,9 +87,7 @@ def find_clips(source: str, root: str, kind: ClipKind) -> list[tuple[str, int]]:
     if not os.path.isdir(source):
         return read_labeled_list(source, kind)
     clips = scan(root, kind)
-    classes = sorted({Path(clip).parts[0] for clip in clips if len(Path(clip).parts) > 1}, key=natural_key)
-    labels = {name: number for number, name in enumerate(classes)}
-    return [(clip, labels[Path(clip).parts[0]] if len(Path(clip).parts) > 1 else -1) for clip in clips]
+    return list(zip(clips, class_labels(clips), strict=True))
 
 
 def plan(clips: list[tuple[str, int]], root: Path, kind: ClipKind, limit: float) -> list[list[Source]]:
@@ -178,7 +175,7 @@ class Packer:
 
     def part_of(self, name: str) -> Path:
         """Path of the index of a shard."""
-        clips = [(clip.name, clip.label, [(f.path.name, *f[1:]) for f in clip.files]) for clip in self.shards[name]]
+        clips = [(*clip[:3], [(file.path.name, *file[1:]) for file in clip.files]) for clip in self.shards[name]]
         digest = hashlib.sha256(json.dumps([self.kind, clips]).encode()).hexdigest()
         return self.target / 'parts' / f'{name}.{digest[:16]}.safetensors'
 
@@ -248,10 +245,6 @@ def write_summary(target: Path, indexes: list[ShardIndex]) -> None:
     shards = [shard for index in indexes for shard in index.shards]
     with atomic_write(target / 'SHA256SUMS') as part:
         part.write_text(''.join(f'{shard.sha256}  {shard.name}\n' for shard in shards))
-    listed = [dict(url=shard.name, nsamples=shard.num_clips, filesize=shard.size) for shard in shards]
-    wids = {'__kind__': 'wids-shard-index-v1', 'wids_version': 1, 'name': target.name, 'shardlist': listed}
-    with atomic_write(target / 'index.json') as part:
-        part.write_text(json.dumps(wids, indent=1))
     join_indexes(target / INDEX_NAME, indexes)
 
 
