@@ -307,7 +307,7 @@ class TestSamePairs:
         copy = pickle.loads(pickle.dumps(dataset))
         assert items_of(copy) == items_of(files)
         both = torch.utils.data.ConcatDataset([dataset, files])
-        assert summary(both[SampleIndex(len(files), 0, 0)]) == summary(both[SampleIndex(0, 0, 0)])
+        assert summary(both[SampleIndex(len(files), 0, 0, number=0)]) == summary(both[SampleIndex(0, 0, 0)])
 
     def test_config(self, shards):
         config = Config.fromfile(ROOT / 'configs/_base_/datasets/shards.py')
