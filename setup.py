@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parent
 CORE = [
     'av>=17.1',
     'einops',
+    'fsspec',
     'imageio-ffmpeg',
     'importlib-metadata',
     'mat4py',
@@ -52,7 +53,8 @@ EXTRAS = dict(
         'tqdm',
     ],
     segmentation=['ftfy', 'prettytable', 'regex'],
-    test=['mypy', 'pytest', 'pytest-cov', 'pytest-timeout', 'pytest-xdist', 'ruff', 'timm'],
+    remote=['aiohttp', 's3fs'],
+    test=['aiohttp', 'mypy', 'pytest', 'pytest-cov', 'pytest-timeout', 'pytest-xdist', 'ruff', 'timm'],
     docs=['furo', 'linkify-it-py', 'myst-parser', 'sphinx', 'sphinx-copybutton'],
 )
 EXTRAS['all'] = sorted(set(EXTRAS['tracking'] + EXTRAS['segmentation']))

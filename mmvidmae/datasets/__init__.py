@@ -4,6 +4,7 @@ from .collate import pair_collate
 from .pair_dataset import FramePairDataset, ImageViewDataset, PairDataset, VideoPairDataset
 from .readers import ClipReader, FrameFolderReader, ImageFileReader, VideoFileReader, VideoReadError
 from .samplers import InfinitePairSampler, PairSampler, SampleIndex
+from .shard_dataset import ShardPairDataset
 from .tracking import CausalPairSampling, OSTrackCrop
 from .transforms import (
     FrameCutOut,
@@ -54,6 +55,7 @@ __all__ = [
     'SampleFrames',
     'SampleIndex',
     'SandwichViews',
+    'ShardPairDataset',
     'VIPDataset',
     'VOSPairAugment',
     'VOSPairDataset',

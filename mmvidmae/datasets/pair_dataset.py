@@ -1,6 +1,7 @@
 """Datasets of clips: from videos, from folders of frames, and from single pictures."""
 
 import logging
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +17,31 @@ from mmvidmae.registry import DATASETS
 from .readers import ClipReader, FrameFolderReader, ImageFileReader, VideoFileReader, VideoReadError, printable
 from .samplers import SampleIndex
 from .sources import ClipKind, read_list, scan
+
+
+class Outages:
+    """Clips in a row that may be readable later.
+
+    Args:
+        many: Number of refused clips after which the file system counts as unavailable.
+        many_missing: The same for missing clips.
+    """
+
+    def __init__(self, many: float, many_missing: float) -> None:
+        self.many, self.many_missing = many, many_missing
+        self.refused = self.missing = 0
+
+    def count(self, failure: VideoReadError) -> None:
+        """Count a clip that cannot be read."""
+        if isinstance(failure.__cause__, FileNotFoundError):
+            self.missing += 1
+        elif failure.is_momentary:
+            self.refused += 1
+
+    @property
+    def are_too_many(self) -> bool:
+        """Whether the file system counts as unavailable."""
+        return self.refused >= self.many or self.missing >= self.many_missing
 
 
 class PairDataset(BaseDataset):
@@ -71,6 +97,9 @@ class PairDataset(BaseDataset):
     """File system errors in one sample, missing files aside, after which the file system counts as unavailable. Trying
     all other clips could take hours."""
 
+    MANY_MISSING = math.inf
+    """Missing clips in one sample after which the file system counts as unavailable."""
+
     def __init__(
         self,
         ann_file: str = '',
@@ -100,14 +129,16 @@ class PairDataset(BaseDataset):
         if self._fully_initialized:
             return
         super().full_init()
-        failures = []
+        failures, outages = [], Outages(self.MANY, self.MANY_MISSING)
         for index in range(len(self)):
-            path = self.get_data_info(index)['video_path']
             try:
-                self._open(path).get_batch([0])
+                self._open(self.get_data_info(index)).get_batch([0])
                 return
             except VideoReadError as failure:
                 failures.append(str(failure))
+                outages.count(failure)
+            if outages.are_too_many:
+                break
             if len(failures) == 100:
                 print_log(
                     f'{self._name()}: the first 100 clips cannot be read ({failures[0]}); still looking', 'current'
@@ -124,11 +155,15 @@ class PairDataset(BaseDataset):
             paths = _on_main_process(lambda: scan(folder, self.KIND))
         else:
             raise ValueError(f'{type(self).__name__} needs ann_file (a list of clips) or data_root (a folder of clips)')
-        if not paths:
-            raise ValueError(f'{self._name()}: no clips found')
-        if isinstance(self._indices, int) and abs(self._indices) >= len(paths):
-            self._indices = None  # MMEngine would raise an error; if there are fewer clips, take all
+        self._check_number(len(paths))
         return [dict(video_path=os.path.join(folder, path)) for path in paths]
+
+    def _check_number(self, num_clips: int) -> None:
+        """Refuse an empty source, and take all clips if there are fewer than ``indices`` asks for."""
+        if not num_clips:
+            raise ValueError(f'{self._name()}: no clips found')
+        if isinstance(self._indices, int) and abs(self._indices) >= num_clips:
+            self._indices = None  # MMEngine would raise an error
 
     def __getitem__(self, sample_index: SampleIndex | int) -> dict:
         """Draw the pairs of one sample.
@@ -178,22 +213,19 @@ class PairDataset(BaseDataset):
         Returns:
             The item, or None if no clip can be read, and whether any clip may be readable later.
         """
-        refused = missing = 0
+        outages = Outages(self.MANY, self.MANY_MISSING)
         for index, rng in self._candidates(sample_index):
             info = self.get_data_info(index)
             try:
-                reader = self._open(info['video_path'])
+                reader = self._open(info)
                 item = dict(info, reader=reader, num_pairs=self.repeated_sampling, rng=rng, skipped=skipped)
                 return self.pipeline({**item, 'epoch': sample_index.epoch}), False
             except VideoReadError as failure:
                 skipped.append((failure.path, failure.reason))
-                if isinstance(failure.__cause__, FileNotFoundError):
-                    missing += 1
-                elif failure.is_momentary:
-                    refused += 1
-            if refused == self.MANY:
+                outages.count(failure)
+            if outages.are_too_many:
                 break
-        return None, refused + missing > 0
+        return None, outages.refused + outages.missing > 0
 
     def _candidates(self, sample_index: SampleIndex) -> Iterator[tuple[int, np.random.Generator]]:
         """Yield the sample's clip, then all others in random order. Each has its own generator, so that its draws do
@@ -204,15 +236,24 @@ class PairDataset(BaseDataset):
             if index != sample_index.index:
                 yield index, np.random.default_rng([*key, index])
 
-    def _open(self, path: str) -> ClipReader:
+    def _open(self, info: dict) -> ClipReader:
+        path = info['video_path']
         if path in self._unopenable:
             raise VideoReadError(path, self._unopenable[path])
         try:
-            return type(self).OPEN(path)
+            return self._make_reader(info)
         except VideoReadError as failure:
             if not failure.is_momentary:
                 self._unopenable[path] = failure.reason
             raise
+
+    def _make_reader(self, info: dict) -> ClipReader:
+        """Open a clip.
+
+        Raises:
+            VideoReadError: If it cannot be opened.
+        """
+        return type(self).OPEN(info['video_path'])
 
     def _name(self) -> str:
         return f'{type(self).__name__} ({self.ann_file or self.data_prefix[self.PREFIX_KEY]})'

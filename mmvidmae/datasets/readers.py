@@ -9,7 +9,7 @@ import threading
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from typing import NamedTuple, Protocol
+from typing import BinaryIO, NamedTuple, Protocol
 
 import numpy as np
 from mmengine.logging import print_log
@@ -105,6 +105,30 @@ def _explained(reason: str) -> Iterator[None]:
         raise VideoReadError(failure.path, f'{reason} ({failure.reason})') from failure.__cause__
 
 
+class ClipData(Protocol):
+    """Bytes of a clip, wherever they are."""
+
+    @property
+    def size(self) -> int:
+        """Number of bytes."""
+
+    def open(self) -> str | BinaryIO:
+        """What FFmpeg reads: a URL, or a file at its start that can be searched."""
+
+
+class _File(NamedTuple):
+    """A clip that is a file."""
+
+    path: str
+
+    @property
+    def size(self) -> int:
+        return os.path.getsize(self.path)
+
+    def open(self) -> str:
+        return f'file:{self.path}'  # without "file:", FFmpeg reads text before a colon as a protocol
+
+
 class _Packets(NamedTuple):
     """Properties of packets that are known without decoding, one entry per packet."""
 
@@ -120,7 +144,8 @@ class _OpenVideo:
     """A video file and its decoder, before the first packet. Errors of PyAV become ``VideoReadError``.
 
     Args:
-        path: The video file.
+        path: Path of the video, for messages.
+        data: Its bytes.
     """
 
     MAX_PIXELS = 2**27
@@ -130,16 +155,15 @@ class _OpenVideo:
     """Codecs with exactly one shown frame in each packet, besides intra-only codecs. Other codecs have packets without
     a shown frame (VP8, Theora, VC-1) or with two (DivX)."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, data: ClipData) -> None:
         try:
             import av
         except ImportError as error:
             raise ImportError('Reading videos needs PyAV: pip install av') from error
-        self.path = path
+        self.path, self.data = path, data
         options = {'max_pixels': str(self.MAX_PIXELS)}
         with _reading(path):
-            # Without "file:", FFmpeg reads text before a colon as a protocol. Tags can have any encoding.
-            self._container = av.open(f'file:{path}', options=options, metadata_errors='replace')
+            self._container = av.open(data.open(), options=options, metadata_errors='replace')  # tags: any encoding
             if self._container.format.name.endswith(('_pipe', 'image2')):
                 raise VideoReadError(path, 'an image')
             self._stream = self._container.streams.best('video')  # not a cover image, as in decord
@@ -200,7 +224,7 @@ class _OpenVideo:
             return _Packets()
         with _reading(self.path):
             index = self._stream.index_entries
-            missing = index[-1].pos + index[-1].size - os.path.getsize(self.path) if len(index) else 0
+            missing = index[-1].pos + index[-1].size - self.data.size if len(index) else 0
             if missing > 0:
                 raise VideoReadError(self.path, f'cut off: {missing} bytes are missing')
             if len(index) < self._stream.frames or self.depth:
@@ -350,6 +374,7 @@ class VideoFileReader:
 
     Args:
         path: Path of the video file.
+        data: Bytes of the video, if they are elsewhere; ``path`` is then its name in messages.
 
     Raises:
         ImportError: If PyAV is not installed.
@@ -357,17 +382,18 @@ class VideoFileReader:
             without a frame.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, data: ClipData | None = None) -> None:
         self.path = path
+        self._data = data or _File(path)
         try:
-            if os.path.getsize(path) == 0:
+            if self._data.size == 0:
                 raise VideoReadError(path, 'the file is empty')
         except OSError as error:
             raise VideoReadError(path, error.strerror or str(error)) from error
         self._size: tuple[int, int] | None = None
         self._size_is_sure = False
         with _explained('not a readable video'):
-            self._video = _OpenVideo(path)
+            self._video = _OpenVideo(path, self._data)
             self._by_index = True
             self._number_frames()
 
@@ -438,7 +464,7 @@ class VideoFileReader:
         """Number frames by packets if they were numbered by the index, else by decoding."""
         if self._by_index:
             self._by_index = False
-            self._video = _OpenVideo(self.path)
+            self._video = _OpenVideo(self.path, self._data)
             self._number_frames()
         else:
             self._count_frames()
@@ -497,7 +523,7 @@ class VideoFileReader:
     def _plainly(self) -> Iterator:
         """Yield all frames of PyAV in decoding order. The file is reopened: some files cannot be searched for their
         start, and data that only the start contains, such as a palette, must be read again."""
-        video = _OpenVideo(self.path)
+        video = _OpenVideo(self.path, self._data)
         has_begun, failure = False, None
         with closing(video.packets()) as packets:
             for packet in packets:
@@ -564,16 +590,20 @@ class FrameFolderReader:
         return len(self._names)
 
     def get_batch(self, indices: Sequence[int]) -> np.ndarray:
-        frames = {index: read_image(self.path, self._names[index]) for index in sorted(set(indices))}
+        wanted = sorted(set(indices))
+        frames = dict(zip(wanted, self._read(wanted), strict=True))
         self._check_sizes(frames)
         return np.stack([frames[index] for index in indices])
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        first = read_image(self.path, self._names[0])
-        for number, name in enumerate(self._names):
-            frame = read_image(self.path, name) if number else first
+        (first,) = self._read([0])
+        for number in range(len(self)):
+            (frame,) = self._read([number]) if number else (first,)
             self._check_sizes({0: first, number: frame})
             yield frame
+
+    def _read(self, numbers: Sequence[int]) -> list[np.ndarray]:
+        return [read_image(self.path, self._names[number]) for number in numbers]
 
     def _check_sizes(self, frames: dict[int, np.ndarray]) -> None:
         if len({frame.shape for frame in frames.values()}) > 1:
@@ -586,15 +616,18 @@ class ImageFileReader:
 
     Args:
         path: Path of the image file.
+        data: Its content, if it is elsewhere; ``path`` is then its name in messages.
 
     Raises:
         VideoReadError: If the file is missing, damaged, truncated or not an image.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, data: bytes | None = None) -> None:
         try:
-            with open(path, 'rb') as file:
-                self._picture = decode_image(file.read())
+            if data is None:
+                with open(path, 'rb') as file:
+                    data = file.read()
+            self._picture = decode_image(data)
         except OSError as error:
             raise VideoReadError(path, error.strerror or str(error)) from error
         except UnreadableImage as error:
@@ -621,8 +654,18 @@ def read_image(folder: str, name: str) -> np.ndarray:
     """
     try:
         with open(os.path.join(folder, name), 'rb') as file:
-            return decode_image(file.read())
+            return decode_frame(folder, name, file.read())
     except OSError as error:
         raise VideoReadError(folder, f'{name}: {error.strerror or error}') from error
+
+
+def decode_frame(folder: str, name: str, data: bytes) -> np.ndarray:
+    """Decode a frame of a clip, as :func:`read_image` does.
+
+    Raises:
+        VideoReadError: If it is damaged, truncated or not an image. The message names folder and file.
+    """
+    try:
+        return decode_image(data)
     except UnreadableImage as error:
         raise VideoReadError(folder, f'{name} is {error}') from error

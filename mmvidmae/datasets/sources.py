@@ -6,7 +6,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -61,6 +61,24 @@ def image_names(folder: str) -> list[str]:
     return sorted((name for name in names if _has_suffix(name, IMAGE_SUFFIXES)), key=natural_key)
 
 
+def class_labels(clips: Sequence[str]) -> list[int]:
+    """Label clips by the number of their class folder, which is the first folder of the path, in natural order.
+
+    LaSOT's ``<class>/<sequence>/img`` and GOT-10k's ``<sequence>`` both label by the first folder. A clip needs one
+    above itself to have a class; others have the label -1.
+    """
+    folders = [path.parts[0] if len((path := Path(clip)).parts) > 1 else None for clip in clips]
+    classes = sorted({folder for folder in folders if folder is not None}, key=natural_key)
+    labels = {None: -1, **{name: number for number, name in enumerate(classes)}}
+    return [labels[folder] for folder in folders]
+
+
+def parse_label(line: str) -> int:
+    """Parse the label from a line that :func:`parse_line` accepts: its last column, or -1 if it has only a path."""
+    labels = _ENDS_WITH_LABELS.search(line.strip())
+    return int(re.findall(r'-?\d+', labels.group())[-1]) if labels else -1
+
+
 def parse_line(line: str, kind: ClipKind) -> str:
     """Parse the path from one line of a list.
 
@@ -107,36 +125,42 @@ def parse_line(line: str, kind: ClipKind) -> str:
 
 
 def read_list(ann_file: str, kind: ClipKind) -> list[str]:
-    """Read the paths of a list file with one clip per line. Blank lines and lines starting with ``#`` are ignored.
+    """Read the paths of a list file (see :func:`read_labeled_list`)."""
+    return [path for path, _ in read_labeled_list(ann_file, kind)]
+
+
+def read_labeled_list(ann_file: str, kind: ClipKind) -> list[tuple[str, int]]:
+    """Read the paths and labels of a list file with one clip per line. Blank lines and lines starting with ``#`` are
+    ignored.
 
     Args:
         ann_file: A text file in UTF-8.
         kind: Kind of clip that the paths name.
 
     Returns:
-        The paths as written in the file, in file order.
+        The paths as written in the file, each with its label or -1, in file order.
 
     Raises:
         FileNotFoundError: If the file does not exist.
         ValueError: If a line is not ``path [label]``, for example a column heading (see :func:`parse_line`). The
             message gives the file, the line number and the line.
     """
-    paths = []
+    clips: list[tuple[str, int]] = []
     with open(ann_file, encoding='utf-8-sig', errors='surrogateescape') as file:
         lines = ((number, line.strip()) for number, line in enumerate(file, 1))
         for number, line in lines:
             if not line or line.startswith('#'):
                 continue
             try:
-                paths.append(parse_line(line, kind))
+                clips.append((parse_line(line, kind), parse_label(line)))
             except ValueError as error:
                 raise _malformed(ann_file, number, line, error) from None
-            if len(paths) == 1:
+            if len(clips) == 1:
                 first = number, line
-    is_file = [kind in FILE_SUFFIXES and _has_suffix(path, FILE_SUFFIXES[kind]) for path in paths[:2]]
-    if is_file == [False, True] and paths[0] == first[1] and '/' not in paths[0]:  # headings in words unknown to us
+    is_file = [kind in FILE_SUFFIXES and _has_suffix(path, FILE_SUFFIXES[kind]) for path, _ in clips[:2]]
+    if is_file == [False, True] and clips[0][0] == first[1] and '/' not in first[1]:  # headings in words unknown to us
         raise _malformed(ann_file, *first, _HEADER)
-    return paths
+    return clips
 
 
 def _malformed(ann_file: str, number: int, line: str, problem: object) -> ValueError:

@@ -4,22 +4,28 @@ The reference (jimmy-dq/DropMAE@4de150d:dataset_video/KineticsDataset.py:50-80) 
 frames at native resolution by random access, and crops, flips and normalizes each frame separately with PIL. Our loader
 reads the same clips with one and with four pairs per sample. With --converted, it also reads re-encoded clips
 (tools/dataset_converters/resize_videos.py). The loaders take turns. Figures are medians over rounds in which every clip
-is sampled once, in seconds on one core.
+is sampled once, in seconds on one core. With --shards and --converted, it compares shards of the re-encoded clips
+(tools/dataset_converters/make_shards.py) with the files, in batches, in seconds of waiting: with warm and cold pages,
+and over HTTP with the given latencies.
 
 Example:
     python tools/benchmarks/pair_loading.py data/videos --converted data/videos_256
     python tools/benchmarks/pair_loading.py data/videos --soak 50000     # memory over many reads
     python tools/benchmarks/pair_loading.py data/videos --list 500000    # start-up with a long list
     python tools/benchmarks/pair_loading.py data/videos --workers 1 2 4  # through a data loader
+    python tools/benchmarks/pair_loading.py data/videos --converted data/videos_256 --shards data/shards
 """
 
 import argparse
+import multiprocessing
 import os
 import random
 import resource
+import sys
 import tempfile
 import time
 from collections import deque
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 from mmvidmae.utils.interrupt import leave_on_interrupt
@@ -31,6 +37,8 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('videos', type=Path, help='folder of original videos')
     parser.add_argument('--converted', type=Path, help='the same, re-encoded')
+    parser.add_argument('--shards', type=Path, help='only compare shards of --converted with its files')
+    parser.add_argument('--latency', type=float, nargs='*', default=[10, 50], help='of HTTP, in ms (default: 10 50)')
     parser.add_argument('--repeats', type=int, default=5)
     parser.add_argument('--soak', type=int, metavar='READS', help='only measure the memory over this many reads')
     parser.add_argument('--list', type=int, metavar='LINES', help='only measure the start-up with this many lines')
@@ -48,7 +56,7 @@ from PIL import Image  # noqa: E402
 from side_by_side import machine, take_turns  # noqa: E402
 from torchvision import transforms  # noqa: E402
 
-from mmvidmae.datasets import VideoPairDataset, pair_collate  # noqa: E402
+from mmvidmae.datasets import PairDataset, ShardPairDataset, VideoPairDataset, pair_collate  # noqa: E402
 from mmvidmae.datasets.sources import scan  # noqa: E402
 
 
@@ -136,10 +144,72 @@ def scaling(root: Path, workers: list[int], repeats: int) -> None:
         print(f'{number:>3} workers{pairs / value:10.1f} pairs/s   {seconds[base] / value:6.2f} times {base}')
 
 
+def drop_pages(root: Path) -> None:
+    """Ask the operating system to forget the content of all files below a folder."""
+    for path in root.rglob('*'):
+        if path.is_file():
+            file = os.open(path, os.O_RDONLY)
+            os.fdatasync(file)
+            os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+            os.close(file)
+
+
+def serve(root: str, latency: float, ready: Connection) -> None:
+    """Serve a folder over HTTP with added latency, in a process of its own."""
+    sys.path.append(str(ROOT / 'tests'))
+    from range_server import RangeServer
+
+    with RangeServer(Path(root)) as server:
+        server.delay = latency / 1e3
+        ready.send(server.url)
+        server.closing.wait()
+
+
+def compare_shards(converted: Path, shards: Path, latencies: list[float], repeats: int) -> None:
+    """Pairs a second of a process that waits for one batch after the other, with two pairs a sample."""
+    pipeline = Config.fromfile(ROOT / 'configs/_base_/datasets/pipelines/dropmae.py').train_pipeline
+    sources = {'files': dataset(converted, 2), 'shards': ShardPairDataset(data_root=str(shards), pipeline=pipeline)}
+    for latency in latencies:
+        ours, theirs = multiprocessing.Pipe()
+        multiprocessing.Process(target=serve, args=(str(shards), latency, theirs), daemon=True).start()
+        name = f'shards, HTTP, {latency:g} ms'
+        sources[name] = ShardPairDataset(data_root=ours.recv(), pipeline=pipeline)
+    for source in sources.values():
+        source.repeated_sampling = 2
+
+    def read(source: PairDataset, cold: Path | None = None) -> None:
+        if cold:
+            drop_pages(cold)
+        loader = torch.utils.data.DataLoader(source, 64, collate_fn=pair_collate, sampler=order(len(source)))
+        deque(loader, maxlen=0)
+
+    turns = {name: lambda source=source: read(source) for name, source in sources.items()}
+    turns |= {
+        f'{name}, cold pages': lambda name=name, folder=folder: read(sources[name], folder)
+        for name, folder in (('files', converted), ('shards', shards))
+    }
+    seconds = take_turns(turns, repeats, torch.device('cpu'))
+    clips = len(sources['files'])
+    print(f'{clips} clips, batches of 64 samples of 2 pairs; {machine(torch.device("cpu"))}; medians of {repeats}')
+    for name, value in seconds.items():
+        base = seconds['files, cold pages' if 'cold' in name else 'files']
+        print(f'{name:<24}{2 * clips / value:8.1f} pairs/s   {base / value:6.2f} times files')
+
+
+def order(clips: int) -> list[int]:
+    """A random order, equal for all sources."""
+    return torch.randperm(clips, generator=torch.Generator().manual_seed(0)).tolist()
+
+
 def main() -> None:
     parser = make_parser()
     args = parser.parse_args()
     torch.set_num_threads(1)
+    if args.shards:
+        if not args.converted:
+            parser.error('--shards needs --converted, the files to compare with')
+        compare_shards(args.converted, args.shards, args.latency, args.repeats)
+        return
     if args.workers:
         scaling(args.videos, args.workers, args.repeats)
         return

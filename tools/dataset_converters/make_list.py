@@ -28,7 +28,7 @@ def make_parser() -> argparse.ArgumentParser:
 if __name__ == '__main__':
     make_parser().parse_args()  # answers --help and refuses mistakes before the imports below, which take seconds
 
-from mmvidmae.datasets.sources import natural_key, parse_line, scan  # noqa: E402
+from mmvidmae.datasets.sources import class_labels, parse_line, scan  # noqa: E402
 from mmvidmae.utils.files import atomic_write  # noqa: E402
 
 
@@ -43,18 +43,15 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(str(error))
     if not clips:
         parser.error(f'no clips below {args.root}')
-    # LaSOT's <class>/<sequence>/img and GOT-10k's <sequence> both label by the first folder; a clip needs one above
-    # itself to have a class.
-    classes = sorted({Path(clip).parts[0] for clip in clips if len(Path(clip).parts) > 1}, key=natural_key)
-    labels = {name: number for number, name in enumerate(classes)}
+    labels = class_labels(clips)
     with atomic_write(args.output) as part, part.open('w', encoding='utf-8', errors='surrogateescape') as file:
-        for clip in clips:
+        for clip, label in zip(clips, labels, strict=True):
             path = clip if args.relative else os.path.join(os.path.abspath(args.root), clip)
-            line = f'{path} {labels[Path(clip).parts[0]]}' if len(Path(clip).parts) > 1 else path
+            line = path if label < 0 else f'{path} {label}'
             if len(path.splitlines()) > 1 or path.startswith('#') or parse_line(line, kind) != path:
                 parser.error(f'{path!r} cannot be written to a list; rename it')
             file.write(line + '\n')
-    say(f'{len(clips)} clips in {len(classes)} classes: {args.output}')
+    say(f'{len(clips)} clips in {len(set(labels) - {-1})} classes: {args.output}')
     return 0
 
 
