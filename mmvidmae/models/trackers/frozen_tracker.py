@@ -58,7 +58,7 @@ class FrozenTracker(FrozenBackbone, SingleObjectTracker):
         self,
         backbone: dict | nn.Module,
         matcher: dict,
-        search_size: int = 336,
+        search_size: int,
         search_factor: float = 4.0,
         size_rate: float = 0.5,
         max_growth: float = 1.2,
@@ -107,8 +107,12 @@ class FrozenTracker(FrozenBackbone, SingleObjectTracker):
         return FrozenTrackState(box, found.state, memory, target.margin), found.score
 
     def _crop(self, frame: np.ndarray, box: Box, scales: tuple[float, ...]) -> tuple[Tensor, Tensor, Tensor]:
-        """Normalized crops ``(S, 3, H, W)``, where they are no padding ``(S, H, W)``, and the box's size (w, h) in units
-        of the crop at scale 1."""
+        """Crops around a box at some scales.
+
+        Returns:
+            Normalized crops ``(S, 3, H, W)``, where they are no padding ``(S, H, W)``, and the size (w, h) of the box
+            in units of the crop at scale 1.
+        """
         crops, padding = (
             [of(image, box, self.search_factor * scale, self.search_size) for scale in scales]
             for of, image in ((sample_crop, frame), (crop_padding, frame.shape[:2]))

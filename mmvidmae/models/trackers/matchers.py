@@ -31,7 +31,7 @@ class Found(NamedTuple):
     center: Tensor
     size: Tensor
     score: float
-    state: NamedTuple
+    state: tuple
 
 
 class PropagationState(NamedTuple):
@@ -120,13 +120,12 @@ class PropagationMatcher:
         affinities, indices = top_affinities(features.contiguous(), [state.features], self.topk, self.radius)
         mask = transfer_labels(state.masks.flatten()[:, None], affinities, indices, self.temperature)
         mask = mask.view(grid) * inside[0]
-        frames = [
-            torch.cat((old[:1], old[1:][-self.queue + 1 :] if self.queue > 1 else old[:0], new[None]))
-            if self.queue
-            else old
+        first = max(1, len(state.masks) + 1 - self.queue)  # of the frames that stay in the queue
+        frames = (
+            torch.cat((old[:1], old[first:], new[None][: self.queue]))
             for old, new in ((state.features, features), (state.masks, mask))
-        ]
-        state = state._replace(features=frames[0], masks=frames[1])
+        )
+        state = PropagationState(*frames, *state[2:])
         center, spread = self._moments(mask, self._densest(mask, size), size)
         growth = spread / state.spread
         center, new_size = center + state.center * growth, state.size * growth
@@ -203,10 +202,9 @@ class CorrelationMatcher:
         """Read a target off its first crop; see :meth:`PropagationMatcher.start`."""
         weights = box_mask(torch.full_like(size, 0.5), size, inside.shape, self.sigma) * inside
         # symmetric about the middle of the crop, where the target is
-        cut = [
-            slice(int(free := ((line > 0).flatten().nonzero()[0])), len(line) - int(free)) for line in _sides(weights)
-        ]
-        kernel = (features * weights / weights.sum())[:, cut[0], cut[1]]
+        first = [int((side > 0).nonzero()[0]) for side in _sides(weights)]
+        rows, columns = (slice(start, cells - start) for start, cells in zip(first, weights.shape))
+        kernel = (features * weights / weights.sum())[:, rows, columns]
         return CorrelationState(kernel[None])
 
     def locate(self, state: CorrelationState, features: Tensor, inside: Tensor, size: Tensor) -> Found:
@@ -231,8 +229,8 @@ class CorrelationMatcher:
 
 
 def _sides(weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Sums of a map and its mirror images over columns and over rows."""
-    whole = weights + weights.flip(0) + weights.flip(1) + weights.flip(0, 1)
+    """Sums of a map and its point reflection, over columns and over rows."""
+    whole = weights + weights.flip(0, 1)
     return whole.sum(1), whole.sum(0)
 
 
