@@ -12,6 +12,7 @@ model = dict(
         radius=None,
         sigma=0.7,
         reach=1.6,
+        floor=0.5,
     ),
     data_preprocessor=dict(type='mmvidmae.CropPreprocessor', bgr_to_rgb=True),
 )

@@ -67,7 +67,8 @@ class PropagationMatcher:
         radius: Largest offset of voting cells along both axes, in cells of the crops; None for no limit.
         sigma: Standard deviation of the first mask in units of half the box. It falls off from the center as a Gaussian
             does, since the corners of a box show background. None for a plain box.
-        reach: Side of the window around the target in units of its box.
+        reach: Side of the window around the target in units of its box. The mask outside of it is dropped.
+        floor: Share of the mask's maximum that is subtracted before the moments are taken, 0 to 1 (excluded).
 
     Raises:
         ValueError: If a value is out of range.
@@ -83,6 +84,7 @@ class PropagationMatcher:
         radius: float | None = None,
         sigma: float | None = 0.7,
         reach: float = 1.6,
+        floor: float = 0.5,
     ) -> None:
         require_whole(self, topk=topk)
         require(isinstance(queue, int) and queue >= 0, self, 'queue', queue, 'a whole number of at least 0')
@@ -90,8 +92,9 @@ class PropagationMatcher:
         require(radius is None or radius >= 0, self, 'radius', radius, 'at least 0 cells or None')
         require(sigma is None or sigma > 0, self, 'sigma', sigma, 'a positive number or None')
         require(reach >= 1, self, 'reach', reach, 'at least 1')
+        require(0 <= floor < 1, self, 'floor', floor, 'at least 0 and below 1')
         self.topk, self.queue, self.temperature, self.radius = topk, queue, temperature, radius
-        self.sigma, self.reach = sigma, reach
+        self.sigma, self.reach, self.floor = sigma, reach, floor
 
     def start(self, features: Tensor, inside: Tensor, size: Tensor) -> PropagationState:
         """Read a target off its first crop.
@@ -120,12 +123,6 @@ class PropagationMatcher:
         affinities, indices = top_affinities(features.contiguous(), [state.features], self.topk, self.radius)
         mask = transfer_labels(state.masks.flatten()[:, None], affinities, indices, self.temperature)
         mask = mask.view(grid) * inside[0]
-        first = max(1, len(state.masks) + 1 - self.queue)  # of the frames that stay in the queue
-        frames = (
-            torch.cat((old[:1], old[first:], new[None][: self.queue]))
-            for old, new in ((state.features, features), (state.masks, mask))
-        )
-        state = PropagationState(*frames, *state[2:])
         center, spread = self._moments(mask, self._densest(mask, size), size)
         growth = spread / state.spread
         center, new_size = center + state.center * growth, state.size * growth
@@ -133,6 +130,13 @@ class PropagationMatcher:
         score = float((mask * box).sum() / box.sum().clamp(min=1e-6))
         if not score > 0:  # nothing is left of the mask
             center, new_size, score = torch.full_like(size, 0.5), size, 0.0
+        mask = mask * box_mask(center, self.reach * new_size, grid)  # votes elsewhere would add up over the frames
+        first = max(1, len(state.masks) + 1 - self.queue)  # of the frames that stay in the queue
+        frames = (
+            torch.cat((old[:1], old[first:], new[None][: self.queue]))
+            for old, new in ((state.features, features), (state.masks, mask))
+        )
+        state = PropagationState(*frames, *state[2:])
         return Found(center, new_size, min(score, 1.0), state)
 
     def _densest(self, mask: Tensor, size: Tensor) -> Tensor:
@@ -146,6 +150,7 @@ class PropagationMatcher:
     def _moments(self, mask: Tensor, center: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
         """Center and standard deviations (x, y) of a mask in the window around the target, which follows its center."""
         y, x = ((torch.arange(cells, device=mask.device) + 0.5) / cells for cells in mask.shape)
+        mask = (mask - self.floor * mask.max()).clamp(min=0)
         for _ in range(5):
             weights = mask * box_mask(center, self.reach * size, mask.shape)
             total = weights.sum().clamp(min=1e-6)
