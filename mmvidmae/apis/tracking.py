@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from mmengine.structures import BaseDataElement
 
-from mmvidmae.models.trackers import DropTrack
+from mmvidmae.models.trackers import SingleObjectTracker
 from mmvidmae.utils.files import atomic_write
 from mmvidmae.visualization import VideoVisualizer
 
@@ -29,7 +29,7 @@ class TrackingInferencer(VideoInferencer):
         ...     sample.frame, sample.pred_bbox, sample.pred_score
     """
 
-    model_type = DropTrack
+    model_type = SingleObjectTracker
     visualizer_type = VideoVisualizer
     forward_kwargs = {'box'}
 

@@ -173,7 +173,7 @@ class TestWrongInput:
             assert np.array_equal(sample.pred_mask, mask(1))
 
     def test_models_and_outputs_that_do_not_fit(self, tracker, segmenter):
-        with pytest.raises(ValueError, match='TrackingInferencer needs a DropTrack, got DropSeg'):
+        with pytest.raises(ValueError, match='TrackingInferencer needs a SingleObjectTracker, got DropSeg'):
             TrackingInferencer(segmenter.model)
         with pytest.raises(ValueError, match='no output: set out_dir or return_datasamples'):
             segmenter(frames(), mask())

@@ -7,13 +7,14 @@ import signal
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
 from tiny_runs import dump_config, read_trace
 
-from mmvidmae.apis import TrackingInferencer
+from mmvidmae.apis import TrackingInferencer, get_model
 from mmvidmae.datasets import VideoFileReader
 
 pytest.importorskip('mmdet')
@@ -214,3 +215,29 @@ def test_a_frame_that_is_lost_is_named(sequences, checkpoint, tmp_path, call_too
     (tmp_path / 'data/a/img/0004.jpg').write_bytes(b'broken')
     with pytest.raises(Exception, match=r'0004\.jpg'):
         call_tool('test.py', tracking_config(tmp_path / 'data', tmp_path / 'run'), checkpoint)
+
+
+@pytest.mark.parametrize('matcher', ['propagation', 'correlation'])
+def test_a_frozen_encoder_tracks(sequences, tmp_path, call_tool, matcher):
+    config = Config.fromfile(ROOT / f'configs/frozen_tracking/vit-tiny6-p8_{matcher}_sequences.py')
+    config.test_dataloader.update(num_workers=0, persistent_workers=False)
+    config.test_dataloader.dataset.data_root = str(sequences)
+    config.work_dir = str(tmp_path / 'work')
+    config.dump(tmp_path / 'config.py')
+    weights = ROOT / 'configs/small/weights/siammae_small-bb628bb5.safetensors'
+    call_tool('test.py', tmp_path / 'config.py', weights, '--out', tmp_path / 'scores.json')
+    scores = json.loads((tmp_path / 'scores.json').read_text())
+    assert scores['weights']['checkpoint'] == str(weights)
+    assert 0 < scores['sot/success'] <= 100
+    boxes = np.loadtxt(next(tmp_path.rglob('b.txt')), delimiter=',')
+    frames = sorted((sequences / 'b/img').iterdir())
+    model = get_model(config, weights, 'cpu')
+    target = model.initialize(cv2.imread(str(frames[0])), boxes[0])
+    found = [target.box]
+    for frame in frames[1:]:
+        target, _ = model.track(cv2.imread(str(frame)), target)
+        found.append(target.box)
+    np.testing.assert_allclose(boxes, found, atol=2e-3)
+    call_tool('track.py', tmp_path / 'config.py', weights, sequences / 'a/img', '--box', 8, 6, 16, 16,
+              '--device', 'cpu', '--out-dir', tmp_path / 'out')  # fmt: skip
+    assert len(np.loadtxt(tmp_path / 'out/preds/img.txt', delimiter=',')) == 22

@@ -2,12 +2,14 @@
 
 from .affinity import top_affinities, transfer_labels
 from .context import PropagationContext, propagate_features
+from .frozen_backbone import FrozenBackbone
 from .label_propagator import LabelPropagator, VideoSequencePreprocessor
 from .labels import MaskLabels, PoseLabels
 from .protocol import PROTOCOLS, PropagationProtocol, make_protocol
 
 __all__ = [
     'PROTOCOLS',
+    'FrozenBackbone',
     'LabelPropagator',
     'MaskLabels',
     'PoseLabels',

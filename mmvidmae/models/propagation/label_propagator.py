@@ -3,17 +3,15 @@
 from collections.abc import Iterator, Sequence
 
 import torch
-import torch.nn.functional as F
-from mmengine.logging import MMLogger, print_log
 from mmengine.model import BaseDataPreprocessor, BaseModel
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
 from mmvidmae.registry import MODELS
 from mmvidmae.utils.progress import count_frames
-from mmvidmae.utils.weights import load_pretrained
 
 from .context import propagate_features
+from .frozen_backbone import FrozenBackbone
 from .labels import Labels, MaskLabels, PoseLabels
 from .protocol import make_protocol
 
@@ -39,7 +37,7 @@ class VideoSequencePreprocessor(BaseDataPreprocessor):
 
 
 @MODELS.register_module()
-class LabelPropagator(BaseModel):
+class LabelPropagator(FrozenBackbone, BaseModel):
     """Propagates the labels of a video's first frame with the features of a frozen backbone.
 
     The label of a cell is the mean label of the most similar cells of earlier frames, weighted by the softmax of cosine
@@ -82,15 +80,7 @@ class LabelPropagator(BaseModel):
         if batch_size < 1:
             raise ValueError(f'batch_size must be at least 1, got {batch_size}')
         self.batch_size = batch_size
-        if isinstance(backbone, dict):
-            backbone = MODELS.build(backbone)
-            _init_quietly(backbone)
-        self.backbone = backbone
-        self.eval()
-
-    def train(self, mode: bool = True) -> 'LabelPropagator':
-        """Keep the frozen model in evaluation mode. Returns the model."""
-        return super().train(False)
+        self.set_backbone(backbone)
 
     @torch.no_grad()
     def extract_feat(self, frames: Tensor) -> Tensor:
@@ -104,15 +94,6 @@ class LabelPropagator(BaseModel):
 
     def _normalized(self, frames: Tensor) -> Tensor:
         return self.data_preprocessor.normalize(frames.to(self.data_preprocessor.device, non_blocking=True))
-
-    def _unit(self, outputs: Tensor | Sequence[Tensor]) -> Tensor:
-        features = outputs[-1] if isinstance(outputs, Sequence) else outputs
-        if not isinstance(features, Tensor) or features.ndim != 4:
-            raise ValueError(
-                f"the last output of {type(self.backbone).__name__} is no feature map (N, C, h, w): mmpretrain's "
-                "vision transformers give one with out_type='featmap'"
-            )
-        return F.normalize(features.float(), dim=1)
 
     @torch.no_grad()
     def propagate(self, frames: Tensor, labels: Labels) -> Iterator[tuple[int, Tensor]]:
@@ -168,59 +149,9 @@ class LabelPropagator(BaseModel):
         state = None
         for start in range(0, len(frames), self.batch_size):
             batch = self._normalized(frames[start : start + self.batch_size])
-            if hasattr(self.backbone, 'forward_video'):
-                outputs, state = self.backbone.forward_video(batch, state)
-            else:
-                outputs = self.backbone(batch)
-            yield self._unit(outputs)
+            features, state = self.unit_features(batch, state)
+            yield features
 
     def _features(self, frames: Tensor) -> Iterator[Tensor]:
         for batch in self._feature_batches(frames):
             yield from batch
-
-    def _load_from_state_dict(self, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, errors):
-        """Load the encoder of a checkpoint and ignore the rest.
-
-        A mismatch is an error. MMEngine would only warn and evaluate partly random weights.
-        """
-        ours = f'{prefix}backbone.'
-        own = {ours + name for name in self.backbone.state_dict()}
-        given = {name for name in state_dict if name.startswith(ours)}
-        if not given:
-            found = ', '.join(sorted(state_dict)[:3]) or 'nothing'
-            raise ValueError(
-                f'the checkpoint has no parameter of the backbone (it has {found}, ...): convert the weights of other '
-                'code with tools/model_converters/convert.py'
-            )
-        missing = sorted(name for name in own - given if not name.endswith('num_batches_tracked'))
-        unknown = sorted(given - own)
-        if missing or unknown:
-            raise ValueError(
-                f'the checkpoint does not fit the backbone: missing {missing[:5] or "nothing"}, unknown '
-                f'{unknown[:5] or "nothing"}. DropMAE and TwinMAE need model.backbone.frame_embed=True and '
-                'model.backbone.with_cls_token=False, as in configs/propagation/dropmae-*; other sizes another arch'
-            )
-        others = {name.split('.')[0] for name in state_dict if not name.startswith(ours)}
-        if others:
-            print_log(f'Only the backbone is loaded, and not {", ".join(sorted(others))}', 'current')
-        for name in [name for name in state_dict if not name.startswith(ours)]:
-            del state_dict[name]
-        super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, errors)
-
-
-def _init_quietly(backbone: nn.Module) -> None:
-    """Initialize without MMEngine's list of all parameters, which is meant for training logs.
-
-    The weights of ``init_cfg`` must be complete, since the model is not trained.
-    """
-    if not hasattr(backbone, 'init_weights'):
-        return
-    if load_pretrained(backbone):
-        return
-    logger = MMLogger.get_current_instance()
-    level = logger.level
-    logger.setLevel('WARNING')
-    try:
-        backbone.init_weights()
-    finally:
-        logger.setLevel(level)

@@ -3,18 +3,24 @@
 from .bat import BAT
 from .candidate_elimination import box_cells, template_cells
 from .center_head import CenterHead, CenterMaps
-from .drop_track import CropPreprocessor, DropTrack, TrackState
+from .drop_track import DropTrack, TrackState
+from .frozen_tracker import FrozenTracker, FrozenTrackState
 from .hip_track import HIPTrack, HIPTrackState, MemoryBank
 from .historical_prompt import HistoricalPrompt, MaskedResNet
+from .matchers import CorrelationMatcher, PropagationMatcher
 from .one_stream_vit import OneStreamFeatures, OneStreamViT
+from .single_object_tracker import CropPreprocessor, SingleObjectTracker
 from .two_stream_vit import TwoStreamViT
 
 __all__ = [
     'BAT',
     'CenterHead',
     'CenterMaps',
+    'CorrelationMatcher',
     'CropPreprocessor',
     'DropTrack',
+    'FrozenTrackState',
+    'FrozenTracker',
     'HIPTrack',
     'HIPTrackState',
     'HistoricalPrompt',
@@ -22,6 +28,8 @@ __all__ = [
     'MemoryBank',
     'OneStreamFeatures',
     'OneStreamViT',
+    'PropagationMatcher',
+    'SingleObjectTracker',
     'TrackState',
     'TwoStreamViT',
     'box_cells',

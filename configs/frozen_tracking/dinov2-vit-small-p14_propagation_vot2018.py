@@ -1,0 +1,12 @@
+_base_ = [
+    '../_base_/models/frozen/dinov2-vit-small-p14.py',
+    '../_base_/models/frozen_tracker.py',
+    '../_base_/datasets/vot2018_sot.py',
+    '../_base_/tracking_runtime.py',
+]
+
+model = dict(
+    backbone=_base_.encoder,
+    search_size=252,
+    test_cfg=dict(test_mode='VOT'),
+)
