@@ -19,7 +19,8 @@ from pathlib import Path
 from mmvidmae.utils.interrupt import leave_on_interrupt
 
 SOURCES = (
-    *('hiptrack', 'bat', 'droptrack', 'dropseg', 'dropmae', 'catmae', 'cropmae', 'rsp', 'tobo', 'cosettle', 'rvm', 'dino', 'tcore', 'mae'),
+    *('hiptrack', 'bat', 'droptrack', 'dropseg'),
+    *('dropmae', 'catmae', 'cropmae', 'rsp', 'tobo', 'cosettle', 'rvm', 'dino', 'tcore', 'mae'),
     *('dinov2', 'timm', 'vitmae', 'transformers', 'mmvidmae-teacher', 'mmvidmae', 'mmpretrain'),
 )
 TARGETS = (
