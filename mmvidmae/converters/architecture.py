@@ -163,13 +163,13 @@ def _tracker(
     template_size = (patch_size, patch_size * _shape(state, 'backbone.pos_embed_z', 3)[1])
     channels = _shape(state, 'head.score.0.conv.weight', 4)[0]
     sizes = (template_size, search_size, patch_size, frame_embed, (), ())
-    if 'backbone.adapters.0.attn.down.weight' in state:
+    if any(name.startswith('backbone.adapters.') for name in state):
         adapter_dims, _ = _shape(state, 'backbone.adapters.0.attn.down.weight', 2)
         encoder = TwoStreamViT(arch, *sizes, adapter_dims=adapter_dims, **options)
     else:
         encoder = OneStreamViT(arch, *sizes, **options)
     modules: dict[str, nn.Module] = {'backbone': encoder, 'head': CenterHead(arch['embed_dims'], channels)}
-    if 'prompt.key.weight' in state:
+    if any(name.startswith('prompt.') for name in state):
         key_dims = _shape(state, 'prompt.key.weight', 4)[0]
         base_channels = _shape(state, 'prompt.memory_encoder.resnet.conv1.weight', 4)[0]
         modules['prompt'] = HistoricalPrompt(arch['embed_dims'], key_dims, base_channels)

@@ -201,7 +201,7 @@ SOURCES: dict[str, Source] = {
             r'neck\.decoder_blocks\.\d+\.ln_ffn\.weight|backbone\.(core|adapter)\..*',
         ),
         convert=dict,
-        outside=r'(neck|head|decode_head|stochastic)\..*|backbone\.mask_embed\..*',
+        outside=r'(neck|head|decode_head|stochastic|prompt)\..*|backbone\.(mask_embed|adapters)\..*',
         unused=_OPENMMLAB_UNUSED,
         registers=True,
     ),

@@ -52,6 +52,12 @@ def foreign(name: str) -> dict[str, torch.Tensor]:
         return converters.mmvidmae_to_cosettle({**encoder_of(ours('mae')), **adapter})
     if name in ('mmvidmae', 'mmpretrain'):
         return ours('dropmae' if name == 'mmvidmae' else 'mae')
+    if name in ('hiptrack', 'bat'):
+        extra = {
+            'hiptrack': ('HIP.encoder.conv1.bias', 'key_comp.bias', 'searchRegionFusion.conv1.bias'),
+            'bat': ('backbone.blocks.0.adap_t.adapter_up.bias', 'backbone.blocks.0.adap2_t.adapter_up.bias'),
+        }[name]
+        return foreign('droptrack') | dict.fromkeys(extra, filler)
     if name in ('droptrack', 'dropseg'):
         encoder = converters.mmvidmae_to_dropmae(encoder_of(ours('dropmae')))
         if name == 'dropseg':

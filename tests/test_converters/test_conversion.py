@@ -31,7 +31,7 @@ from mmvidmae.models.trackers import CenterHead, OneStreamViT
 
 DOCS = Path(__file__).parents[2] / 'docs' / 'weights.md'
 TOOL = Path(__file__).parents[2] / 'tools' / 'model_converters' / 'convert.py'
-OF_DROPMAE = ('dropmae', 'droptrack', 'dropseg', 'mmvidmae')
+OF_DROPMAE = ('dropmae', 'hiptrack', 'bat', 'droptrack', 'dropseg', 'mmvidmae')
 OF_MODELS = {'cropmae': 'cropmae', 'tobo': 'siammae', 'catmae': 'catmae', 'rsp': 'rsp', 'rvm': 'rvm'}
 OF_TCORE = ('tcore', 'mmvidmae-teacher')  # test_tcore.py
 
@@ -233,7 +233,9 @@ def test_a_parameter_that_is_there_twice_is_refused(foreign_state):
 
 
 def test_unknown_formats(foreign_state):
-    with pytest.raises(ConversionError, match=r'not one of droptrack, .*; the parameters are conv1\.weight'):
+    with pytest.raises(
+        ConversionError, match=r'not one of hiptrack, bat, droptrack, .*; the parameters are conv1\.weight'
+    ):
         convert_state_dict({'conv1.weight': torch.ones(1)})
     with pytest.raises(ConversionError, match='names are unknown'):
         convert_state_dict(foreign_state('cropmae'), source='dropmae')

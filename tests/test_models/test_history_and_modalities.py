@@ -9,6 +9,8 @@ import pytest
 import torch
 from mmengine.structures import BaseDataElement, InstanceData
 
+from mmvidmae.converters import ConversionError, convert_state_dict, mmvidmae_to_bat, mmvidmae_to_hiptrack
+from mmvidmae.converters.checkpoint_io import read_state_dict
 from mmvidmae.datasets import LoadPicturePair
 from mmvidmae.datasets.readers import VideoReadError
 from mmvidmae.datasets.tracking import ClipSampling
@@ -185,6 +187,34 @@ def test_bat_follows_frames_of_six_channels():
     for frame in video[1:]:
         target, score = model.track(frame, target)
         assert np.isfinite([*target.box, score]).all()
+
+
+def test_one_modality_is_refused():
+    model = bat().eval()
+    with pytest.raises(ValueError, match='the template has 3 channels, but two modalities have 6'):
+        model.track(frames(1)[0], model.initialize(frames(1)[0], (20, 15, 20, 20)))
+
+
+@pytest.mark.parametrize(('build', 'there'), [(hiptrack, mmvidmae_to_hiptrack), (bat, mmvidmae_to_bat)])
+def test_published_files_load_strictly(build, there, tmp_path):
+    """A file as the authors write it, with what their code keeps and never uses, through the program's functions."""
+    options = {} if build is hiptrack else dict(adapters_only=False)
+    model = build(**options)
+    state = there(model.state_dict())
+    state |= {'backbone.cls_token': torch.zeros(1, 1, 32), 'backbone.pos_embed': torch.zeros(1, 5, 32)}
+    torch.save(dict(net=state, epoch=100), tmp_path / 'model.pth.tar')
+    converted = convert_state_dict(read_state_dict(tmp_path / 'model.pth.tar'))
+    assert converted.source == dict(hiptrack='hiptrack', bat='bat')[build.__name__]
+    torch.manual_seed(9)
+    other = build(**options)
+    other.load_state_dict(converted.state_dict, strict=True)
+    assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), other.state_dict().values()))
+    encoder = convert_state_dict(state, encoder_only=True).state_dict
+    assert 'backbone.pos_embed' in encoder
+    assert not any('adapters' in name or 'prompt' in name for name in encoder)
+    state.pop(next(name for name in state if 'adap2_t' in name or 'key_proj' in name))
+    with pytest.raises(ConversionError, match=r'missing: (1|prompt\.key\.weight)'):
+        convert_state_dict(state)
 
 
 def test_pairs_of_pictures(tmp_path):

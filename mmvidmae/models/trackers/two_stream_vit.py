@@ -98,6 +98,9 @@ class TwoStreamViT(OneStreamViT):
 
         Returns:
             The sum of both modalities' features. ``kept`` has the ids ``(2 * N, K)`` of both, the first one's first.
+
+        Raises:
+            ValueError: If an input has not six channels, or another size than ``template_size`` or ``search_size``.
         """
         both = self.encode_streams(template, search, cells, keep_ratio, with_template)
         search, template = (x if x is None else torch.add(*x.chunk(2)) for x in (both.search, both.template))
@@ -112,6 +115,10 @@ class TwoStreamViT(OneStreamViT):
         with_template: bool = False,
     ) -> OneStreamFeatures:
         """As :meth:`forward`, but with the features ``(2 * N, D, h, w)`` of each modality."""
+        channels = 2 * self.patch_embed.projection.in_channels
+        for name, x in (('template', template), ('search region', search)):
+            if x.shape[1] != channels:
+                raise ValueError(f'the {name} has {x.shape[1]} channels, but two modalities have {channels}')
         template, search = (torch.cat(x.chunk(2, dim=1)) for x in (template, search))
         if cells is not None and cells.ndim == 2 and len(cells) > 1:
             cells = torch.cat((cells, cells))
