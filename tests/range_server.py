@@ -82,13 +82,16 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if isinstance(fault, int) or not path.is_file():
             self.send_error(fault if isinstance(fault, int) else 404)
             return
-        data, status = path.read_bytes(), 200
+        first, last, status = 0, path.stat().st_size, 200
         if wanted and fault != 'whole':
             first, last = map(int, re.fullmatch(r'bytes=(\d+)-(\d+)', wanted).groups())
-            if first >= len(data):
-                self.send_error(416)
-                return
-            data, status = data[first : last + 1], 206
+            status = 206 if first < path.stat().st_size else 416
+        if status == 416:
+            self.send_error(status)
+            return
+        with path.open('rb') as file:
+            file.seek(first)
+            data = file.read(last + 1 - first)
         self.send_response(status)
         self.send_header('Content-Length', str(len(data)))
         self.end_headers()
