@@ -252,7 +252,8 @@ def lasher_curves(pred: np.ndarray, gt: np.ndarray) -> Curves:
         pred[frame] = pred[frame - 1]
     valid = (gt > 0).all(1)
     errors = (overlaps(pred, gt), center_errors(pred, gt), _norm_errors_of_centers(pred, gt))
-    return curves(*(np.where(valid, error, np.float32(-1)) for error in errors), np.linspace(0, 0.5, 51), len(gt))
+    overlap, center, norm_center = (np.where(valid, error, np.float32(-1)) for error in errors)
+    return curves(overlap, center, norm_center, np.linspace(0, 0.5, 51), len(gt))
 
 
 def rgbt234_curves(pred: np.ndarray, visible: np.ndarray, thermal: np.ndarray) -> Curves:

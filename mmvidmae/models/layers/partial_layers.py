@@ -38,7 +38,8 @@ def layer_of_last_tokens(
     normed = layer.ln1(x)
     (q,) = project(layer, normed[:, first:], 'q')
     x = x[:, first:] if branches is None else x[:, first:] + branches.attn(normed[:, first:])
-    return attend_and_feed(layer, x, q, *project(layer, normed, 'kv'), branches)
+    k, v = project(layer, normed, 'kv')
+    return attend_and_feed(layer, x, q, k, v, branches)
 
 
 def project(layer: TransformerEncoderLayer, x: Tensor, what: str) -> Tensor:
