@@ -136,7 +136,7 @@ class ShardPairDataset(PairDataset):
         self.ann_file = self.ann_file if names[0] else ''
         self.data_prefix = dict(zip(self.data_prefix, folders, strict=True))
 
-    def load_data_list(self) -> _Infos:
+    def load_data_list(self) -> Sequence[dict]:
         """Open the index. Data infos are made from it when they are asked for."""
         folder = self.data_prefix[self.PREFIX_KEY]
         if not folder:
