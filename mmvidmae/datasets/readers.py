@@ -246,7 +246,7 @@ class _OpenVideo:
         """Whether the file, or without PyAV 18 (Python 3.10) its first frame, has fields."""
         if hasattr(self.codec, 'field_order'):
             return self.codec.field_order not in (0, 1)  # unknown, progressive
-        other = type(self)(self.path)
+        other = type(self)(self.path, self.data)
         frames = (frame for packet in other.packets() for frame in other.decode(packet))
         return next((frame.interlaced_frame for frame in frames), True)
 
