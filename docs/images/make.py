@@ -7,7 +7,6 @@ Example:
     python docs/images/make.py propagation_dinov2 CONFIG CHECKPOINT
     python docs/images/make.py segmentation CONFIG CHECKPOINT
     python docs/images/make.py tracking CONFIG CHECKPOINT
-    python docs/images/make.py tracking_dinov2 CONFIG CHECKPOINT
 """
 
 import argparse
@@ -167,15 +166,6 @@ def tracking(config: str, checkpoint: str) -> None:
     save('tracking.jpg', [drawn[number] for number in shown], [str(number) for number in shown], (320, 180), 4)
 
 
-def tracking_dinov2(config: str, checkpoint: str) -> None:
-    """The bunny's head, by frozen DINOv2 ViT-S/14."""
-    frames = film(range(60, 86))
-    tracker = TrackingInferencer(config, checkpoint)
-    drawn = list(tracker.visualize(tracker.stream(frames, box=(150, 32, 92, 80))))
-    shown = (0, 3, 6, 9, 12, 16, 20, 25)
-    save('tracking_dinov2.jpg', [drawn[number] for number in shown], [str(number) for number in shown], (320, 180), 4)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     makers = dict(
@@ -183,7 +173,6 @@ def main() -> None:
         propagation_dinov2=propagation_dinov2,
         segmentation=segmentation,
         tracking=tracking,
-        tracking_dinov2=tracking_dinov2,
     )
     pictures = parser.add_subparsers(dest='picture', required=True)
     pictures.add_parser('demo', help=demo.__doc__)
