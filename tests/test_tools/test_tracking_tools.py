@@ -222,6 +222,7 @@ def test_a_frozen_encoder_tracks(sequences, tmp_path, call_tool, matcher):
     config = Config.fromfile(ROOT / f'configs/frozen_tracking/vit-tiny6-p8_{matcher}_sequences.py')
     config.test_dataloader.update(num_workers=0, persistent_workers=False)
     config.test_dataloader.dataset.data_root = str(sequences)
+    config.model.search_size = 48  # quick
     config.work_dir = str(tmp_path / 'work')
     config.dump(tmp_path / 'config.py')
     weights = ROOT / 'configs/small/weights/siammae_small-bb628bb5.safetensors'
