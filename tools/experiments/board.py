@@ -50,6 +50,7 @@ import sys  # noqa: E402
 import time  # noqa: E402
 from collections.abc import Callable, Sequence  # noqa: E402
 from dataclasses import dataclass, field  # noqa: E402
+from functools import cached_property  # noqa: E402
 from typing import Any, NamedTuple  # noqa: E402
 
 import torch  # noqa: E402
@@ -207,6 +208,7 @@ class LoadedEncoder:
         device = next(self.backbone.parameters()).device
         return LabelPropagator(self.backbone, protocol_options(protocol), data_preprocessor=self.pixels).to(device)
 
+    @cached_property
     def cell_size(self) -> int:
         """Pixels that a cell of the features is wide.
 
@@ -223,7 +225,7 @@ class LoadedEncoder:
 def score(cell: Cell, loaded: LoadedEncoder, root: Path) -> dict[str, Any]:
     """Compute a cell. Returns its record."""
     start, cpu = time.perf_counter(), time.process_time()
-    kind, propagator, pixels = KINDS[cell.data], loaded.propagator(cell.protocol), loaded.cell_size()
+    kind, propagator, pixels = KINDS[cell.data], loaded.propagator(cell.protocol), loaded.cell_size
     size = tuple(pixels * cells for cells in cell.asked['grid'])
     dataset = kind.dataset(str(root), pipeline=pipeline(cell.asked['frames'], size=size))
     scores = video_scores(propagator, dataset, kind.metric())
