@@ -257,7 +257,8 @@ class _OpenVideo:
             return min(packets.size) >= 32
         if name == 'h264' and self.is_interlaced():  # each field may have its own packet
             return False
-        if self.codec.pix_fmt == 'pal8':  # only the first packet has the palette
+        # Only the first packet has the palette. PyAV 17 crashes on `codec.pix_fmt` if there is no format.
+        if self.codec.format is not None and self.codec.format.name == 'pal8':
             return False
         return name in self.ONE_FRAME_A_PACKET or self.codec.codec.intra_only
 
