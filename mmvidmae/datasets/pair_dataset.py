@@ -152,7 +152,7 @@ class PairDataset(BaseDataset):
         if self.ann_file:
             paths = read_list(self.ann_file, self.KIND)
         elif folder:
-            paths = _on_main_process(lambda: scan(folder, self.KIND))
+            paths = on_main_process(lambda: scan(folder, self.KIND))
         else:
             raise ValueError(f'{type(self).__name__} needs ann_file (a list of clips) or data_root (a folder of clips)')
         self._check_number(len(paths))
@@ -309,7 +309,7 @@ class ImageViewDataset(PairDataset):
     OPEN = ImageFileReader
 
 
-def _on_main_process(function: Callable[[], list[str]]) -> list[str]:
+def on_main_process(function: Callable[[], list[str]]) -> list[str]:
     """Runs a function on the main process alone and gives its result, or its exception, to all."""
     outcome: list = [None]
     if is_main_process():

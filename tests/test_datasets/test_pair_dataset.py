@@ -12,7 +12,7 @@ import torch.multiprocessing as mp
 from mmengine.runner import Runner
 
 from mmvidmae.datasets import FramePairDataset, ImageViewDataset, SampleIndex, VideoPairDataset, pair_dataset, samplers
-from mmvidmae.datasets.pair_dataset import _on_main_process
+from mmvidmae.datasets.pair_dataset import on_main_process
 
 PIPELINE = [
     dict(type='mmvidmae.SampleFramePairs', gap=(1, 9), draw_first='start'),
@@ -361,9 +361,9 @@ def _fail():
 
 def _list_on_two_ranks(rank, folder):
     dist.init_process_group('gloo', init_method=f'file://{folder}/rendezvous', rank=rank, world_size=2)
-    paths = _on_main_process(lambda: [f'found by {rank}'])
+    paths = on_main_process(lambda: [f'found by {rank}'])
     try:
-        _on_main_process(_fail if rank == 0 else list)
+        on_main_process(_fail if rank == 0 else list)
     except NotADirectoryError as error:
         paths.append(str(error))
     (folder / f'{rank}.txt').write_text(', '.join(paths))
