@@ -71,8 +71,8 @@ class ScheduleHook(ParamSchedulerHook):
                 for key in {'lr', 'initial_lr'} & group.keys():
                     group[key] *= factor
             runner.logger.info(
-                f'auto_scale_lr: learning rate multiplied by {total / scaling["base_batch_size"]:g}, which replaces the '
-                f'factor of MMEngine above. The rate of the config is for {scaling["base_batch_size"]}, the total batch '
+                f'auto_scale_lr: learning rate multiplied by {total / scaling["base_batch_size"]:g}, which replaces '
+                f"MMEngine's factor above. The rate of the config is for {scaling['base_batch_size']}. The total batch "
                 f'size is {total:g} ({runner.world_size} processes x batch_size {batch} x {per_sample:g} pairs per '
                 f'sample x accumulative_counts {accumulated})'
             )
