@@ -113,7 +113,8 @@ class PairDataset(BaseDataset):
         data_prefix = data_prefix or {self.PREFIX_KEY: ''}
         if set(data_prefix) != {self.PREFIX_KEY}:
             raise ValueError(
-                f'{type(self).__name__}: data_prefix must be dict({self.PREFIX_KEY}=FOLDER), got {data_prefix}'
+                f'{type(self).__name__}: data_prefix must be dict({self.PREFIX_KEY}=FOLDER), got {data_prefix}. To '
+                f'replace that of a base config, write dict(_delete_=True, {self.PREFIX_KEY}=FOLDER)'
             )
         if repeated_sampling < 1:
             raise ValueError(f'{type(self).__name__}: repeated_sampling must be at least 1, got {repeated_sampling}')

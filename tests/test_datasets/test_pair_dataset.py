@@ -89,6 +89,10 @@ class TestSources:
         with pytest.raises(ValueError, match=f'VideoPairDataset: {next(iter(wrong))}'):
             make(data_root=str(video_dir), **wrong)
 
+    def test_a_prefix_merged_with_that_of_a_base_config_says_how_to_replace_it(self, video_dir):
+        with pytest.raises(ValueError, match=r"got \{'img': 'x', 'video': ''\}.* dict\(_delete_=True, video=FOLDER\)"):
+            make(data_root=str(video_dir), data_prefix=dict(img='x', video=''))
+
     def test_long_list_touches_no_file_but_the_first(self, tmp_path, video_dir):
         clips = [video_dir / 'a.mp4', *(tmp_path / f'{i}.mp4' for i in range(50_000))]
         dataset = make(ann_file=write_list(tmp_path / 'long.txt', clips))

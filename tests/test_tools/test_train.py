@@ -82,7 +82,7 @@ def test_flags(video_dir, tmp_path, call_tool):
 
     run = tmp_path / 'work_dirs' / 'flags'  # the default, in the current folder
     log = next(run.glob('*/*.log')).read_text()
-    scaled = r'is 4 \(1 processes x batch_size 2 x 2 pairs per sample x accumulative_counts 1\).* multiplied by 1\n'
+    scaled = r'multiplied by 1, .*is 4 \(1 processes x batch_size 2 x 2 pairs per sample x accumulative_counts 1\)'
     assert re.search(scaled, log)
     assert 'Epoch(val)' not in log
     weights = CheckpointLoader.load_checkpoint(str(run / 'epoch_1.pth'))['state_dict']
