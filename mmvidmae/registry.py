@@ -50,6 +50,7 @@ DATASETS = Registry(
     locations=['mmvidmae.datasets'],
     on_demand={
         **dict.fromkeys(_SEQUENCES, 'mmvidmae.datasets.tracking.sequences'),
+        **dict.fromkeys(('LasHeRDataset', 'RGBT234Dataset'), 'mmvidmae.datasets.tracking.modalities'),
         **dict.fromkeys(REPEATABLE_DATASETS, 'mmvidmae.datasets.tracking.repeatable'),
         'DAVISForegroundDataset': 'mmvidmae.datasets.foreground',
     },

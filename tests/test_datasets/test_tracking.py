@@ -169,7 +169,7 @@ class TestCrops:
 
 
 def build(type_: str, **kwargs):
-    return DATASETS.build(dict(type=type_, pipeline=[], **kwargs))
+    return DATASETS.build(dict(dict(type=type_, pipeline=[]), **kwargs))
 
 
 class TestSequences:
@@ -218,6 +218,51 @@ class TestSequences:
         assert len(data.get_img_infos_from_video(1)['img_paths']) == 3
         visible = data.get_visibility_from_video(0)['visible'].tolist()
         assert visible == ([True, False, False] if files else [True] * 3)
+
+    def test_two_modalities(self, tmp_path):
+        """LasHeR shares the boxes, RGBT234 has one for each modality; the toolkit's files of attributes."""
+        for name in ('b', 'a'):
+            for folder in ('visible', 'infrared'):
+                (tmp_path / name / folder).mkdir(parents=True)
+                for number in range(3):
+                    Image.new('RGB', (20, 16)).save(tmp_path / name / folder / f'{folder[0]}{number}.jpg')
+                (tmp_path / name / f'{folder}.txt').write_text(''.join(f'{n},2,3,{len(folder)}\n' for n in range(3)))
+            (tmp_path / name / 'init.txt').write_text('1,2,3,4\n0,0,0,0\n3,2,3,4\n')
+        (tmp_path / 'lasher').mkdir()
+        for name, last in (('a', 1), ('b', 0)):
+            (tmp_path / f'lasher/{name}.txt').write_text(','.join(map(str, [1] + [0] * 17 + [last])))
+        (tmp_path / 'attr').mkdir()
+        (tmp_path / 'attr/SequencesName.txt').write_text('b\na\nother\n')
+        for attribute in 'BC CM DEF FM HO LI LR MB NO PO SC TC'.split():  # noqa: SIM905
+            (tmp_path / f'attr/{attribute}.txt').write_text('1\n0\n1\n' if attribute == 'SC' else '0\n0\n1\n')
+        pipeline = Config.fromfile(Path(__file__).parents[2] / 'configs/_base_/datasets/lasher_sot.py').test_pipeline
+        options = dict(data_root=str(tmp_path), test_mode=True, pipeline=pipeline)
+
+        with DefaultScope.overwrite_default_scope('mmtrack'):
+            lasher = build('mmvidmae.LasHeRDataset', attributes='lasher', **options)
+            rgbt234 = build('mmvidmae.RGBT234Dataset', attributes='attr', **options)
+        assert lasher.metainfo['sequences'] == ['a', 'b']
+        attributes = {name: having for name, having in lasher.metainfo['attributes'].items() if having}
+        assert attributes == {'NO': ['a', 'b'], 'ARC': ['a']}
+        assert np.isnan(lasher.get_bboxes_from_video(0)[1]).all()
+        sample = lasher[(0, 2)]
+        assert sample['inputs']['img'].shape == (1, 6, 16, 20)
+        assert 'thermal_bbox' not in sample['data_samples'].instances[0]
+
+        assert {name: having for name, having in rgbt234.metainfo['attributes'].items() if having} == {'SC': ['b']}
+        (instance,) = rgbt234[(1, 2)]['data_samples'].instances
+        assert instance['bbox'].tolist() == [2, 2, 5, 9]
+        assert instance['thermal_bbox'].tolist() == [2, 2, 5, 10]
+
+        (tmp_path / 'attr/TC.txt').write_text('1\n')
+        with pytest.raises(ValueError, match=r'attr/TC\.txt: 1 numbers for 3 sequences'):
+            build('mmvidmae.RGBT234Dataset', attributes='attr', **{**options, 'pipeline': []}).metainfo  # noqa: B018
+        (tmp_path / 'a/infrared.txt').write_text('1,2,3,4\n')
+        with pytest.raises(ValueError, match=r'a/infrared\.txt: 1 boxes for 3 visible ones'):
+            build('mmvidmae.RGBT234Dataset', **{**options, 'pipeline': []})
+        (tmp_path / 'b/infrared/i2.jpg').unlink()
+        with pytest.raises(ValueError, match='b/infrared: 2 infrared frames for 3 visible ones'):
+            build('mmvidmae.LasHeRDataset', **{**options, 'pipeline': []})
 
     @pytest.mark.parametrize(
         ('images', 'boxes', 'kept'), [(9, 9, 9), (10, 9, 9), (9, 10, 9), (9, 65, 9), (10, 72, 9), (9, 72, 9)]

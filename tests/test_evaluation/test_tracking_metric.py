@@ -136,6 +136,22 @@ def test_rgbt234_takes_the_better_of_two_annotations():
     assert result == {'sot/MPR': 100, 'sot/MSR': pytest.approx(100 * 20 / 21)}
 
 
+def test_scores_of_attributes(tmp_path):
+    videos = [frames(name, [BOX, end, end], [BOX] * 3) for name, end in (('a', BOX), ('b', FAR), ('c', FAR))]
+    attributes = dict(SC=['a', 'b'], TC=['c'], LI=[])
+    for number, video in enumerate(videos):
+        for sample in video:
+            sample['video_id'] = number
+    meta = dict(sequences=['a', 'b', 'c'], attributes=attributes)
+    evaluate(videos, meta, protocol='lasher', out_dir=str(tmp_path))
+    rows = {row.pop('attribute'): row for row in csv.DictReader((tmp_path / 'sot_per_attribute.csv').open())}
+    first = 100 / 3  # the first frame alone
+    assert {name: (row['videos'], float(row['PR'])) for name, row in rows.items()} == {
+        'SC': ('2', pytest.approx((100 + first) / 2, abs=0.01)),
+        'TC': ('1', pytest.approx(first, abs=0.01)),
+    }
+
+
 def test_several_targets_in_a_folder(tmp_path):
     videos = [frames('Jogging', [BOX, BOX], [BOX, BOX]), frames('Jogging', [BOX, FAR], [BOX, BOX])]
     with pytest.raises(ValueError, match=r'2 frames, but the dataset has 4: .* have a name of its own'):

@@ -2,12 +2,7 @@
 # names, one per line: train.txt (979 sequences, of which BAT trains on 882) and test.txt (245).
 _base_ = './sot_loaders.py'
 
-lasher = dict(
-    type='mmvidmae.SequenceFolderDataset',
-    data_root='data/LasHeR/',
-    frames='{name}/visible',
-    annotation='{name}/init.txt',
-)
+lasher = dict(type='mmvidmae.LasHeRDataset', data_root='data/LasHeR/')
 train_dataloader = dict(
     batch_size=32,
     num_workers=10,

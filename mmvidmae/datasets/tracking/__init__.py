@@ -1,6 +1,6 @@
 """Single-object tracking: training pairs, and sequences without a class in mmtrack.
 
-:mod:`.sequences` needs mmtrack and is imported when such a dataset is built.
+:mod:`.sequences` and :mod:`.modalities` need mmtrack and are imported when such a dataset is built.
 """
 
 from .annotations import read_boxes, read_flags

@@ -29,7 +29,8 @@ class TrackingMetric(VideoMetric):
     ``precision`` at 20 pixels, OP50 and OP75, each the mean over videos. ``protocol='got10k'`` gives AO, SR50 and SR75
     over the frames of all videos. ``protocol='lasher'`` gives PR at 20 pixels, NPR at 0.2 and SR of LasHeR's toolkit,
     ``protocol='rgbt234'`` MPR and MSR of RGBT234's, each the mean over videos; for the latter, instances have a second
-    box ``thermal_bbox``. All scores are in per cent, with a table per sequence. For VOT, use :class:`VOTMetric`.
+    box ``thermal_bbox``. All scores are in per cent, with a table per sequence, and one per attribute if the dataset
+    knows its sequences' attributes. For VOT, use :class:`VOTMetric`.
 
     See :class:`VideoMetric` for logging, output files and distributed behavior. Each rank must get whole videos
     (mmtrack's ``VideoSampler``).
@@ -179,7 +180,14 @@ class TrackingMetric(VideoMetric):
             rows = {name: score(curves) for name, curves in videos.items()}
             metrics = score(tracking.Curves.mean(list(videos.values())))
         first = next(iter(metrics))
-        return Summary(metrics, dict(per_sequence=dict(sorted(rows.items(), key=lambda row: row[1][first]))))
+        tables = dict(per_sequence=dict(sorted(rows.items(), key=lambda row: row[1][first])))
+        if attributes := (self.dataset_meta or {}).get('attributes'):
+            tables['per_attribute'] = {
+                attribute: dict(videos=len(having), **_mean([rows[name] for name in having]))
+                for attribute, names in attributes.items()
+                if (having := [name for name in names if name in rows])
+            }
+        return Summary(metrics, tables)
 
     def without_scores(self) -> Summary:
         """Return empty scores, since the boxes are for a server."""
@@ -252,6 +260,10 @@ def _upright(box: np.ndarray | None) -> np.ndarray:
         corners = true.reshape(4, 2)
         true = np.concatenate((corners.min(0), corners.max(0)))
     return xywh(true)
+
+
+def _mean(rows: Sequence[dict[str, float]]) -> dict[str, float]:
+    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
 
 
 def _lasher(curves: tracking.Curves) -> dict[str, float]:
