@@ -5,6 +5,7 @@ boxes (OUT_DIR/vis/NAME.mp4).
 
 Example:
     python tools/track.py CONFIG CHECKPOINT video.mp4 --box 120 80 64 48 --out-dir results
+    python tools/track.py CONFIG CHECKPOINT visible.mp4 --thermal infrared.mp4 --box 120 80 64 48       # BAT
     python tools/track.py CONFIG CHECKPOINT 0 --box 200 150 100 100     # camera 0; Ctrl-C ends it
 
 Ctrl-C completes all files with the frames so far; for a video file or folder, the exit code is then 130.
@@ -19,13 +20,17 @@ def main() -> None:
     parser.add_argument(
         '--box', nargs=4, type=float, required=True, metavar=('X', 'Y', 'W', 'H'), help='in pixels of the first frame'
     )
+    parser.add_argument(
+        '--thermal', metavar='VIDEO', help='aligned thermal video, for a tracker of two modalities (BAT)'
+    )
     args = parser.parse_args()
     from mmvidmae.apis import TrackingInferencer  # these take seconds
     from mmvidmae.apis.programs import one_message, parse_video
 
     with one_message(parser, args.out_dir):
         inferencer = TrackingInferencer(**model_options(args))
-        tracked = inferencer(parse_video(args.video), args.box, **output_options(args))['predictions']
+        thermal = None if args.thermal is None else parse_video(args.thermal)
+        tracked = inferencer(parse_video(args.video), args.box, thermal, **output_options(args))['predictions']
     scores = tracked['scores']
     print(f'{len(scores)} frames, mean score {sum(scores) / max(1, len(scores)):.2f}: {args.out_dir}')
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from itertools import zip_longest
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -31,12 +32,14 @@ class TrackingInferencer(VideoInferencer):
 
     model_type = SingleObjectTracker
     visualizer_type = VideoVisualizer
+    preprocess_kwargs = {'thermal'}
     forward_kwargs = {'box'}
 
     def __call__(  # type: ignore[override]
         self,
         inputs: Video,
         box: Sequence[float],
+        thermal: Video | None = None,
         return_datasamples: bool = False,
         out_dir: str | PathLike | None = None,
         save_pred: bool = True,
@@ -50,6 +53,8 @@ class TrackingInferencer(VideoInferencer):
             inputs: Video file, folder of images, camera number, or an iterable of uint8 RGB frames ``(H, W, 3)``. None
                 in an iterable is a lost frame, in which the target keeps its last box.
             box: Box (x, y, w, h) of the target in pixels of the first frame.
+            thermal: Second modality, for a tracker of two (BAT): an aligned video with as many frames of the same size.
+                A frame that is lost in one modality is lost.
             return_datasamples: Whether to return a data sample for each frame, with the frame.
             out_dir: Folder for output files. By default nothing is written.
             save_pred: Whether to write ``<out_dir>/preds/<name>.txt`` with a line ``x,y,w,h`` for each frame, and
@@ -65,17 +70,26 @@ class TrackingInferencer(VideoInferencer):
 
         Raises:
             Interrupted: After an interrupt, unless the video is a camera. The files are complete.
-            VideoReadError: If the video cannot be read.
-            ValueError: If the box is not four finite numbers, has no area or is outside the frame, the first frame is
-                lost, a frame is invalid, or the output video cannot be written.
+            VideoReadError: If a video cannot be read.
+            ValueError: If the modalities do not fit the model or each other, the box is not four finite numbers, has no
+                area or is outside the frame, the first frame is lost, a frame is invalid, or the output video cannot be written.
         """
         outputs = (out_dir, save_pred, save_vis, vis_format, fps)
-        return super().__call__(inputs, return_datasamples, 1, *outputs, box=box)
+        return super().__call__(inputs, return_datasamples, 1, *outputs, box=box, thermal=thermal)
 
-    def preprocess(self, inputs: Video, batch_size: int = 1) -> Source:
-        """Open a video."""
-        source = open_video(inputs)
-        return source._replace(items=check_frames(source.items))
+    def preprocess(self, inputs: Video, batch_size: int = 1, thermal: Video | None = None) -> Source:
+        """Open a video, or the two videos of two modalities, whose frames are then ``(H, W, 6)``."""
+        source, name = open_video(inputs), type(self.model).__name__
+        if thermal is None:
+            if self.model.num_modalities > 1:
+                raise ValueError(f'{name} tracks in two modalities: set thermal, the aligned thermal video')
+            return source._replace(items=check_frames(source.items))
+        if self.model.num_modalities < 2:
+            raise ValueError(f'{name} tracks in one modality: leave thermal out, or use a tracker such as BAT')
+        second = open_video(thermal)
+        if None not in (source.length, second.length) and source.length != second.length:
+            raise ValueError(f'{source.name} has {source.length} frames, but {second.name} has {second.length}')
+        return source._replace(items=_pair(check_frames(source.items), check_frames(second.items)))
 
     def forward(self, inputs: Iterable[np.ndarray | None], box: Sequence[float]) -> Iterator[BaseDataElement]:
         """Track the target frame by frame. The sample of a lost frame has no field ``frame``."""
@@ -86,12 +100,13 @@ class TrackingInferencer(VideoInferencer):
                     raise ValueError('the first frame, which shows the target, is missing')
                 sample = BaseDataElement(pred_bbox=target.box, pred_score=0.0)
             else:
-                image = np.ascontiguousarray(frame[..., ::-1]) if self.model.data_preprocessor.bgr_to_rgb else frame
+                image = _to_bgr(frame) if self.model.data_preprocessor.bgr_to_rgb else frame
                 if target is None:
                     target = self.model.initialize(image, box)
                 else:
                     target, score = self.model.track(image, target)
-                sample = BaseDataElement(frame=frame, pred_bbox=target.box, pred_score=score)
+                shown = frame if self.model.num_modalities == 1 else frame[..., :3]
+                sample = BaseDataElement(frame=shown, pred_bbox=target.box, pred_score=score)
             sample.set_metainfo(dict(frame_id=number))
             yield sample
 
@@ -115,3 +130,29 @@ class TrackingInferencer(VideoInferencer):
         if path is not None and boxes:
             with atomic_write(f'{path}.json') as part:
                 part.write_text(json.dumps(results['predictions']))
+
+
+def _to_bgr(frame: np.ndarray) -> np.ndarray:
+    """Convert ``(H, W, 3 * m)`` from RGB to BGR, each modality by itself."""
+    height, width, _ = frame.shape
+    return np.ascontiguousarray(frame.reshape(height, width, -1, 3)[..., ::-1]).reshape(frame.shape)
+
+
+def _pair(visible: Iterable[np.ndarray | None], thermal: Iterable[np.ndarray | None]) -> Iterator[np.ndarray | None]:
+    """Yield frames ``(H, W, 6)`` of two modalities; None if one is lost.
+
+    Raises:
+        ValueError: If the videos have different lengths, or frames different sizes.
+    """
+    missing = object()
+    for number, (first, second) in enumerate(zip_longest(visible, thermal, fillvalue=missing)):
+        if first is missing or second is missing:
+            which = 'visible' if first is missing else 'thermal'
+            raise ValueError(f'the {which} video ends before frame {number}, which the other has')
+        if first is None or second is None:
+            yield None
+            continue
+        if first.shape != second.shape:
+            sizes = ' and '.join(f'{frame.shape[1]} x {frame.shape[0]}' for frame in (first, second))
+            raise ValueError(f'frame {number}: the visible and thermal images have different sizes: {sizes} pixels')
+        yield np.concatenate((first, second), axis=2)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from mmengine.structures import BaseDataElement, InstanceData
 
+from mmvidmae.apis import TrackingInferencer
 from mmvidmae.converters import ConversionError, convert_state_dict, mmvidmae_to_bat, mmvidmae_to_hiptrack
 from mmvidmae.converters.checkpoint_io import read_state_dict
 from mmvidmae.datasets import LoadPicturePair
@@ -187,6 +188,48 @@ def test_bat_follows_frames_of_six_channels():
     for frame in video[1:]:
         target, score = model.track(frame, target)
         assert np.isfinite([*target.box, score]).all()
+
+
+def test_inferencer_joins_two_videos(tmp_path, monkeypatch):
+    """Each modality keeps its channels, in the order that the model expects; a lost frame is lost in both."""
+    model, both = bat().eval(), frames(4, 6)
+    visible, thermal = ([frame[..., part] for frame in both] for part in (np.s_[:3], np.s_[3:]))
+    in_bgr = [np.concatenate((a[..., ::-1], b[..., ::-1]), 2) for a, b in zip(visible, thermal, strict=True)]
+    target = model.initialize(in_bgr[0], (40, 30, 20, 24))
+    expected = [target.box]
+    for frame in in_bgr[1:]:
+        target, _ = model.track(frame, target)
+        expected.append(target.box)
+    inferencer = TrackingInferencer(model, show_progress=False)
+    tracked = inferencer(visible, (40, 30, 20, 24), thermal, out_dir=tmp_path)
+    assert np.allclose(tracked['predictions']['boxes_xywh'], expected)
+    assert Path(tracked['visualization']).exists()
+    seen, initialize = [], model.initialize
+    monkeypatch.setattr(model, 'initialize', lambda frame, box: seen.append(frame) or initialize(frame, box))
+    lost = inferencer(visible, (40, 30, 20, 24), [thermal[0], None, *thermal[2:]])['predictions']
+    assert lost['scores'][1] == 0
+    assert lost['boxes_xywh'][1] == expected[0]
+    assert np.array_equal(seen[0], in_bgr[0])
+
+
+@pytest.mark.parametrize(
+    ('thermal', 'message'),
+    [
+        (None, 'BAT tracks in two modalities: set thermal'),
+        (frames(2), 'frames has 3 frames, but frames has 2'),
+        (iter(frames(2)), 'the thermal video ends before frame 2'),
+        (iter([frame[:-2] for frame in frames(3)]), 'frame 0: .* different sizes: 120 x 90 and 120 x 88 pixels'),
+    ],
+)
+def test_videos_that_do_not_fit(thermal, message):
+    inferencer = TrackingInferencer(bat().eval(), show_progress=False)
+    with pytest.raises(ValueError, match=message):
+        inferencer(frames(3), (40, 30, 20, 24), thermal)
+
+
+def test_a_thermal_video_is_refused_by_a_tracker_of_one_modality():
+    with pytest.raises(ValueError, match='DropTrack tracks in one modality: leave thermal out'):
+        TrackingInferencer(droptrack().eval(), show_progress=False)(frames(2), (40, 30, 20, 24), frames(2))
 
 
 def test_one_modality_is_refused():

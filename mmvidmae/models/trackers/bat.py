@@ -24,6 +24,8 @@ class BAT(DropTrack):
     Source: SparkTempest/BAT@ccf9b2f:lib/train/base_functions.py:173-186, lib/train/trainers/ltr_trainer.py:69-71.
     """
 
+    num_modalities = 2
+
     def __init__(self, backbone: dict, adapters_only: bool = True, norm_eval: bool = True, **kwargs) -> None:
         super().__init__(backbone, **kwargs)
         self.norm_eval = norm_eval

@@ -79,9 +79,14 @@ class SingleObjectTracker(BaseModel, ABC):
         data_preprocessor: Config of a :class:`CropPreprocessor`.
         init_cfg: Initialization config of MMEngine.
 
+    Attributes:
+        num_modalities: Number m of aligned images in a frame ``(H, W, 3 * m)``.
+
     Raises:
         ValueError: If an option is out of range.
     """
+
+    num_modalities = 1
 
     def __init__(
         self, test_cfg: dict | None = None, data_preprocessor: dict | None = None, init_cfg: dict | None = None
