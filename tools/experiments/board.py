@@ -324,7 +324,7 @@ class Tracking(Kind):
         return self._scores(root, frames, lambda images, box: [box for _ in images])
 
     def _dataset(self, root: Path) -> Any:
-        from mmvidmae.datasets.tracking import SequenceFolderDataset  # it needs mmtrack
+        from mmvidmae.datasets.tracking.sequences import SequenceFolderDataset  # it needs mmtrack
 
         return SequenceFolderDataset(str(root), test_mode=True)
 
