@@ -350,7 +350,7 @@ KINDS: dict[str, Kind] = dict(
         3,
     ),
     jhmdb=Propagation(
-        'JHMDB', JHMDBDataset, MovedPoseMetric, ('PCK@0.1', 'PCK@0.2', 'moved PCK@0.2'), ('cropmae',), (20, 20), 2
+        'JHMDB', JHMDBDataset, MovedPoseMetric, ('PCK@0.1', 'PCK@0.2', 'moved PCK@0.1'), ('cropmae',), (20, 20), 2
     ),
     sot=Tracking(),
 )
@@ -584,7 +584,10 @@ def main() -> None:
     for problem in problems:
         print(f'FAILED, {problem}', flush=True)
     if not cells and not any(args.out.glob('*.json')):
-        parser.error('there is nothing to score: ' + ('; '.join(problems) or 'give --davis, --jhmdb or --sot'))
+        parser.error(
+            'there is nothing to score: '
+            + ('; '.join(problems) or 'give --davis, --jhmdb or --sot (DAVIS=folder ... for make)')
+        )
     git_commit()  # before anything changes: a run takes long
     problems += work(cells, args.out, {data: getattr(args, data) for data in KINDS}, args.seed)
     if args.page:
