@@ -199,3 +199,19 @@ def test_tracking_and_a_recurrent_encoder(board, encoders, tmp_path, call_tool):
     )
     assert f'| still | - | - | {still} | {still} |' in page.read_text()
     assert f'| random | 64 x 64 | seed 0 | {random} | ' in page.read_text()
+
+
+def test_a_still_cell_is_found_where_it_was(data, encoders, tmp_path, call_tool, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / 'tools/experiments')
+    from still_matches import offsets
+
+    first = torch.nn.functional.normalize(torch.randn(16, 5, 7, generator=torch.Generator().manual_seed(0)), dim=0)
+    assert (offsets(first, first) == 0).all()
+    moved = offsets(first, first.roll((1, 2), (1, 2)))
+    assert (moved[1:, 2:] == 2).all(), 'the larger one of both offsets'
+    out = tmp_path / 'still.json'
+    options = ['--encoders', encoders, '--only', 'random', 'trained', '--frames', '3', '--grid', '4']
+    call_tool('experiments/still_matches.py', data['jhmdb'], out, *options)
+    rows = json.loads(out.read_text())['encoders']
+    assert [row['label'] for row in rows] == ['trained', 'random']
+    assert all(0 <= row['last_frame']['same'] <= row['last_frame']['within_1'] <= 100 for row in rows)
