@@ -59,4 +59,4 @@ bench: full
 
 board: full
 	$(RUN) tools/experiments/board.py work_dirs/board $${DAVIS:+--davis "$$DAVIS"} $${JHMDB:+--jhmdb "$$JHMDB"} \
-		$${SOT:+--sot "$$SOT"} --frames davis=24 jhmdb=24 sot=40 --page work_dirs/board.md
+		$${SOT:+--sot "$$SOT"} --frames davis=24 jhmdb=24 sot=24 --page work_dirs/board.md
