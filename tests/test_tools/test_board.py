@@ -212,6 +212,8 @@ def test_a_still_cell_is_found_where_it_was(data, encoders, tmp_path, call_tool,
     out = tmp_path / 'still.json'
     options = ['--encoders', encoders, '--only', 'random', 'trained', '--frames', '3', '--grid', '4']
     call_tool('experiments/still_matches.py', data['jhmdb'], out, *options)
-    rows = json.loads(out.read_text())['encoders']
+    found = json.loads(out.read_text())
+    without, rows = found['without_encoder'], found['encoders']
+    assert without['true_on_grid']['PCK@0.5'] >= without['stay_on_grid']['PCK@0.5']
     assert [row['label'] for row in rows] == ['trained', 'random']
     assert all(0 <= row['last_frame']['same'] <= row['last_frame']['within_1'] <= 100 for row in rows)

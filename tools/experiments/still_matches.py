@@ -1,7 +1,9 @@
 """Count how often a cell of a frame finds itself in the first frame: how exact frozen features match.
 
 For each encoder of a list as board.yml, the first frames of JHMDB's test videos are encoded. Of each cell of the second
-and the last of them, the most similar cell of the first frame is found. Where nothing moves, it is the same cell.
+and the last of them, the most similar cell of the first frame is found. Where nothing moves, it is the same cell. Beside
+them are PCK scores without an encoder: of the joints of the first frame in all frames, of the same drawn on the grid
+and read from it, and of the true joints of each frame drawn on the grid and read from it.
 
 Example:
     python tools/experiments/still_matches.py data/JHMDB docs/results/still_matches.json --only 'DINOv2 ViT-S/14'
@@ -17,7 +19,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument('out', type=Path, help='file of the results (.json)')
     parser.add_argument('--encoders', type=Path, default=Path(__file__).with_name('board.yml'), help='%(default)s')
     parser.add_argument('--only', nargs='+', metavar='LABEL', help='encoders of the list (default: all)')
-    parser.add_argument('--frames', type=int, default=12, help='first frames of each video (default: %(default)s)')
+    parser.add_argument('--frames', type=int, default=24, help='first frames of each video (default: %(default)s)')
     parser.add_argument('--grid', type=int, default=20, help='rows and columns of features (default: %(default)s)')
     parser.add_argument('--seed', type=int, default=0, help='of random weights (default: %(default)s)')
     return parser
@@ -30,6 +32,7 @@ import json  # noqa: E402
 import shlex  # noqa: E402
 import sys  # noqa: E402
 
+import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from board import LoadedEncoder, read_encoders  # noqa: E402
 from frozen_scores import pipeline  # noqa: E402
@@ -38,6 +41,10 @@ from records import git_commit, machine  # noqa: E402
 
 from mmvidmae.datasets import JHMDBDataset  # noqa: E402
 from mmvidmae.engine.hooks.weights_record_hook import identify  # noqa: E402
+from mmvidmae.evaluation.functional import joint_distances  # noqa: E402
+from mmvidmae.evaluation.metrics import PoseMetric  # noqa: E402
+from mmvidmae.models.propagation.labels import PoseLabels  # noqa: E402
+from mmvidmae.models.propagation.protocol import make_protocol  # noqa: E402
 from mmvidmae.utils.files import atomic_write  # noqa: E402
 
 
@@ -51,6 +58,29 @@ def offsets(first: torch.Tensor, later: torch.Tensor) -> torch.Tensor:
     return torch.maximum(rows, columns).view(height, width)
 
 
+def scores_without_encoder(dataset: JHMDBDataset, grid: int) -> dict[str, dict[str, float]]:
+    """PCK of labels that stay in place, of these on the grid, and of true labels on the grid."""
+    protocol, found = make_protocol('cropmae'), {}
+
+    def on_grid(joints: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        labels = PoseLabels(joints, size, protocol)
+        return labels.decode(0, labels.given(0, (grid, grid), torch.device('cpu'))).numpy()
+
+    for item in dataset:
+        sample = item['data_samples']
+        true, size = sample.gt_joints, tuple(sample.ori_shape)
+        still = np.repeat(true[:1], len(true), axis=0)
+        tries = dict(
+            stay=still,
+            stay_on_grid=np.repeat(on_grid(true[0], size)[None], len(true), axis=0),
+            true_on_grid=np.stack([on_grid(joints, size) for joints in true]),
+        )
+        for name, joints in tries.items():
+            found.setdefault(name, []).append(joint_distances(joints, true))
+    metric = PoseMetric()
+    return {name: metric.summarize(dict(enumerate(videos))).metrics for name, videos in found.items()}
+
+
 def main() -> None:
     parser = make_parser()
     args = parser.parse_args()
@@ -61,6 +91,10 @@ def main() -> None:
     if args.frames < 2:
         parser.error('--frames must be at least 2')
     init_default_scope('mmpretrain')
+    without = scores_without_encoder(
+        JHMDBDataset(str(args.jhmdb), pipeline=pipeline(args.frames, size=(16, 16))), args.grid
+    )
+    print(without, flush=True)
     rows = []
     for encoder in encoders:
         if args.only and encoder.label not in args.only:
@@ -86,7 +120,7 @@ def main() -> None:
         frames=args.frames, videos=len(found), seed=args.seed, command=command, commit=git_commit(), **machine()
     )
     with atomic_write(args.out) as part:
-        part.write_text(json.dumps(made | dict(encoders=rows), indent=1) + '\n')
+        part.write_text(json.dumps(made | dict(without_encoder=without, encoders=rows), indent=1) + '\n')
 
 
 def percent(hits: torch.Tensor) -> float:
