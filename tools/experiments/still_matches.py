@@ -1,9 +1,10 @@
 """Count how often a cell of a frame finds itself in the first frame: how exact frozen features match.
 
 For each encoder of a list as board.yml, the first frames of JHMDB's test videos are encoded. Of each cell of the second
-and the last of them, the most similar cell of the first frame is found. Where nothing moves, it is the same cell. Beside
-them are PCK scores without an encoder: of the joints of the first frame in all frames, of the same drawn on the grid
-and read from it, and of the true joints of each frame drawn on the grid and read from it.
+and the last of them, the most similar cell of the first frame is found. Where nothing moves, it is the same cell.
+
+Without an encoder, PCK is given of the joints of the first frame in all frames, of the same drawn on the grid and read
+from it, and of the true joints of each frame drawn on the grid and read from it.
 
 Example:
     python tools/experiments/still_matches.py data/JHMDB docs/results/still_matches.json --only 'DINOv2 ViT-S/14'
