@@ -3,8 +3,8 @@
 # make docs   the documentation site, in docs/_build/html         make coverage   the test suite, and which lines it runs
 # make docs-check   runs every command of the documentation, with tiny data; pages: PAGES='README.md docs/data.md'
 # make bench  speed against the references, small and quick: tools/benchmarks (docs/benchmarks.md)
-# make board  scores frozen encoders on DAVIS=folder, JHMDB=folder or both (docs/results/board.md)
-# Options, as NAME=value: VIDEOS  DAVIS  JHMDB  PAGES  PYTHON  STACK  VENV  TORCH_INDEX_URL  PYTEST_ARGS   (docs/install.md)
+# make board  scores frozen encoders on DAVIS=folder, JHMDB=folder, SOT=folder or some of them (docs/results/board.md)
+# Options, as NAME=value: VIDEOS  DAVIS  JHMDB  SOT  PAGES  PYTHON  STACK  VENV  TORCH_INDEX_URL  PYTEST_ARGS   (docs/install.md)
 .NOTPARALLEL:
 .PHONY: help core full demo lint docs test coverage docs-check bench board
 
@@ -13,7 +13,7 @@ CANDIDATES := $(or $(PYTHON),python3.11 python3.12 python3.10 python3)
 FITS := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))
 FOUND := $(shell for python in $(CANDIDATES); do "$$python" -c '$(FITS)' 2>/dev/null && echo "$$python" && break; done)
 RUN := "$(VENV)/bin/python"
-export VIDEOS DAVIS JHMDB TORCH_INDEX_URL
+export VIDEOS DAVIS JHMDB SOT TORCH_INDEX_URL
 
 help:
 	@sed -n '/^#/!q; s/^# //p' Makefile
@@ -58,5 +58,5 @@ bench: full
 	else echo "There is no $$clips, so the loader was not timed: give VIDEOS=FOLDER, or run make demo, which fetches clips"; fi
 
 board: full
-	$(RUN) tools/experiments/board.py docs/results/board $${DAVIS:+--davis "$$DAVIS"} $${JHMDB:+--jhmdb "$$JHMDB"} --frames 24 \
-		--page docs/results/board.md
+	$(RUN) tools/experiments/board.py work_dirs/board $${DAVIS:+--davis "$$DAVIS"} $${JHMDB:+--jhmdb "$$JHMDB"} \
+		$${SOT:+--sot "$$SOT"} --frames davis=24 jhmdb=24 sot=24 --page work_dirs/board.md

@@ -9,8 +9,8 @@ import torch
 import yaml
 from mmengine.config import Config
 from PIL import Image
-from samples import make_davis
-from scipy.io import savemat
+from samples import make_davis, make_sequences
+from scipy.io import loadmat, savemat
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = dict(embed_dims=24, num_layers=1, num_heads=2, feedforward_channels=48)
@@ -58,6 +58,7 @@ def encoders(tmp_path) -> Path:
         dict(label='trained', config=str(tmp_path / 'tiny.py'), weights=str(tmp_path / 'tiny.pth')),
         dict(label='gone', config=str(tmp_path / 'tiny.py'), weights=str(tmp_path / 'gone.pth')),
         dict(label='random', config=str(tmp_path / 'tiny.py')),
+        dict(label='still'),
     ]
     (tmp_path / 'encoders.yml').write_text(yaml.safe_dump(rows))
     return tmp_path / 'encoders.yml'
@@ -68,16 +69,16 @@ def test_cells_resume_refusals_and_page(board, data, encoders, tmp_path, call_to
     page.write_text(f'# Before\n{board.BEGIN}\nold\n{board.END}\nafter\n')
     command = ['experiments/board.py', out, '--encoders', encoders, '--davis', data['davis'], '--frames', '3']
     command += ['--grid', 'davis=4x6', 'jhmdb=4x4', '--protocols', 'davis=dino,dino-no-window', 'jhmdb=cropmae']
-    with pytest.raises(SystemExit, match='davis_dino_gone failed'):
+    with pytest.raises(SystemExit, match=r'^gone: there is no file .*gone\.pth$'):
         call_tool(*command, '--jhmdb', data['jhmdb'], '--page', page)
     text = capsys.readouterr().out
-    assert 'gone, davis, dino: FAILED' in text
+    assert text.count('LEFT OUT, gone') == 1
     assert 'about 0 min left' in text
     names = {
         f'{cell}_{label}.json'
         for cell in ('davis_dino', 'davis_dino-no-window', 'jhmdb_cropmae')
         for label in ('trained', 'random')
-    }
+    } | {'davis_still.json', 'jhmdb_still.json'}
     assert {path.name for path in out.iterdir()} == names
 
     cell = json.loads((out / 'davis_dino-no-window_trained.json').read_text())
@@ -98,10 +99,17 @@ def test_cells_resume_refusals_and_page(board, data, encoders, tmp_path, call_to
     assert f'{cell["scores"]["J&F-Mean"]:.1f}' in shown
 
     before = {path: path.read_bytes() for path in out.iterdir()}
+    (out / 'davis_dino_random.json').unlink()
+    with pytest.raises(SystemExit, match='gone'):
+        call_tool(*command, '--jhmdb', data['jhmdb'])
+    assert '11 cells, 1 to do' in capsys.readouterr().out
+    again = json.loads((out / 'davis_dino_random.json').read_text())['scores']
+    assert again == json.loads(before[out / 'davis_dino_random.json'])['scores'], 'the seed is that of the first run'
+    before = {path: path.read_bytes() for path in out.iterdir()}
     with pytest.raises(SystemExit, match='gone'):
         call_tool(*command, '--jhmdb', data['jhmdb'])
     assert {path: path.read_bytes() for path in out.iterdir()} == before
-    assert '9 cells, 3 to do' in capsys.readouterr().out
+    assert '11 cells, 0 to do' in capsys.readouterr().out
     with pytest.raises(SystemExit, match=r'davis_dino_random\.json has other seed: use another folder, or delete it'):
         call_tool(*command, '--seed', '1')
     torch.save(dict(state_dict={}), tmp_path / 'tiny.pth')
@@ -127,7 +135,12 @@ def test_unreadable_data_leaves_the_others(data, encoders, tmp_path, call_tool, 
         (['--protocols', 'davis=dinno'], 'there is no protocol dinno'),
         (['--grid', 'davs=2x2'], 'DATA one of davis, jhmdb'),
         (['--grid', 'davis=20'], 'expected HxW'),
-        (['--frames', '2'], 'at least 3'),
+        (['--frames', '2'], 'davis=2: a score needs a number of at least 3'),
+        (['--frames', 'sot=1'], 'sot=1: a score needs a number of at least 2'),
+        (['--frames', 'davis=all'], 'a score needs a number'),
+        (['--protocols', 'sot=dino'], 'there is no matcher dino: they are propagation, correlation'),
+        ([], 'give --davis, --jhmdb or --sot'),
+        (['--davis', 'no/such'], 'there is nothing to score: davis: DAVISDataset: data_root no/such is no folder'),
     ],
 )
 def test_mistakes_are_named(options, message, tmp_path, call_tool, capsys):
@@ -140,5 +153,68 @@ def test_the_page_has_the_committed_scores(board):
     encoders = board.read_encoders(ROOT / 'tools/experiments/board.yml')
     text = (ROOT / 'docs/results/board.md').read_text('utf-8')
     assert board.tables(ROOT / 'docs/results/board', encoders) == text.split(board.BEGIN)[1].split(board.END)[0].strip()
+    assert [encoder.label for encoder in encoders if encoder.config is None] == ['labels stay in place']
     for encoder in encoders:
-        assert (ROOT / encoder.config).is_file()
+        assert encoder.config is None or (ROOT / encoder.config).is_file()
+
+
+def test_labels_that_stay_in_place(board, data, encoders, tmp_path, call_tool):
+    """Their scores are those of the first frame's labels, whatever the pixels are."""
+    encoders.write_text('- label: still\n')
+    out = tmp_path / 'out'
+    call_tool('experiments/board.py', out, '--encoders', encoders, '--davis', data['davis'], '--jhmdb', data['jhmdb'])
+    davis, jhmdb = (json.loads((out / f'{name}_still.json').read_text()) for name in ('davis', 'jhmdb'))
+    # the square of 24 pixels has moved by 8 and by 16: IoU 2 / 4 and 1 / 5
+    assert davis['scores']['J-Mean'] == pytest.approx(100 * (1 / 2 + 1 / 5) / 2)
+    assert davis['asked']['grid'] is None
+    true = loadmat(data['jhmdb'] / 'joint_positions/run/v/joint_positions.mat')['pos_img'].transpose(2, 1, 0) - 1
+    distance = np.linalg.norm(true[1:] - true[:1], axis=-1)
+    size = 0.6 * np.linalg.norm(np.ptp(true[1:], axis=1), axis=-1)[:, None]
+    assert jhmdb['scores']['PCK@0.3'] == pytest.approx(100 * (distance <= 0.3 * size).mean())
+    assert jhmdb['scores']['moved PCK@0.1'] == 0
+    assert 0 < jhmdb['scores']['moved PCK@0.5'] < jhmdb['scores']['PCK@0.5']
+
+
+def test_tracking_and_a_recurrent_encoder(board, encoders, tmp_path, call_tool):
+    pytest.importorskip('mmdet')
+    sequences, out, page = make_sequences(tmp_path / 'sot', 'ab'), tmp_path / 'out', tmp_path / 'new/page.md'
+    backbone = dict(type='mmvidmae.RecurrentViT', arch=TINY, img_size=32, patch_size=8, core=dict(depth=1))
+    Config(dict(model=dict(type='mmvidmae.LabelPropagator', backbone=backbone))).dump(str(tmp_path / 'recurrent.py'))
+    rows = [dict(label='still'), dict(label='random', config=str(tmp_path / 'tiny.py'))]
+    encoders.write_text(yaml.safe_dump([*rows, dict(label='recurrent', config=str(tmp_path / 'recurrent.py'))]))
+    call_tool(
+        *('experiments/board.py', out, '--encoders', encoders, '--sot', sequences, '--frames', 'sot=8'),
+        *('--grid', 'sot=8x8', '--page', page),
+    )
+    cells = {path.stem.removeprefix('sot_'): json.loads(path.read_text()) for path in out.iterdir()}
+    assert len(cells) == 5
+    assert cells['propagation_random']['input_size'] == [64, 64]
+    assert cells['propagation_random']['options']['matcher']['floor'] == 0.5
+    assert len(cells['correlation_random']['options']['matcher']['scales']) == 3
+    assert cells['correlation_recurrent']['options']['matcher']['scales'] == [1.0], 'one crop of each frame'
+    assert set(cells['still']['scores']['sequences']) == {'a', 'b'}
+    assert cells['propagation_random']['scores']['success'] > cells['still']['scores']['success']
+    still, random = (
+        f'{cells[name]["scores"]["success"]:.1f} / {cells[name]["scores"]["precision"]:.1f}'
+        for name in ('still', 'propagation_random')
+    )
+    assert f'| still | - | - | {still} | {still} |' in page.read_text()
+    assert f'| random | 64 x 64 | seed 0 | {random} | ' in page.read_text()
+
+
+def test_a_still_cell_is_found_where_it_was(data, encoders, tmp_path, call_tool, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / 'tools/experiments')
+    from still_matches import offsets
+
+    first = torch.nn.functional.normalize(torch.randn(16, 5, 7, generator=torch.Generator().manual_seed(0)), dim=0)
+    assert (offsets(first, first) == 0).all()
+    moved = offsets(first, first.roll((1, 2), (1, 2)))
+    assert (moved[1:, 2:] == 2).all(), 'the larger one of both offsets'
+    out = tmp_path / 'still.json'
+    options = ['--encoders', encoders, '--only', 'random', 'trained', '--frames', '3', '--grid', '4']
+    call_tool('experiments/still_matches.py', data['jhmdb'], out, *options)
+    found = json.loads(out.read_text())
+    without, rows = found['without_encoder'], found['encoders']
+    assert without['true_on_grid']['PCK@0.5'] >= without['stay_on_grid']['PCK@0.5']
+    assert [row['label'] for row in rows] == ['trained', 'random']
+    assert all(0 <= row['last_frame']['same'] <= row['last_frame']['within_1'] <= 100 for row in rows)

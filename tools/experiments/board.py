@@ -1,4 +1,4 @@
-"""Score frozen encoders in label propagation: encoders x protocols x data.
+"""Score frozen encoders in label propagation and tracking: encoders x protocols x data.
 
 The encoders are those of a list (board.yml beside this file). A cell is one encoder in one protocol on one data set. It
 is a JSON file in OUT with its scores and all that made them. Finished cells are kept: a run that was stopped continues
@@ -7,11 +7,12 @@ with the same command, and a longer list adds its rows. A cell that fails is rep
 The input is as large as makes the grid of features --grid for each encoder, so that a window of the protocol covers the
 same part of a frame: 20 x 36 cells are 280 x 504 pixels for patches of 14, 160 x 288 for patches of 8.
 
-Add ``-no-window`` to the name of a protocol for the same one without its window.
+Protocols of davis and jhmdb are those of label propagation; add ``-no-window`` to the name of one for the same without
+its window. Protocols of sot are the matchers of FrozenTracker, and its grid is that of the crop around the target.
 
 Example:
-    python tools/experiments/board.py docs/results/board --davis data/DAVIS --jhmdb data/JHMDB --frames 24 \\
-        --page docs/results/board.md
+    python tools/experiments/board.py work_dirs/board --davis data/DAVIS --jhmdb data/JHMDB --sot data/sequences \\
+        --frames davis=24 jhmdb=24 --page work_dirs/board.md
     python tools/experiments/board.py work_dirs/board --davis data/DAVIS --grid davis=30x55 --protocols davis=dino,crw
     python tools/experiments/board.py docs/results/board --page docs/results/board.md    # the page alone
 """
@@ -28,15 +29,24 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument('--davis', type=Path, help='folder of DAVIS 2017; its val sequences are scored')
     parser.add_argument('--jhmdb', type=Path, help='folder of JHMDB; the test videos of split 1 are scored')
-    parser.add_argument('--frames', type=int, help='first frames of each video to score (default: all)')
+    parser.add_argument('--sot', type=Path, help='folder of sequences NAME/img/*.jpg and NAME/groundtruth_rect.txt')
     parser.add_argument(
-        '--grid', nargs='+', default=[], metavar='DATA=HxW', help='cells of features (default: davis=20x36 jhmdb=20x20)'
+        '--frames', nargs='+', default=[], metavar='[DATA=]N', help='first frames of each video to score (default: all)'
+    )
+    parser.add_argument(
+        '--grid',
+        nargs='+',
+        default=[],
+        metavar='DATA=HxW',
+        help='cells of features (default: davis=20x36 jhmdb=20x20 sot=18x18)',
     )
     parser.add_argument(
         '--protocols', nargs='+', default=[], metavar='DATA=NAME,...', help='in place of the default ones'
     )
     parser.add_argument('--seed', type=int, default=0, help='of random weights (default: %(default)s)')
-    parser.add_argument('--page', type=Path, help='page whose part between the marks of the board is written anew')
+    parser.add_argument(
+        '--page', type=Path, help='page whose part between the marks of the board is written anew; or a new one'
+    )
     return parser
 
 
@@ -48,25 +58,29 @@ import re  # noqa: E402
 import shlex  # noqa: E402
 import sys  # noqa: E402
 import time  # noqa: E402
-from collections.abc import Callable, Sequence  # noqa: E402
+from abc import ABC, abstractmethod  # noqa: E402
+from collections.abc import Callable, Iterator, Sequence  # noqa: E402
 from dataclasses import dataclass, field  # noqa: E402
 from functools import cached_property  # noqa: E402
-from typing import Any, NamedTuple  # noqa: E402
+from typing import Any, ClassVar, NamedTuple  # noqa: E402
 
+import numpy as np  # noqa: E402
 import torch  # noqa: E402
 import yaml  # noqa: E402
-from frozen_scores import pipeline, video_scores  # noqa: E402
+from frozen_scores import MovedPoseMetric, StillLabels, pipeline, video_scores  # noqa: E402
 from mmengine.config import Config  # noqa: E402
 from mmengine.device import get_device  # noqa: E402
 from mmengine.registry import init_default_scope  # noqa: E402
 from records import ROOT, git_commit, machine  # noqa: E402
 from torch import nn  # noqa: E402
 
-from mmvidmae.apis import get_model  # noqa: E402
+from mmvidmae.apis import TrackingInferencer, get_model  # noqa: E402
 from mmvidmae.datasets import DAVISDataset, JHMDBDataset  # noqa: E402
+from mmvidmae.datasets.readers import read_image  # noqa: E402
 from mmvidmae.engine.hooks.weights_record_hook import identify  # noqa: E402
-from mmvidmae.evaluation.metrics import PoseMetric, VideoSegmentationMetric  # noqa: E402
+from mmvidmae.evaluation.metrics import TrackingMetric, VideoSegmentationMetric  # noqa: E402
 from mmvidmae.models.propagation import PROTOCOLS, LabelPropagator  # noqa: E402
+from mmvidmae.models.trackers import FrozenTracker  # noqa: E402
 from mmvidmae.utils.files import atomic_write  # noqa: E402
 from mmvidmae.utils.interrupt import leave_on_interrupt  # noqa: E402
 
@@ -76,45 +90,11 @@ PROBE = 224
 BEGIN, END = '<!-- board -->', '<!-- end of the board -->'
 
 
-class Kind(NamedTuple):
-    """A kind of data.
-
-    Attributes:
-        title: Name in the tables.
-        dataset: Called with the folder and ``pipeline``.
-        metric: Called without arguments.
-        score: Name of the score in the tables.
-        protocols: Default protocols.
-        grid: Default height and width of the grid of features.
-    """
-
-    title: str
-    dataset: Callable[..., Any]
-    metric: Callable[[], Any]
-    score: str
-    protocols: Sequence[str]
-    grid: tuple[int, int]
-
-
-KINDS = dict(
-    davis=Kind(
-        'DAVIS',
-        DAVISDataset,
-        VideoSegmentationMetric,
-        'J&F-Mean',
-        ('dino', f'dino{NO_WINDOW}', 'cropmae', 'dinov3'),
-        (20, 36),
-    ),
-    jhmdb=Kind('JHMDB', JHMDBDataset, PoseMetric, 'PCK@0.1', ('cropmae', f'cropmae{NO_WINDOW}'), (20, 20)),
-)
-"""Kinds of data by the name of their option. Another kind is another entry and its option."""
-
-
 class Encoder(NamedTuple):
     """A row of the board, see board.yml."""
 
     label: str
-    config: str
+    config: str | None = None
     weights: str | None = None
 
 
@@ -125,19 +105,23 @@ class Cell:
     Attributes:
         encoder: The row.
         data: Key of :data:`KINDS`.
-        protocol: Name of the protocol.
+        protocol: Name of the protocol; None for a row without an encoder.
         asked: What the score depends on besides the content of weights and data. A result with other values is refused.
     """
 
     encoder: Encoder
     data: str
-    protocol: str
+    protocol: str | None
     asked: dict[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
         label = re.sub(r'[^a-z0-9]+', '-', self.encoder.label.lower()).strip('-')
-        return f'{self.data}_{self.protocol}_{label}'
+        return '_'.join(part for part in (self.data, self.protocol, label) if part)
+
+    @property
+    def title(self) -> str:
+        return ', '.join(part for part in (self.encoder.label, self.data, self.protocol) if part)
 
 
 def read_encoders(path: Path) -> list[Encoder]:
@@ -162,18 +146,6 @@ def read_encoders(path: Path) -> list[Encoder]:
             raise ValueError(f'{path}, encoder {number}: {encoder.label!r} is too much like {encoders[name].label!r}')
         encoders[name] = encoder
     return list(encoders.values())
-
-
-def protocol_options(name: str) -> dict[str, Any]:
-    """Protocol of a name, for :class:`LabelPropagator`.
-
-    Raises:
-        ValueError: If there is none.
-    """
-    preset = name.removesuffix(NO_WINDOW)
-    if preset not in PROTOCOLS:
-        raise ValueError(f'there is no protocol {name}: they are {", ".join(PROTOCOLS)}, each also with {NO_WINDOW}')
-    return dict(preset=preset, **(dict(radius=None) if name.endswith(NO_WINDOW) else {}))
 
 
 class LoadedEncoder:
@@ -203,10 +175,23 @@ class LoadedEncoder:
         given = config.model.get('data_preprocessor') or config.get('data_preprocessor') or {}
         self.pixels = {key: list(given[key]) for key in ('mean', 'std') if key in given}
 
-    def propagator(self, protocol: str) -> LabelPropagator:
-        """The model of a cell."""
-        device = next(self.backbone.parameters()).device
-        return LabelPropagator(self.backbone, protocol_options(protocol), data_preprocessor=self.pixels).to(device)
+    @property
+    def device(self) -> torch.device:
+        """Where it runs."""
+        return next(self.backbone.parameters()).device
+
+    def propagator(self, protocol: dict | str) -> LabelPropagator:
+        """Model that propagates labels."""
+        return LabelPropagator(self.backbone, protocol, data_preprocessor=self.pixels).to(self.device)
+
+    def tracker(self, model: dict, search_size: int) -> FrozenTracker:
+        """Model that follows a box, see :class:`FrozenTracker`. A recurrent encoder reads one crop of each frame."""
+        options = {name: value for name, value in model.items() if name != 'type'}
+        preprocessor = dict(model['data_preprocessor'], bgr_to_rgb=False, **self.pixels)
+        if hasattr(self.backbone, 'forward_video') and 'scales' in model['matcher']:
+            options['matcher'] = dict(model['matcher'], scales=(1.0,))
+        options |= dict(search_size=search_size, data_preprocessor=preprocessor)
+        return FrozenTracker(self.backbone, **options).to(self.device)
 
     @cached_property
     def cell_size(self) -> int:
@@ -222,25 +207,173 @@ class LoadedEncoder:
         return size
 
 
-def score(cell: Cell, loaded: LoadedEncoder, root: Path) -> dict[str, Any]:
+class Kind(ABC):
+    """A kind of data.
+
+    Attributes:
+        title: Name in the tables.
+        scores: Names of the scores in the tables.
+        protocols: Default protocols.
+        grid: Default height and width of the grid of features.
+        least: Smallest number of frames with a score.
+    """
+
+    title: str
+    scores: Sequence[str]
+    protocols: Sequence[str]
+    grid: tuple[int, int]
+    least: int
+
+    @abstractmethod
+    def options(self, protocol: str) -> dict[str, Any]:
+        """Options of a protocol.
+
+        Raises:
+            ValueError: If there is no such protocol.
+        """
+
+    @abstractmethod
+    def videos(self, root: Path) -> list[str]:
+        """Names of the videos of a folder.
+
+        Raises:
+            OSError, ValueError: If data is missing or damaged.
+        """
+
+    @abstractmethod
+    def score(self, root: Path, frames: int | None, encoder: LoadedEncoder, protocol: str, size: Any) -> dict[str, Any]:
+        """Compute ``scores`` and the ``options`` in effect, at an input of ``size`` (h, w) pixels."""
+
+    @abstractmethod
+    def score_without_encoder(self, root: Path, frames: int | None) -> dict[str, Any]:
+        """Compute the scores of the labels of the first frame in all frames."""
+
+
+@dataclass
+class Propagation(Kind):
+    """Videos whose labels are propagated.
+
+    Attributes:
+        dataset: Called with the folder and ``pipeline``.
+        metric: Called without arguments.
+    """
+
+    title: str
+    dataset: Callable[..., Any]
+    metric: Callable[[], Any]
+    scores: Sequence[str]
+    protocols: Sequence[str]
+    grid: tuple[int, int]
+    least: int
+
+    def options(self, protocol: str) -> dict[str, Any]:
+        preset = protocol.removesuffix(NO_WINDOW)
+        if preset not in PROTOCOLS:
+            known = ', '.join(PROTOCOLS)
+            raise ValueError(f'there is no protocol {protocol}: they are {known}, each also with {NO_WINDOW}')
+        return dict(preset=preset, **(dict(radius=None) if protocol.endswith(NO_WINDOW) else {}))
+
+    def videos(self, root: Path) -> list[str]:
+        dataset = self.dataset(str(root))
+        return [dataset.get_data_info(index)['video_name'] for index in range(len(dataset))]
+
+    def score(self, root: Path, frames: int | None, encoder: LoadedEncoder, protocol: str, size: Any) -> dict[str, Any]:
+        propagator = encoder.propagator(self.options(protocol))
+        dataset = self.dataset(str(root), pipeline=pipeline(frames, size=size))
+        scores = video_scores(propagator, dataset, self.metric())
+        return dict(scores=scores, options=propagator.protocol.as_dict())
+
+    def score_without_encoder(self, root: Path, frames: int | None) -> dict[str, Any]:
+        dataset = self.dataset(str(root), pipeline=pipeline(frames, size=(16, 16)))  # nothing looks at the pixels
+        return video_scores(StillLabels(), dataset, self.metric())
+
+
+class Tracking(Kind):
+    """Sequences with boxes."""
+
+    title = 'Tracking'
+    scores = ('success', 'precision')
+    grid = (18, 18)
+    least = 2
+    configs: ClassVar = dict(propagation='frozen_tracker.py', correlation='frozen_tracker_correlation.py')
+    protocols = tuple(configs)
+
+    def options(self, protocol: str) -> dict[str, Any]:
+        if protocol not in self.configs:
+            raise ValueError(f'there is no matcher {protocol}: they are {", ".join(self.configs)}')
+        return Config.fromfile(ROOT / 'configs/_base_/models' / self.configs[protocol]).model.to_dict()
+
+    def videos(self, root: Path) -> list[str]:
+        return self._dataset(root).metainfo['sequences']
+
+    def score(self, root: Path, frames: int | None, encoder: LoadedEncoder, protocol: str, size: Any) -> dict[str, Any]:
+        if size[0] != size[1]:
+            raise ValueError(f'the crop of a tracker is a square, not {size[0]} x {size[1]} pixels')
+        model = self.options(protocol)
+        tracker = encoder.tracker(model, size[0])
+        inferencer = TrackingInferencer(tracker, show_progress=False)
+
+        def follow(images: Iterator[np.ndarray], box: np.ndarray) -> list:
+            return inferencer(images, box)['predictions']['boxes_xywh']
+
+        scores = self._scores(root, frames, follow)
+        options = model | dict(matcher=model['matcher'] | dict(scales=tracker.matcher.scales))
+        return dict(scores=scores, options=options)
+
+    def score_without_encoder(self, root: Path, frames: int | None) -> dict[str, Any]:
+        return self._scores(root, frames, lambda images, box: [box for _ in images])
+
+    def _dataset(self, root: Path) -> Any:
+        from mmvidmae.datasets.tracking.sequences import SequenceFolderDataset  # it needs mmtrack
+
+        return SequenceFolderDataset(str(root), test_mode=True)
+
+    def _scores(self, root: Path, frames: int | None, follow: Callable[..., list]) -> dict[str, Any]:
+        dataset, metric, videos = self._dataset(root), TrackingMetric(), {}
+        for index, name in enumerate(dataset.metainfo['sequences']):
+            boxes = dataset.get_bboxes_from_video(index)[:frames]
+            paths = map(Path, dataset.get_img_infos_from_video(index)['img_paths'][:frames])
+            found = follow((read_image(str(path.parent), path.name) for path in paths), boxes[0])
+            videos[name] = metric.score_video(dict(pred=np.array(found), gt=boxes, visible=None))
+        summary = metric.summarize(videos)
+        return summary.metrics | dict(sequences=summary.tables['per_sequence'])
+
+
+KINDS: dict[str, Kind] = dict(
+    davis=Propagation(
+        'DAVIS',
+        DAVISDataset,
+        VideoSegmentationMetric,
+        ('J&F-Mean',),
+        ('dino', f'dino{NO_WINDOW}', 'cropmae', 'dinov3'),
+        (20, 36),
+        3,
+    ),
+    jhmdb=Propagation(
+        'JHMDB', JHMDBDataset, MovedPoseMetric, ('PCK@0.1', 'PCK@0.2', 'moved PCK@0.1'), ('cropmae',), (20, 20), 2
+    ),
+    sot=Tracking(),
+)
+"""Kinds of data by the name of their option. Another kind is another entry and its option."""
+
+
+def score(cell: Cell, loaded: LoadedEncoder | None, root: Path) -> dict[str, Any]:
     """Compute a cell. Returns its record."""
     start, cpu = time.perf_counter(), time.process_time()
-    kind, propagator, pixels = KINDS[cell.data], loaded.propagator(cell.protocol), loaded.cell_size
-    size = tuple(pixels * cells for cells in cell.asked['grid'])
-    dataset = kind.dataset(str(root), pipeline=pipeline(cell.asked['frames'], size=size))
-    scores = video_scores(propagator, dataset, kind.metric())
+    kind, frames, made = KINDS[cell.data], cell.asked['frames'], {}
+    if loaded is None:
+        made['scores'] = kind.score_without_encoder(root, frames)
+    else:
+        size = tuple(loaded.cell_size * cells for cells in cell.asked['grid'])
+        made = kind.score(root, frames, loaded, cell.protocol or '', size)
+        made |= dict(input_size=size, normalization=loaded.pixels, backbone=loaded.config, device=loaded.device.type)
     return dict(
         asked=cell.asked,
-        scores=scores,
-        input_size=size,
-        normalization=loaded.pixels,
-        options=propagator.protocol.as_dict(),
-        backbone=loaded.config,
+        **made,
         folder=str(root),
         seconds=round(time.perf_counter() - start, 1),
         cpu_seconds=round(time.process_time() - cpu, 1),
         threads=torch.get_num_threads(),
-        device=next(propagator.parameters()).device.type,
         command=shlex.join(['python', *sys.argv]),
         commit=git_commit(),
         **machine(),
@@ -267,63 +400,89 @@ def is_done(cell: Cell, out: Path) -> bool:
 
 
 def work(cells: list[Cell], out: Path, roots: dict[str, Path], seed: int) -> list[str]:
-    """Compute the cells that have no result, encoder by encoder. Returns the names of those that failed."""
+    """Compute the cells that have no result, encoder by encoder. Returns the problems."""
     waiting = [cell for cell in cells if not is_done(cell, out)]
+    lacking = {
+        cell.encoder: None for cell in waiting if cell.encoder.weights and not Path(cell.encoder.weights).is_file()
+    }
+    problems = [f'{encoder.label}: there is no file {encoder.weights}' for encoder in lacking]
+    for problem in problems:
+        print(f'LEFT OUT, {problem}', flush=True)
+    waiting = [cell for cell in waiting if cell.encoder not in lacking]
     print(f'{len(cells)} cells, {len(waiting)} to do', flush=True)
-    start, failed, loaded = time.perf_counter(), [], {}
+    start = time.perf_counter()
+    loaded: dict[Encoder, LoadedEncoder | None] = {}
     for number, cell in enumerate(waiting, 1):
-        title = f'[{number}/{len(waiting)}] {cell.encoder.label}, {cell.data}, {cell.protocol}'
+        title = f'[{number}/{len(waiting)}] {cell.title}'
         try:
-            if cell.encoder not in loaded:
-                loaded = {cell.encoder: LoadedEncoder(cell.encoder, seed)}  # one at a time
+            if cell.encoder not in loaded:  # one at a time
+                loaded = {cell.encoder: LoadedEncoder(cell.encoder, seed) if cell.encoder.config else None}
             record = score(cell, loaded[cell.encoder], roots[cell.data])
         except Exception as error:  # whatever is wrong with one cell, the others are worth having
-            failed.append(cell.name)
+            problems.append(f'{cell.name} failed')
             print(f'{title}: FAILED, {type(error).__name__}: {error}', flush=True)
             continue
         with atomic_write(out / f'{cell.name}.json') as part:
             part.write_text(json.dumps(record, indent=1) + '\n')
-        value, spent = record['scores'][KINDS[cell.data].score], time.perf_counter() - start
+        spent = time.perf_counter() - start
         left = spent / number * (len(waiting) - number) / 60
-        print(f'{title}: {value:.1f} in {record["seconds"]:.0f} s; about {left:.0f} min left', flush=True)
-    return failed
+        print(f'{title}: {_values(record)} in {record["seconds"]:.0f} s; about {left:.0f} min left', flush=True)
+    return problems
 
 
 def tables(out: Path, encoders: Sequence[Encoder]) -> str:
     """Markdown of all results of a folder: a table for each set of data, grid and frames."""
-    groups: dict[str, list[dict[str, Any]]] = {}
-    for path in sorted(out.glob('*.json')):
-        record = json.loads(path.read_text())
-        shared = {key: record['asked'][key] for key in ('data', 'grid', 'frames', 'videos')}
-        groups.setdefault(json.dumps(shared), []).append(record)
     order = [encoder.label for encoder in encoders]
+    groups: dict[str, list[dict[str, Any]]] = {}
+    records = [json.loads(path.read_text()) for path in sorted(out.glob('*.json'))]
+    for record in sorted(records, key=lambda record: _places(order, record['asked']['label'])):
+        shared = {key: record['asked'][key] for key in ('data', 'frames', 'videos')}
+        groups.setdefault(json.dumps(shared), []).append(record)
     texts = []
-    for shared, records in groups.items():
-        what = json.loads(shared)
-        kind = KINDS[what['data']]
-        names = {record['asked']['protocol'] for record in records}
-        columns = sorted(names, key=lambda name: (name not in kind.protocols, *_places(kind.protocols, name)))
-        rows: dict[str, dict[str, dict[str, Any]]] = {}
-        for record in sorted(records, key=lambda record: _places(order, record['asked']['label'])):
-            rows.setdefault(record['asked']['label'], {})[record['asked']['protocol']] = record
-        frames = f'first {what["frames"]} frames of each' if what['frames'] else 'all frames'
-        height, width = what['grid']
-        seconds = sum(record['cpu_seconds'] for record in records)
-        lines = [
-            f'{kind.title}, {kind.score}, per cent: {len(what["videos"])} videos, {frames}, grid of {height} x {width} '
-            f'cells, {seconds / 3600:.1f} CPU hours.',
-            '',
-            f'| Encoder | Input | Weights | {" | ".join(f"`{name}`" for name in columns)} |',
-            '|:--|:--|:--|' + '--:|' * len(columns),
-        ]
-        for label, cells in rows.items():
-            record = next(iter(cells.values()))
-            asked, size = record['asked'], record['input_size']
-            weights = f'`{asked["sha256"]}`' if asked['weights'] else f'seed {asked["seed"]}'
-            values = [f'{cells[name]["scores"][kind.score]:.1f}' if name in cells else '-' for name in columns]
-            lines.append(f'| {label} | {size[0]} x {size[1]} | {weights} | {" | ".join(values)} |')
-        texts.append('\n'.join(lines))
+    for what, of_data in sorted(groups.items(), key=lambda group: list(KINDS).index(json.loads(group[0])['data'])):
+        still = [record for record in of_data if record['asked']['config'] is None]
+        grids = {json.dumps(record['asked']['grid']): None for record in of_data if record not in still}
+        for grid in grids or ['null']:
+            same = [record for record in of_data if json.dumps(record['asked']['grid']) == grid]
+            texts.append(_table(**json.loads(what), grid=json.loads(grid), records=same, still=still))
     return '\n\n'.join(texts)
+
+
+def _table(
+    data: str, frames: int | None, videos: list[str], grid: list[int] | None, records: list[dict], still: list[dict]
+) -> str:
+    kind = KINDS[data]
+    names = {record['asked']['protocol'] for record in records if record not in still}
+    columns = sorted(names, key=lambda name: (name not in kind.protocols, *_places(kind.protocols, name)))
+    rows: dict[str, dict[str, dict[str, Any]]] = {}
+    for record in records:
+        if record not in still:
+            rows.setdefault(record['asked']['label'], {})[record['asked']['protocol']] = record
+    seconds = sum(record['cpu_seconds'] for record in records)
+    lines = [
+        f'{kind.title}, {" / ".join(kind.scores)}, per cent: {len(videos)} videos, '
+        + (f'first {frames} frames of each, ' if frames else 'all frames, ')
+        + (f'grid of {grid[0]} x {grid[1]} cells, ' if grid else '')
+        + f'{seconds / 3600:.1f} CPU hours.',
+        '',
+        f'| Encoder | Input | Weights | {" | ".join(f"`{name}`" for name in columns or ["-"])} |',
+        '|:--|:--|:--|' + '--:|' * max(1, len(columns)),
+    ]
+    for record in still:
+        values = ' | '.join([_values(record)] * max(1, len(columns)))
+        lines.append(f'| {record["asked"]["label"]} | - | - | {values} |')
+    for label, cells in rows.items():
+        record = next(iter(cells.values()))
+        asked, size = record['asked'], record['input_size']
+        weights = f'`{asked["sha256"]}`' if asked['weights'] else f'seed {asked["seed"]}'
+        values = ' | '.join(_values(cells[name]) if name in cells else '-' for name in columns)
+        lines.append(f'| {label} | {size[0]} x {size[1]} | {weights} | {values} |')
+    return '\n'.join(lines)
+
+
+def _values(record: dict[str, Any]) -> str:
+    scores = [record['scores'].get(name) for name in KINDS[record['asked']['data']].scores]
+    return ' / '.join('-' if value is None else f'{value:.1f}' for value in scores)
 
 
 def _places(order: Sequence[str], name: str) -> tuple[int, str]:
@@ -331,12 +490,12 @@ def _places(order: Sequence[str], name: str) -> tuple[int, str]:
 
 
 def write_page(page: Path, content: str) -> None:
-    """Replace the part of a page between the marks of the board.
+    """Replace the part of a page between the marks of the board. A page that does not exist gets this part alone.
 
     Raises:
         ValueError: If the page does not have the marks.
     """
-    text = page.read_text('utf-8')
+    text = page.read_text('utf-8') if page.exists() else f'{BEGIN}{END}\n'
     if BEGIN not in text or END not in text:
         raise ValueError(f'{page} has no lines {BEGIN} and {END}')
     before, _, rest = text.partition(BEGIN)
@@ -357,13 +516,29 @@ def by_data(values: Sequence[str]) -> dict[str, str]:
     return found
 
 
+def frames_by_data(values: Sequence[str]) -> dict[str, int | None]:
+    """Number of frames of each kind of data, from values of the form ``DATA=N``, or ``N`` for all.
+
+    Raises:
+        ValueError: If a number is none, or too small for a score.
+    """
+    plain = [f'{data}={value}' for value in values if '=' not in value for data in KINDS]
+    found: dict[str, int | None] = dict.fromkeys(KINDS)
+    for data, value in by_data([*plain, *(value for value in values if '=' in value)]).items():
+        least = KINDS[data].least
+        if not value.isdecimal() or int(value) < least:
+            raise ValueError(f'--frames {data}={value}: a score needs a number of at least {least}')
+        found[data] = int(value)
+    return found
+
+
 def plan(args: argparse.Namespace, encoders: Sequence[Encoder]) -> tuple[list[Cell], list[str]]:
     """All cells that the arguments ask for, and the problems of data that cannot be read.
 
     Raises:
         ValueError: If an argument is wrong.
     """
-    grids, protocols = by_data(args.grid), by_data(args.protocols)
+    grids, protocols, frames = by_data(args.grid), by_data(args.protocols), frames_by_data(args.frames)
     cells, problems = [], []
     digests = {encoder: encoder.weights and identify(encoder.weights)['sha256'] for encoder in encoders}
     for data, kind in KINDS.items():
@@ -371,25 +546,26 @@ def plan(args: argparse.Namespace, encoders: Sequence[Encoder]) -> tuple[list[Ce
         if len(grid) != 2 or min(grid) < 1:
             raise ValueError(f'--grid {data}={grids[data]}: expected HxW, such as 20x36')
         names = protocols[data].split(',') if data in protocols else kind.protocols
-        options = {name: protocol_options(name) for name in names}
-        if getattr(args, data) is None:
+        for name in names:
+            kind.options(name)
+        root = getattr(args, data)
+        if root is None:
             continue
         try:
-            dataset = kind.dataset(str(getattr(args, data)))
-        except (OSError, ValueError) as error:
+            videos = kind.videos(root)
+        except (OSError, ValueError, ImportError) as error:
             problems.append(f'{data}: {error}')
             continue
-        videos = [dataset.get_data_info(index)['video_name'] for index in range(len(dataset))]
         for encoder in encoders:
-            for name in options:
+            for name in names if encoder.config else [None]:
                 asked = dict(
                     encoder._asdict(),
                     sha256=digests[encoder],
-                    seed=None if encoder.weights else args.seed,
+                    seed=args.seed if encoder.config and not encoder.weights else None,
                     data=data,
                     protocol=name,
-                    grid=grid,
-                    frames=args.frames,
+                    grid=grid if encoder.config else None,
+                    frames=frames[data],
                     videos=videos,
                 )
                 cells.append(Cell(encoder, data, name, asked))
@@ -399,25 +575,26 @@ def plan(args: argparse.Namespace, encoders: Sequence[Encoder]) -> tuple[list[Ce
 def main() -> None:
     parser = make_parser()
     args = parser.parse_args()
-    if args.frames is not None and args.frames < 3:
-        parser.error('--frames must be at least 3: the first and the last one are not scored')
-    if args.page and not args.page.is_file():
-        parser.error(f'there is no page {args.page}')
+    init_default_scope('mmpretrain')
     try:
         encoders = read_encoders(args.encoders)
         cells, problems = plan(args, encoders)
     except (OSError, ValueError, yaml.YAMLError) as error:
         parser.error(str(error))
-    init_default_scope('mmpretrain')
-    git_commit()  # before anything changes: a run takes long
     for problem in problems:
         print(f'FAILED, {problem}', flush=True)
-    failed = work(cells, args.out, {data: getattr(args, data) for data in KINDS}, args.seed)
+    if not cells and not any(args.out.glob('*.json')):
+        parser.error(
+            'there is nothing to score: '
+            + ('; '.join(problems) or 'give --davis, --jhmdb or --sot (DAVIS=folder ... for make)')
+        )
+    git_commit()  # before anything changes: a run takes long
+    problems += work(cells, args.out, {data: getattr(args, data) for data in KINDS}, args.seed)
     if args.page:
         write_page(args.page, tables(args.out, encoders))
         print(f'The tables are in {args.page}')
-    if failed or problems:
-        raise SystemExit('; '.join([*(f'{name} failed' for name in failed), *problems]))
+    if problems:
+        raise SystemExit('; '.join(problems))
 
 
 if __name__ == '__main__':

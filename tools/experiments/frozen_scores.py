@@ -1,16 +1,19 @@
 """Scores of frozen encoders in label propagation, on the first frames of annotated videos."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from mmcv.transforms import BaseTransform
-from torch import nn
+from mmpretrain.structures import DataSample
+from torch import Tensor, nn
 
 from mmvidmae.datasets import DAVISDataset
 from mmvidmae.datasets.video_sequences.base import VideoSequenceDataset
-from mmvidmae.evaluation.metrics import VideoSegmentationMetric
-from mmvidmae.evaluation.metrics.video_metric import VideoMetric
+from mmvidmae.evaluation.functional import joint_distances, keypoint_accuracy
+from mmvidmae.evaluation.metrics import PoseMetric, VideoSegmentationMetric
+from mmvidmae.evaluation.metrics.video_metric import Summary, VideoMetric
 from mmvidmae.models.propagation import LabelPropagator
 from mmvidmae.registry import TRANSFORMS
 
@@ -28,6 +31,40 @@ class FirstFrames(BaseTransform):
     def transform(self, results: dict) -> dict:
         names = {'frame_paths', 'frame_names', 'gt_paths', 'gt_joints'} & results.keys()
         return results | {name: results[name][: self.count] for name in names}
+
+
+class StillLabels:
+    """Baseline without an encoder: the labels of the first frame in all frames. It is called as a
+    :class:`LabelPropagator` is, and the pixels do not count."""
+
+    def __call__(self, inputs: Sequence[Tensor], data_samples: Sequence[DataSample], mode: str) -> list[DataSample]:
+        for frames, sample in zip(inputs, data_samples, strict=True):
+            poses = 'reference_joints' in sample
+            first = sample.reference_joints if poses else sample.reference_masks[0]
+            labels = np.repeat(np.asarray(first)[None], len(frames), axis=0)
+            sample.set_field(labels, 'pred_joints' if poses else 'pred_masks')
+        return list(data_samples)
+
+
+class MovedPoseMetric(PoseMetric):
+    """PCK, and ``moved PCK@...``: that of the joints that are more than 0.1 (in PCK's units) from where they were in
+    the first frame. Labels that stay in place have no right one among these at 0.1, so they cannot hide there."""
+
+    def score_video(self, sample: Mapping[str, Any]) -> np.ndarray:
+        """Relative distances ``(2, T - 1, J)``: of all joints, and with NaN for those that have not moved."""
+        true = np.asarray(sample['gt_joints'])
+        motion = joint_distances(np.repeat(true[:1], len(true), axis=0), true)
+        distances = super().score_video(sample)
+        return np.stack((distances, np.where(motion > 0.1, distances, np.nan)))
+
+    def summarize(self, videos: dict[str, np.ndarray]) -> Summary:
+        """Compute both scores, the mean over joints of all videos."""
+        summary = super().summarize({name: distances for name, (distances, _) in videos.items()})
+        moved = np.concatenate([distances for _, distances in videos.values()])
+        if not np.isnan(moved).all():
+            values = keypoint_accuracy(moved, self.thresholds)[1]
+            summary.metrics.update({f'moved {name}': value for name, value in self._row(values).items()})
+        return summary
 
 
 def pipeline(frames: int | None, **load: Any) -> list[dict]:
