@@ -7,7 +7,7 @@ Example:
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,7 @@ def propagation_scores(
     backbone: nn.Module,
     davis: str,
     frames: int,
-    protocols: Sequence[str] = PROTOCOLS,
+    protocols: Sequence[str] | Mapping[str, str | dict] = PROTOCOLS,
     **load: Any,
 ) -> dict[str, Any]:
     """J&F of label propagation in each protocol.
@@ -69,10 +69,11 @@ def propagation_scores(
         backbone: Frozen encoder that returns feature maps.
         davis: Folder in the layout of DAVIS, of which all sequences are scored.
         frames: Number of first frames of each sequence to score.
-        protocols: Names of protocols.
+        protocols: Names of protocols, or the options of each by the name that it gets in the scores.
         **load: Options of :class:`LoadVideoFrames` for the size of the input.
     """
-    propagators = {name: LabelPropagator(backbone, protocol=name) for name in protocols}
+    options = protocols if isinstance(protocols, Mapping) else {name: name for name in protocols}
+    propagators = {name: LabelPropagator(backbone, protocol=protocol) for name, protocol in options.items()}
     names = sorted(path.name for path in Path(davis, 'JPEGImages/480p').iterdir() if path.is_dir())
     pipeline = [
         dict(type='mmvidmae.FirstFrames', count=frames),
@@ -80,12 +81,12 @@ def propagation_scores(
         dict(type='mmvidmae.PackVideoSequence'),
     ]
     dataset = DAVISDataset(davis, sequences=names, pipeline=pipeline)
-    evaluators = {name: Evaluator(dict(type='mmvidmae.VideoSegmentationMetric')) for name in protocols}
-    sequences = {name: {} for name in protocols}
+    evaluators = {name: Evaluator(dict(type='mmvidmae.VideoSegmentationMetric')) for name in options}
+    sequences = {name: {} for name in options}
     for index, video in enumerate(names):
         item = dataset[index]
         inputs, sample = item['inputs'], item['data_samples']
-        (features,) = propagators[protocols[0]]([inputs])
+        (features,) = next(iter(propagators.values()))([inputs])
         for name, propagator in propagators.items():
             protocol = propagator.protocol
             labels = MaskLabels(sample.reference_masks, tuple(inputs.shape[-2:]), tuple(sample.out_shape), protocol)
