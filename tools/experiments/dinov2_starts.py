@@ -3,8 +3,8 @@
 The scores are J&F of frozen label propagation and the accuracy of matches under known motion. DINOv2's positions are
 not trained. For the scores they are those of the start, 37 a side, instead of the 8 of the training.
 
-Example:
-    python tools/experiments/small_pretraining.py VIDEOS work_dirs/small --methods mae --epochs 2    # prepares the clips
+Example (the first command prepares the clips):
+    python tools/experiments/small_pretraining.py VIDEOS work_dirs/small --methods mae --epochs 2
     python tools/experiments/dinov2_starts.py siammae checkpoints/dinov2_vits14.safetensors work_dirs/small \\
         work_dirs/dinov2 --seconds 1200 --davis data/DAVIS
 """
