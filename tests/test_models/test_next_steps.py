@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.optim import build_optim_wrapper
 from mmengine.hooks import Hook
+from mmengine.optim import build_optim_wrapper
 from mmengine.registry import HOOKS, DefaultScope
 from mmengine.runner import Runner
 from mmpretrain.models.backbones import VisionTransformer
