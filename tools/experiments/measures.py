@@ -19,7 +19,7 @@ from small_pretraining import METHODS, configure
 from small_segmentation import make_config as segmentation_config
 from small_tracker import make_config as tracker_config
 from small_tracker import score_pairs
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmvidmae.apis import attention_accuracy, attention_share, feature_accuracy, get_model, warp_frames
 from mmvidmae.datasets import pair_collate
@@ -70,10 +70,10 @@ def input_size(config: Config) -> int:
     return backbone.get('encoder', backbone).img_size
 
 
-def load(out: str, method: str, changes: dict[str, Any], checkpoint: str | None, seed: int) -> PairMAE:
-    """Build a model in evaluation mode, with the weights of a checkpoint or random ones."""
+def load(config: Config, checkpoint: str | None, seed: int) -> PairMAE:
+    """Build a model in evaluation mode, with the weights of a checkpoint, or initialized as the config says."""
     init_default_scope('mmpretrain')
-    model = get_model(run_config(out, method, changes, 2, seed), checkpoint, 'cpu')
+    model = get_model(config, checkpoint, 'cpu')
     if checkpoint is None:
         torch.manual_seed(seed)
         model.init_weights()
@@ -199,10 +199,8 @@ def past_errors(model: PairMAE, batches: tuple[dict, ...]) -> dict[str, float]:
     return {condition: float(torch.cat(values).mean()) for condition, values in errors.items()}
 
 
-def early(out: str, method: str, changes: dict, checkpoint: str | None, seed: int, pairs: int) -> dict[str, Any]:
-    """Measure held-out frames: losses with another earlier frame, accuracy for known motion, attention share."""
-    model = load(out, method, changes, checkpoint, seed)
-    batches = held_out_pairs(out, pairs, input_size(run_config(out, method, changes, 2, seed)))
+def measure_held_out(model: nn.Module, batches: tuple[dict, ...]) -> dict[str, Any]:
+    """Measure held-out pairs: losses with another earlier frame, accuracy for known motion, attention share."""
     errors = past_errors(model, batches) if isinstance(model, PairMAE) else {}
     motion = warp_frames(torch.cat([batch['inputs'][:, 1] for batch in batches]), model.backbone.patch_resolution)
     features = feature_accuracy(model, motion)
@@ -222,6 +220,12 @@ def early(out: str, method: str, changes: dict, checkpoint: str | None, seed: in
     return result
 
 
+def early(out: str, method: str, changes: dict, checkpoint: str | None, seed: int, pairs: int) -> dict[str, Any]:
+    """:func:`measure_held_out` of a checkpoint, or of random weights."""
+    config = run_config(out, method, changes, 2, seed)
+    return measure_held_out(load(config, checkpoint, seed), held_out_pairs(out, pairs, input_size(config)))
+
+
 def frozen(
     out: str,
     method: str,
@@ -233,7 +237,7 @@ def frozen(
     frames: int,
 ) -> dict[str, Any]:
     """:func:`propagation_scores` of a checkpoint's encoder, or of a random one."""
-    backbone = load(out, method, changes, checkpoint, seed).backbone
+    backbone = load(run_config(out, method, changes, 2, seed), checkpoint, seed).backbone
     divisor = getattr(backbone, 'encoder', backbone).patch_size
     return propagation_scores(backbone, davis, frames, short_side=short_side, divisor=divisor)
 
