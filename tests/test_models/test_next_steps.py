@@ -167,7 +167,7 @@ def test_small_start_is_dinov2_on_single_frames_and_trains(method, tmp_path):
     torch.testing.assert_close(encoder(frames)[0], theirs.eval()(frames)[0])
     encoder.pos_embed.data = positions
     wrapper = build_optim_wrapper(model, config.optim_wrapper)
-    rates = {group['part']: group['lr'] for group in wrapper.param_groups}
+    rates = {group['part']: group['lr'] for group in wrapper.optimizer.param_groups}
     assert rates['backbone'] == pytest.approx(rates['neck'] / 50) == pytest.approx(1e-5)
     train_a_step(config, model)
 
