@@ -34,6 +34,7 @@ def tool(monkeypatch):
     return compare_data
 
 
+@pytest.mark.slow
 def test_equal_numbers_of_clips_are_compared(tool, write_video, davis, tmp_path, monkeypatch, capfd):
     videos, out = tmp_path / 'videos', tmp_path / 'out'
     videos.mkdir()
