@@ -18,8 +18,8 @@ import json
 from pathlib import Path
 
 METHODS = ('dropmae', 'siammae')
-FROZEN = 'configs/propagation/dinov2-vit-small-p14_dino_davis2017.py'
-"""Config of the frozen encoder, from the repository's root."""
+FROZEN = 'configs/propagation/dinov2-vit-small-p14_cropmae_davis2017.py'
+"""Config of the frozen encoder, from the repository's root, as in board.yml: its cells of the start can be copied."""
 PROTOCOLS = 'dino,dino-no-window'
 POSITIONS = 'backbone.pos_embed'
 
@@ -34,7 +34,8 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument('--saves', type=int, default=4, help='parts of the training (default: %(default)s)')
     parser.add_argument('--lr', type=float, default=1e-5, help='of the encoder (default: %(default)g)')
     parser.add_argument('--seed', type=int, default=0)
-    parser.add_argument('--score', type=int, nargs='+', metavar='PART', help='parts to score (default: all)')
+    parser.add_argument('--score', type=int, nargs='+', metavar='PART', help='parts to score (default: all there are)')
+    parser.add_argument('--score-only', action='store_true', help='do not train, for another process does')
     parser.add_argument('--davis', help='folder of DAVIS 2017; without it, there are no frozen scores')
     parser.add_argument('--frames', type=int, default=24, help='first frames of each sequence (default: %(default)s)')
     parser.add_argument('--pairs', type=int, default=128, help='held-out pairs to measure (default: %(default)s)')
@@ -92,11 +93,12 @@ def main() -> None:
     args = make_parser().parse_args()
     config = run_config(args)
     run = Path(config.work_dir)
-    if not (run / f'part_{args.saves}.pth').exists():  # written again until the time is over
+    if not (args.score_only or (run / f'part_{args.saves}.pth').exists()):
         Runner.from_cfg(config).train()
     rows = [board.Encoder('DINOv2 ViT-S/14', FROZEN, args.start)]
     title = ENTRIES[args.method].title
-    for number in [0, *(args.score or range(1, args.saves + 1))]:
+    there = [number for number in range(1, args.saves + 1) if (run / f'part_{number}.pth').exists()]
+    for number in [0, *(args.score or there)]:
         part = run / f'part_{number}.pth' if number else None
         early = run / f'early_{number}.json'
         if not early.exists():
