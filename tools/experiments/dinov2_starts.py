@@ -7,9 +7,8 @@ and its measures on held-out frames as ``early_<part>.json`` (part 0 is the star
 DINOv2's positions are not trained. The encoders of the parts have those of the start, 37 a side, in place of the 8 of
 the training.
 
-Example (the first command prepares the clips):
-    python tools/experiments/small_pretraining.py VIDEOS work_dirs/small --methods mae --epochs 2
-    python tools/experiments/dinov2_starts.py siammae checkpoints/dinov2_vits14.safetensors work_dirs/small \\
+Example:
+    python tools/experiments/dinov2_starts.py siammae work_dirs/dinov2_vits14.safetensors work_dirs/small \\
         work_dirs/dinov2 --seconds 1200 --davis data/DAVIS
 """
 
