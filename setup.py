@@ -53,7 +53,7 @@ EXTRAS = dict(
         'tqdm',
     ],
     segmentation=['ftfy', 'prettytable', 'regex'],
-    remote=['aiohttp'],
+    remote=['aiohttp', 's3fs'],
     test=['aiohttp', 'mypy', 'pytest', 'pytest-cov', 'pytest-timeout', 'pytest-xdist', 'ruff', 'timm'],
     docs=['furo', 'linkify-it-py', 'myst-parser', 'sphinx', 'sphinx-copybutton'],
 )

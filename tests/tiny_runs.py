@@ -205,21 +205,44 @@ class KillHook(Hook):
 
 @HOOKS.register_module()
 class InterruptHook(Hook):
-    """Sends SIGINT before an iteration, as Ctrl-C does: to the whole process group of a program of its own.
+    """Sends a signal before an iteration. SIGINT goes to the whole process group of a program of its own, as Ctrl-C.
 
     Args:
         before_iter: The iteration, from 0.
+        number: The signal.
+        rank: The rank that gets it.
     """
 
-    def __init__(self, before_iter: int) -> None:
+    def __init__(self, before_iter: int, number: int = signal.SIGINT, rank: int = 0) -> None:
         self.before_iter = before_iter
+        self.number = number
+        self.rank = rank
 
     def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
-        if runner.iter == self.before_iter:
-            if os.getpgrp() == os.getpid():
+        if runner.iter == self.before_iter and get_rank() == self.rank:
+            if self.number == signal.SIGINT and os.getpgrp() == os.getpid():
                 os.killpg(os.getpgrp(), signal.SIGINT)
             else:
-                signal.raise_signal(signal.SIGINT)
+                signal.raise_signal(self.number)
+
+
+@HOOKS.register_module()
+class NodeDeathHook(Hook):
+    """Kills its own process and torchrun's agent above it with SIGKILL before an iteration, as when a node dies.
+
+    Args:
+        before_iter: The iteration, from 0.
+        rank: The rank whose node dies.
+    """
+
+    def __init__(self, before_iter: int = -1, rank: int = 1) -> None:
+        self.before_iter = before_iter
+        self.rank = rank
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
+        if runner.iter == self.before_iter and get_rank() == self.rank:
+            os.kill(os.getppid(), signal.SIGKILL)
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 @HOOKS.register_module()

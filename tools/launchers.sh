@@ -12,14 +12,14 @@ launch_torchrun() {
         "$2" --launcher pytorch "${@:3}"
 }
 
-# One task a GPU on a Slurm cluster.
+# One task a GPU on a Slurm cluster. The exit code is the largest of the tasks.
 #   launch_srun PARTITION JOB_NAME TOOL ARGS...
 launch_srun() {
     local gpus=${GPUS:-8}
     local gpus_per_node=${GPUS_PER_NODE:-$((gpus < 8 ? gpus : 8))}
     # SRUN_ARGS is split at spaces on purpose.
     # shellcheck disable=SC2086
-    exec srun -p "$1" \
+    srun -p "$1" \
         --job-name="$2" \
         --gres=gpu:"$gpus_per_node" \
         --ntasks="$gpus" \

@@ -1,10 +1,16 @@
-"""Train the model of a config, alone or started by dist_train.sh, slurm_train.sh or ``mim train mmvidmae``."""
+"""Train the model of a config, alone or started by dist_train.sh, slurm_train.sh or ``mim train mmvidmae``.
+
+Exit codes: 0 after the training, 2 after a mistake in the arguments, 75 after a signal that announces the end of the
+process (SIGTERM, SIGUSR1; the run is saved), 130 after Ctrl-C.
+"""
+
+import sys
 
 from mmvidmae.utils.arguments import make_parser, require_file
 from mmvidmae.utils.interrupt import leave_on_interrupt
 
 
-def main() -> None:
+def main() -> int:
     parser = make_parser(__doc__)
     parser.add_argument(
         '--resume',
@@ -46,13 +52,15 @@ def main() -> None:
 
     runner = build_runner(cfg)
     require_batches(parser, runner)
-    train(parser, runner)
+    return train(parser, runner)
 
 
 if __name__ == '__main__':
     with leave_on_interrupt('Training had not begun: nothing was saved.'):
-        main()
+        code = main()
 
     from mmvidmae.engine.cli import close_distributed
 
     close_distributed()
+    if code:
+        sys.exit(code)

@@ -15,6 +15,7 @@ default_hooks = dict(
 custom_hooks = [
     dict(type='mmvidmae.StepSeedHook'),  # noise of a step follows from seed, step and rank: a resumed run repeats it
     dict(type='mmvidmae.NonFiniteLossHook'),  # a NaN or inf loss stops all ranks together
+    dict(type='mmvidmae.PreemptionHook'),  # SIGTERM or SIGUSR1: save and stop
     dict(type='mmvidmae.SkippedVideoHook'),  # unreadable videos are counted in the log and listed in the work dir
     dict(type='mmvidmae.ReconstructionVisHook'),  # pictures from validation and test: original, masked, reconstruction
 ]

@@ -22,6 +22,7 @@ default_hooks = dict(
 custom_hooks = [
     dict(type='mmvidmae.StepSeedHook'),  # noise and data follow from the step: a resumed run goes on with its own
     dict(type='mmvidmae.NonFiniteLossHook'),
+    dict(type='mmvidmae.PreemptionHook'),  # SIGTERM or SIGUSR1: save and stop
     dict(type='mmvidmae.PropagationVisHook'),  # contact sheets of the predictions in the work dir
 ]
 

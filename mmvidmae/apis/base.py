@@ -19,7 +19,7 @@ from torch import nn
 from mmvidmae.datasets.sources import VIDEO_SUFFIXES
 
 from .model_zoo import get_model, list_models, load_weights
-from .videos import interruptible, write_pictures
+from .videos import interruptible, write_images
 
 
 class VideoInferencer(BaseInferencer):
@@ -33,7 +33,7 @@ class VideoInferencer(BaseInferencer):
     - ``forward(items, ...)`` takes the items of the source and yields a data sample for each frame or pair.
     - ``postprocess(preds, source, path, results, ...)`` saves the samples to ``path``, gathers
       ``results['predictions']``, and yields the samples again.
-    - ``visualize(preds, vis_format)`` yields their pictures.
+    - ``visualize(preds, vis_format)`` yields their images.
 
     After an interrupt (Ctrl-C), files are completed with the results so far, and :class:`Interrupted` is raised. An
     interrupt ends a camera stream as the end of a video does. A second interrupt stops at once.
@@ -112,7 +112,7 @@ class VideoInferencer(BaseInferencer):
         ):
             if return_datasamples:
                 preds = _collect(preds, samples)
-            if vis_path is not None and write_pictures(vis_path, self.visualize(preds, vis_format), fps or source.fps):
+            if vis_path is not None and write_images(vis_path, self.visualize(preds, vis_format), fps or source.fps):
                 results['visualization'] = str(vis_path)
             deque(preds, maxlen=0)
         return dict(results, predictions=samples) if return_datasamples else results
@@ -129,11 +129,11 @@ class VideoInferencer(BaseInferencer):
         return self.forward(self.preprocess(inputs, batch_size, **preprocess_kwargs).items, **forward_kwargs)
 
     def visualize(self, preds: Iterable[BaseDataElement], vis_format: str = '.mp4') -> Iterator[np.ndarray]:
-        """Draw predictions as they are computed. A lost frame is black. Yields pictures ``(H, W, 3)``, uint8 RGB.
+        """Draw predictions as they are computed. A lost frame is black. Yields images ``(H, W, 3)``, uint8 RGB.
 
         Args:
             preds: Predictions.
-            vis_format: Suffix of the file that will hold the pictures.
+            vis_format: Suffix of the file that will hold the images.
         """
         frame = None
         for pred in preds:

@@ -71,11 +71,11 @@ class ReconstructionInferencer(VideoInferencer):
         Returns:
             ``predictions``: a dictionary of ``video``, ``frame_ids`` ((past, future) of each pair), ``errors``, and
             ``constant_errors`` (of predicting each patch's mean), or data samples on the CPU with the fields of
-            ``PairMAE.predict``. ``visualization``: path of the picture or video, or None.
+            ``PairMAE.predict``. ``visualization``: path of the image or video, or None.
 
         Raises:
             VideoReadError: If the video cannot be read.
-            ValueError: If the video does not have these frames, or the picture or video cannot be written.
+            ValueError: If the video does not have these frames, or the image or video cannot be written.
         """
         outputs = (out_dir, save_pred, save_vis, vis_format, fps)
         given: dict[str, Any] = dict(pairs=pairs, gap=gap, seed=seed)
@@ -123,7 +123,7 @@ class ReconstructionInferencer(VideoInferencer):
                 part.write_text(json.dumps(summary))
 
     def visualize(self, preds: Iterable[DataSample], vis_format: str = '.png') -> Iterator[np.ndarray]:
-        """Draw all pairs in one picture, or, for a video, one picture for each pair."""
+        """Draw all pairs in one image, or, for a video, one image for each pair."""
         for group in ([pred] for pred in preds) if vis_format.lower() in VIDEO_SUFFIXES else [list(preds)]:
             if group:
                 yield self.visualizer.add_datasample('reconstruction', group)

@@ -1,4 +1,4 @@
-"""Frame-by-frame reading of video sources, and writing of pictures."""
+"""Frame-by-frame reading of video sources, and writing of images."""
 
 import signal
 import threading
@@ -103,7 +103,7 @@ def open_video(video: Video) -> Source:
             raise VideoReadError(f'camera {video}', 'it cannot be opened')
         fps = camera.get(cv2.CAP_PROP_FPS)
         fps = fps if fps > 0 else DEFAULT_FPS
-        return Source(f'camera {video}', None, fps, _pictures(camera), live=True, stem=f'camera_{video}')
+        return Source(f'camera {video}', None, fps, _camera_frames(camera), live=True, stem=f'camera_{video}')
     if isinstance(video, str | Path):
         reader = open_clip(video)
         return Source(Path(video).name, len(reader), _frame_rate(video) or DEFAULT_FPS, reader, stem=stem_of(video))
@@ -116,7 +116,7 @@ def stem_of(path: str | Path) -> str:
     return path.name if path.is_dir() else path.stem
 
 
-def _pictures(camera: cv2.VideoCapture) -> Iterator[np.ndarray | None]:
+def _camera_frames(camera: cv2.VideoCapture) -> Iterator[np.ndarray | None]:
     try:
         while camera.grab():
             found, frame = camera.retrieve()
@@ -173,20 +173,20 @@ def interruptible(source: Source, results: Iterable[Result], show_progress: bool
         raise ValueError(f'{source.name}: there are no frames')
 
 
-def write_pictures(path: Path, pictures: Iterator[np.ndarray], fps: float) -> bool:
-    """Write pictures as a video, or a single one as an image, as the suffix says.
+def write_images(path: Path, images: Iterator[np.ndarray], fps: float) -> bool:
+    """Write images as a video, or a single one as an image, as the suffix says.
 
     Returns:
-        Whether there were pictures. If not, there is no file.
+        Whether there were images. If not, there is no file.
 
     Raises:
         ValueError: If the file cannot be written.
     """
-    first = next(pictures, None)
+    first = next(images, None)
     if first is None:
         return False
     if path.suffix.lower() in VIDEO_SUFFIXES:
-        write_video(path, chain([first], pictures), fps)
+        write_video(path, chain([first], images), fps)
     else:
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(first).save(path)

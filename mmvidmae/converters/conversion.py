@@ -1,4 +1,4 @@
-"""Conversion of a state dict: detect the format, rename to our names, check, adapt, rename to the target."""
+"""Conversion of a state dict: detect its format, rename to our names, check, adapt, rename to the target format."""
 
 import re
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from .position_embedding import interpolate_pos_embed
 
 
 class ConversionError(ValueError):
-    """Weights that cannot be converted completely. The message lists all reasons."""
+    """Raised if weights cannot be converted completely. The message lists the reasons."""
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,10 @@ class Conversion:
         state_dict: Parameters with the names of the target.
         source: Source format.
         target: Target format.
-        architecture: Architecture of the model, before position embeddings were interpolated.
-        num_mapped: Number of converted parameters of the source.
-        dropped: Names of the parameters that were dropped on purpose, by reason.
-        container: Key under which the target's code expects the parameters in a file.
+        architecture: Architecture of the source model. Position embeddings are not interpolated yet.
+        num_mapped: Number of parameters of the source that were converted.
+        dropped: For each reason, the names of the parameters of the source that were dropped.
+        container: Key of the file under which the target's code expects the state dict.
     """
 
     state_dict: StateDict
@@ -43,7 +43,7 @@ class Conversion:
     container: str
 
     def summary(self) -> str:
-        """Numbers of converted and dropped parameters, in a few lines."""
+        """Describe the conversion in a few lines: formats, and numbers of converted and dropped parameters."""
         lines = [
             f'source: {self.source}, {self.architecture}',
             f'mapped: {self.num_mapped} parameters to {len(self.state_dict)} of {self.target}',
@@ -64,22 +64,25 @@ def convert_state_dict(
     grid: tuple[int, int] | None = None,
     fold_identity: int | None = None,
 ) -> Conversion:
-    """Convert all parameters of a model, or raise an error.
+    """Convert a state dict. Each parameter is converted, dropped for a stated reason, or an error.
 
     Args:
         state: Parameters by name, possibly with the prefixes that :func:`strip_wrappers` removes.
-        source: A format of :data:`SOURCES`, or ``'auto'`` to detect it by the names.
+        source: A format of :data:`SOURCES`, or ``'auto'`` to detect it from the parameter names.
         target: A format of :data:`TARGETS`.
         encoder_only: Whether to drop decoder and heads.
-        resize_to: Input (height, width) in pixels for which the position embeddings are interpolated.
+        resize_to: Input size (height, width) in pixels, to which position embeddings are interpolated.
         pos_interp: Mode of the interpolation, see :func:`interpolate_pos_embed`.
-        grid: Patch grid (rows, columns) of the source's position embedding, needed if it is not square.
-        fold_identity: Frame (0 or 1) whose identity embedding is added to the position embedding, for code without
-            identity embeddings; see :func:`fold_identity`.
+        grid: Patch grid (rows, columns) of the source's position embedding. Required if it is not square.
+        fold_identity: Frame (0 or 1) whose identity embedding is added to the position embedding. Use it for targets
+            without identity embeddings. See :func:`fold_identity`.
+
+    Returns:
+        The converted state dict, with a record of the conversion.
 
     Raises:
-        ConversionError: If a parameter is missing, unexpected or of another shape, if the target does not support a
-            part of the model, or if an option does not apply.
+        ConversionError: If the format is unknown, a parameter is missing, unexpected or of a wrong shape, the target
+            does not have a part of the model, or an option does not apply.
     """
     try:
         state = strip_wrappers(state)
@@ -99,7 +102,7 @@ def convert_state_dict(
             raise ConversionError(
                 'there are no frame identity embeddings to fold'
                 if not architecture.frame_embed
-                else "a decoder's frame identities cannot be folded: leave it behind (encoder_only)"
+                else "a decoder's frame identity embeddings cannot be folded: convert the encoder alone (encoder_only)"
             )
         ours = fold(ours, fold_identity)
     if resize_to is not None:
@@ -121,6 +124,7 @@ def convert_state_dict(
 
 
 def _refuse_foreign_parts(state: Mapping[str, Tensor], registers: bool) -> None:
+    """Raise an error if the encoder has a part that ours does not have. ``registers`` allows register tokens."""
     foreign = FOREIGN_PARTS if registers else {REGISTER_NAMES: 'register tokens', **FOREIGN_PARTS}
     found = {part: [key for key in state if re.fullmatch(name, key)] for name, part in foreign.items()}
     if found := {part: keys for part, keys in found.items() if keys}:
@@ -134,7 +138,7 @@ def _refuse_foreign_parts(state: Mapping[str, Tensor], registers: bool) -> None:
 def _select(
     state: Mapping[str, Tensor], name: str, source: Source, encoder_only: bool
 ) -> tuple[StateDict, dict[str, tuple[str, ...]]]:
-    """Split parameters into those to convert and those to drop."""
+    """Split the parameters into those to convert and, for each reason, the names of those to drop."""
     unused, why = source.unused or ('(?!)', '')
     dropped = {why: tuple(key for key in state if re.fullmatch(unused, key))}
     outside = tuple(key for key in state if re.fullmatch(source.outside, key))
@@ -143,7 +147,7 @@ def _select(
     elif outside and source.encoder_only_because:
         raise ConversionError(
             f'{name}: {source.encoder_only_because}: {len(outside)} parameters ({_listing(outside)}). '
-            'Leave them behind explicitly (encoder_only)'
+            'Convert the encoder alone (encoder_only)'
         )
     gone = {key for keys in dropped.values() for key in keys}
     kept = {key: value for key, value in state.items() if key not in gone}
@@ -151,13 +155,13 @@ def _select(
 
 
 def _to_checked(state: StateDict, source: Source) -> tuple[StateDict, Architecture]:
-    """Convert to our names, and compare names and shapes with those of the inferred model."""
+    """Convert to our names. Infer the architecture, and check all names and shapes against it."""
     try:
         ours = source.convert(state)
     except KeyError as error:
         raise ConversionError(error.args[0]) from error
-    except (IndexError, RuntimeError, TypeError) as error:  # splitting or joining tensors of wrong shapes
-        raise ConversionError(f'a parameter is of another shape: {error}') from error
+    except (IndexError, RuntimeError, TypeError) as error:  # from splitting or joining tensors of wrong shapes
+        raise ConversionError(f'a parameter has a wrong shape: {error}') from error
     try:
         architecture = infer_architecture(ours)
     except ValueError as error:
@@ -167,7 +171,7 @@ def _to_checked(state: StateDict, source: Source) -> tuple[StateDict, Architectu
     problems = {
         'missing': sorted(expected.keys() - shapes.keys()),
         'unexpected': sorted(shapes.keys() - expected.keys()),
-        'of another shape': [
+        'of a wrong shape': [
             f'{key} {shapes[key]} instead of {expected[key]}'
             for key in sorted(expected.keys() & shapes.keys())
             if shapes[key] != expected[key]
@@ -206,7 +210,7 @@ def _resize(
 
 
 def _require_place(state: StateDict, architecture: Architecture, name: str, target: Target) -> None:
-    """Check that the target's code has exactly the parts of the parameters."""
+    """Check that the target's model has all parts of this model, and no others."""
     frame_embed = 'backbone.frame_embed' in state
     if target.frame_embed is not None and frame_embed != target.frame_embed:
         raise ConversionError(
@@ -221,13 +225,13 @@ def _require_place(state: StateDict, architecture: Architecture, name: str, targ
         )
     if target.addition not in ('any', architecture.addition):
         raise ConversionError(
-            f'{name} has no place for the {architecture.addition} of the encoder'
+            f'{name} does not have the {architecture.addition} of the encoder'
             if architecture.addition
             else f'{name} needs the {target.addition} of its encoder, and there is none'
         )
     if target.decoders is not None and architecture.decoder and architecture.decoder not in target.decoders:
         raise ConversionError(
-            f'{name} has no place for the {architecture.decoder} decoder: leave it behind (encoder_only)'
+            f'{name} does not have the {architecture.decoder} decoder: convert the encoder alone (encoder_only)'
         )
 
 

@@ -1,7 +1,8 @@
-"""Parameter names of the authors' implementations and ours, in both directions.
+"""Conversion of state dicts between the authors' implementations and this package, in both directions.
 
-State dicts are converted without loss. Other dicts of tensors with the same names and shapes, such as gradients, are
-converted in the same way.
+Each format has a table of pairs (their name, our name). ``#`` in a name stands for the number of a layer. The functions
+``<format>_to_mmvidmae`` and ``mmvidmae_to_<format>`` rename the parameters by the table. They also split, join or
+reshape tensors where the implementations differ. Dicts of gradients can be converted in the same way.
 """
 
 import re
@@ -200,7 +201,7 @@ _TRANSFORMERS_4 = (
     (r'\.intermediate\.dense\.', '.mlp.fc1.'),
     (r'\.output\.dense\.', '.mlp.fc2.'),
 )
-"""Names of the files on Hugging Face and of transformers 4, and those of transformers 5."""
+"""Patterns that turn names of transformers 4, which files on Hugging Face have, into those of transformers 5."""
 
 _TRANSFORMERS_BLOCK = (
     ('attention.qkv', 'attn.qkv'),
@@ -224,7 +225,11 @@ _TRANSFORMERS = (
 
 
 def _rename(state: Mapping[str, Tensor], pairs: list[tuple[str, str]]) -> StateDict:
-    """Rename keys by pairs of names, in which ``#`` is a layer number. Suffixes such as ``.weight`` are kept."""
+    """Rename keys by pairs (old name, new name). ``#`` is a layer number. Suffixes such as ``.weight`` are kept.
+
+    Raises:
+        KeyError: If a key matches no pair. The message lists all such keys.
+    """
     suffixes = r'((?:\.(?:weight|bias|running_mean|running_var|num_batches_tracked))?)'
     rules = {re.escape(old).replace(r'\#', r'(\d+)') + suffixes: new for old, new in pairs}
     renamed, unknown = {}, []
@@ -257,7 +262,7 @@ def _without_prefix(state: Mapping[str, Tensor], prefix: str) -> StateDict:
 
 
 def _stack_identities(state: Mapping[str, Tensor]) -> StateDict:
-    """Join DropMAE's identity vectors ``x`` and ``z`` to one tensor of a row for each frame."""
+    """Stack DropMAE's frame identity embeddings ``x`` and ``z`` to one tensor with a row for each frame."""
     state = dict(state)
     for name in ('temporal_pos_embed', 'decoder_temporal_pos_embed'):
         if f'{name}_x' in state and f'{name}_z' in state:
@@ -266,7 +271,10 @@ def _stack_identities(state: Mapping[str, Tensor]) -> StateDict:
 
 
 def _split_packed(state: Mapping[str, Tensor]) -> StateDict:
-    """Split the packed projections of cross-attention (``torch.nn.MultiheadAttention``) into query and key-value."""
+    """Split the packed projection of each cross-attention into a query projection and a key-value projection.
+
+    ``torch.nn.MultiheadAttention`` packs query, key and value as ``in_proj_weight`` and ``in_proj_bias``.
+    """
     split = {}
     for key, value in state.items():
         key = re.sub(r'\.in_proj_(weight|bias)$', r'.in_proj.\1', key)
@@ -292,14 +300,15 @@ def _pack(state: Mapping[str, Tensor]) -> StateDict:
 
 
 def _fold_layer_scale(state: Mapping[str, Tensor], folded: Mapping[str, str]) -> StateDict:
-    """Multiply the last linear map of each branch by its LayerScale. Half precision becomes float32.
+    """Multiply the last linear layer of each residual branch by its LayerScale. Half precision becomes float32.
 
     Args:
         state: Parameters by name.
-        folded: Name of the linear map of each LayerScale, both without the prefix of their layer.
+        folded: For each LayerScale, the name of the linear layer that it scales. Names are relative to the block, such
+            as ``{'ls1.gamma': 'attn.proj'}``.
 
     Raises:
-        KeyError: If a LayerScale has no linear map.
+        KeyError: If the linear layer of a LayerScale is missing.
     """
     state = dict(state)
     for gamma_name in [name for name in state if name.endswith(tuple(f'.{scale}' for scale in folded))]:
@@ -316,7 +325,7 @@ def _fold_layer_scale(state: Mapping[str, Tensor], folded: Mapping[str, str]) ->
 
 
 def _join_qkv(state: Mapping[str, Tensor]) -> StateDict:
-    """Join the projections ``q_proj``, ``k_proj`` and ``v_proj`` to ``qkv``.
+    """Concatenate the projections ``q_proj``, ``k_proj`` and ``v_proj`` to ``qkv``.
 
     Raises:
         KeyError: If one of the three is missing.
@@ -334,10 +343,10 @@ def _join_qkv(state: Mapping[str, Tensor]) -> StateDict:
 
 
 def mae_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
-    """Convert a state dict with the names of MAE's code: also timm's, DINO's, and the encoders of CropMAE, RSP, ToBo
-    and CatMAE.
+    """Convert a state dict with the names of MAE's code.
 
-    MAE's decoder becomes a :class:`JointPairDecoder` without frame identity embeddings.
+    timm, DINO and the encoders of CropMAE, RSP, ToBo and CatMAE have the same names. MAE's decoder becomes a
+    :class:`JointPairDecoder` without frame identity embeddings.
 
     Raises:
         KeyError: If there are names that MAE's model does not have. The message lists them.
@@ -353,8 +362,8 @@ def mmvidmae_to_mae(state: Mapping[str, Tensor]) -> StateDict:
 def dropmae_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
     """Convert a DropMAE state dict.
 
-    The identity vectors ``x`` (earlier frame) and ``z`` (later frame) become the two rows of one tensor, and the unused
-    class-token row of the position embeddings is dropped.
+    The frame identity embeddings ``x`` (earlier frame) and ``z`` (later frame) become the two rows of one tensor. The
+    row of the position embeddings for a class token, which DropMAE does not have, is dropped.
 
     Raises:
         KeyError: If there are names that DropMAE's model does not have. The message lists them.
@@ -379,10 +388,10 @@ def mmvidmae_to_dropmae(state: Mapping[str, Tensor]) -> StateDict:
 
 
 def droptrack_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
-    """Convert a DropTrack or OSTrack state dict, without its unused ``cls_token`` and ``pos_embed``.
+    """Convert a DropTrack or OSTrack state dict, from which the unused ``cls_token`` and ``pos_embed`` were removed.
 
-    Without box head and template position embedding, the result is a plain encoder with the learned position embedding
-    of the search region.
+    If it has no position embedding of the template (``pos_embed_z``), the result is a plain encoder. Its position
+    embedding is the learned one of the search region (``pos_embed_x``).
 
     Raises:
         KeyError: If there are names that the tracker does not have. The message lists them.
@@ -413,8 +422,10 @@ def _mmvidmae_to_tracker(state: Mapping[str, Tensor], table: tuple[tuple[str, st
 
 
 def hiptrack_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
-    """Convert a HIPTrack state dict, without its unused ``cls_token`` and ``pos_embed``. Without the parts beside the
-    encoder, see :func:`droptrack_to_mmvidmae`."""
+    """Convert a HIPTrack state dict, from which the unused ``cls_token`` and ``pos_embed`` were removed.
+
+    An encoder alone is converted as by :func:`droptrack_to_mmvidmae`.
+    """
     return _tracker_to_mmvidmae(state, _HIPTRACK)
 
 
@@ -424,8 +435,10 @@ def mmvidmae_to_hiptrack(state: Mapping[str, Tensor]) -> StateDict:
 
 
 def bat_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
-    """Convert a BAT state dict, without its unused ``cls_token`` and ``pos_embed``. Without the head, see
-    :func:`droptrack_to_mmvidmae`."""
+    """Convert a BAT state dict, from which the unused ``cls_token`` and ``pos_embed`` were removed.
+
+    An encoder alone is converted as by :func:`droptrack_to_mmvidmae`.
+    """
     return _tracker_to_mmvidmae(state, _BAT)
 
 
@@ -437,8 +450,9 @@ def mmvidmae_to_bat(state: Mapping[str, Tensor]) -> StateDict:
 def dropseg_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
     """Convert a DropSeg state dict.
 
-    The position embedding is that of a frame at the training size (``pos_embed_two_frame``), which the authors
-    interpolated from ``pos_embed``. Without it and the other parts of the segmentor, the result is a plain encoder.
+    The position embedding of the result is that of one frame at the training size (``pos_embed_two_frame``), which the
+    authors interpolated from ``pos_embed``. A state dict with an encoder only becomes a plain encoder with
+    ``pos_embed``.
 
     Raises:
         KeyError: If there are names that the segmentor does not have. The message lists them.
@@ -453,7 +467,7 @@ def dropseg_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
 
 
 def mmvidmae_to_dropseg(state: Mapping[str, Tensor]) -> StateDict:
-    """Inverse of :func:`dropseg_to_mmvidmae` for whole segmentors, without their unused parameters."""
+    """Inverse of :func:`dropseg_to_mmvidmae` for whole segmentors. Unused parameters are not restored."""
     state = _to_theirs(state, _DROPSEG)
     if 'temporal_pos_embed' in state:
         state['temporal_pos_embed_x'], state['temporal_pos_embed_z'] = state.pop('temporal_pos_embed').unbind(1)
@@ -469,7 +483,7 @@ def cropmae_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
     The packed query, key and value projection of its cross-attention becomes a query and a key-value projection.
 
     Raises:
-        KeyError: Listing the names that the model does not have.
+        KeyError: If there are names that the model does not have. The message lists them.
     """
     return _to_ours(_split_packed(state), _CROPMAE)
 
@@ -480,10 +494,10 @@ def mmvidmae_to_cropmae(state: Mapping[str, Tensor]) -> StateDict:
 
 
 def dino_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
-    """Convert the encoder of a DINO state dict: timm's names, in whole checkpoints under ``backbone.``.
+    """Convert the encoder of a DINO state dict. It has timm's names, with or without the prefix ``backbone.``.
 
     Raises:
-        KeyError: Listing the names that the encoder does not have.
+        KeyError: If there are names that the encoder does not have. The message lists them.
     """
     return _to_ours(_without_prefix(state, 'backbone.'), _ENCODER)
 
@@ -491,11 +505,11 @@ def dino_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
 def timm_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
     """Convert a state dict of timm's ``VisionTransformer`` or of DINOv2's code.
 
-    LayerScale is folded into the weights. The class token of a model whose position embedding has patches only
-    (timm's ``no_embed_class``) gets a position of zeros.
+    LayerScale is folded into the weights. If the position embedding has no row for the class token (timm's
+    ``no_embed_class``), a row of zeros is added.
 
     Raises:
-        KeyError: Listing the names that our encoder does not have.
+        KeyError: If there are names that our encoder does not have. The message lists them.
     """
     state = _without_prefix(state, 'backbone.')
     # DINOv2's training splits its layers into chunks: blocks.CHUNK.LAYER
@@ -507,13 +521,13 @@ def timm_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
 
 
 def transformers_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
-    """Convert a state dict of Hugging Face's ViT, ViTMAE or DINOv2, with or without the name of the model in front.
+    """Convert a state dict of Hugging Face's ViT, ViTMAE or DINOv2, with or without the name of the model as prefix.
 
     Query, key and value are joined, and LayerScale is folded into the weights. ViTMAE's decoder becomes a
     :class:`JointPairDecoder` without frame identity embeddings.
 
     Raises:
-        KeyError: Listing the names that our model does not have.
+        KeyError: If there are names that our model does not have. The message lists them.
     """
     renamed = {}
     for key, value in state.items():
@@ -528,11 +542,10 @@ def transformers_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
 
 
 def mmvidmae_to_mmseg(state: Mapping[str, Tensor]) -> StateDict:
-    """Convert an encoder to the state dict of mmseg's ``VisionTransformer`` itself (no ``backbone.`` in front, as its
-    ``init_cfg`` wants it).
+    """Convert an encoder to the names of mmseg's ``VisionTransformer``, without the prefix ``backbone.``.
 
-    That class always has a class token. For an encoder without one it gets zeros, which the class ignores when built
-    with ``with_cls_token=False``.
+    mmseg's class always has a class token. For an encoder without one, the token and its position are zeros. The class
+    ignores them when built with ``with_cls_token=False``.
     """
     converted = {}
     for key, value in state.items():
@@ -550,7 +563,7 @@ def rsp_block_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
     """Convert the state dict of one decoder block of RSP or ToBo to that of a :class:`CrossBlock`.
 
     Raises:
-        KeyError: Listing the names that the block does not have.
+        KeyError: If there are names that the block does not have. The message lists them.
     """
     return _to_ours(state, _RSP_BLOCK)
 
@@ -561,10 +574,12 @@ def mmvidmae_to_rsp_block(state: Mapping[str, Tensor]) -> StateDict:
 
 
 def catmae_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
-    """Convert a CatMAE state dict, whose decoder is CropMAE's with frame embeddings ``(2, 1, 1, D)`` for the memory.
+    """Convert a CatMAE state dict.
+
+    The decoder is that of CropMAE, with frame embeddings ``(2, 1, 1, D)`` for the memory.
 
     Raises:
-        KeyError: Listing the names that the model does not have.
+        KeyError: If there are names that the model does not have. The message lists them.
     """
     state = _split_packed(state)
     if 'decoder_frame_info' in state:
@@ -584,7 +599,7 @@ def rsp_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
     """Convert an RSP state dict, with its stochastic part.
 
     Raises:
-        KeyError: Listing the names that the model does not have.
+        KeyError: If there are names that the model does not have. The message lists them.
     """
     return _to_ours(state, _RSP)
 
@@ -598,7 +613,7 @@ def tobo_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
     """Convert a ToBo state dict.
 
     Raises:
-        KeyError: Listing the names that the model does not have.
+        KeyError: If there are names that the model does not have. The message lists them.
     """
     return _to_ours(state, _TOBO)
 
@@ -609,13 +624,14 @@ def mmvidmae_to_tobo(state: Mapping[str, Tensor]) -> StateDict:
 
 
 def tcore_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
-    """Convert a state dict of T-CoRe: the whole ``student.*``, ``teacher.*`` and ``auxiliary.*`` with both centers, or
-    one network (``backbone.*`` and perhaps ``dino_head.*``).
+    """Convert a state dict of T-CoRe, in one of three forms:
 
-    Of ``teacher.*`` alone, as in its evaluation, the encoder becomes the encoder.
+    - the whole model: ``student.*``, ``teacher.*``, ``auxiliary.*`` and both centers;
+    - one network: ``backbone.*``, with or without ``dino_head.*``;
+    - the teacher alone (``teacher.*``), as T-CoRe's evaluation loads it. It is converted as one network.
 
     Raises:
-        KeyError: Listing the names that the model does not have.
+        KeyError: If there are names that the model does not have. The message lists them.
     """
     networks = {key.partition('.')[0] for key in state}
     if 'student' not in networks:
@@ -643,7 +659,7 @@ def mmvidmae_to_tcore(state: Mapping[str, Tensor]) -> StateDict:
 
 
 def encoder_of_teacher(state: Mapping[str, Tensor]) -> StateDict:
-    """Make the teacher's encoder the encoder if there is no other. A whole model stays as it is."""
+    """Remove the prefix ``teacher.`` if the state dict has no other encoder. A whole model stays as it is."""
     if any(key.startswith('backbone.') for key in state):
         return dict(state)
     return {key.removeprefix('teacher.'): value for key, value in state.items()}
@@ -653,7 +669,7 @@ _TCORE_CENTERS = ('dino_loss.center', 'ibot_patch_loss.center')
 
 
 def _with_mask_token(state: Mapping[str, Tensor], dims: int) -> StateDict:
-    """Add a dimension to the mask tokens of encoders, which are ``(1, D)`` in DINOv2's code, or take it off."""
+    """Add (``dims=1``) or remove (``dims=-1``) the first dimension of encoders' mask tokens: ``(1, D)`` in T-CoRe."""
     return {
         key: (value[None] if dims > 0 else value[0]) if key.endswith('backbone.mask_token') else value
         for key, value in state.items()
@@ -667,11 +683,12 @@ _ADAPTER = (
 
 
 def cosettle_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
-    """Convert a Co-Settle state dict on an encoder with the names of MAE's code: the encoder and the adapter of an
-    :class:`AdaptedViT`. Without an adapter the rest becomes a plain encoder.
+    """Convert a Co-Settle state dict, whose encoder has the names of MAE's code.
+
+    The result is an :class:`AdaptedViT`: encoder and adapter. Without an adapter, it is a plain encoder.
 
     Raises:
-        KeyError: Listing the names that the model does not have.
+        KeyError: If there are names that the model does not have. The message lists them.
     """
     if not any(key.startswith('adapter.') for key in state):
         return _to_ours(state, _ENCODER)
@@ -728,15 +745,17 @@ _RVM = (
 )
 _RVM_JOINT = {'ca_attention.kv': ('key', 'value'), 'attention.qkv': ('query', 'key', 'value')}
 _RVM_HEADS = {384: 6, 512: 16, 768: 12, 1024: 16, 1280: 16}
-"""Attention heads by width: ViT-S, B, L, H and the decoder."""
+"""Number of attention heads by width: ViT-S, decoder, ViT-B, ViT-L, ViT-H."""
 
 
 def rvm_to_mmvidmae(state: Mapping[str, Tensor]) -> StateDict:
-    """Convert the parameters of RVM, by their Flax paths with ``/``: the model with the recurrent core, also with the
-    decoder. Kernels are transposed, heads flattened, and the projections of attention joined as here.
+    """Convert the parameters of RVM: the encoder with its recurrent core, with or without the decoder.
+
+    Names are Flax paths with ``/``. Kernels are transposed, attention heads are flattened, and the query, key and value
+    projections are joined.
 
     Raises:
-        KeyError: Listing the names that the model does not have.
+        KeyError: If there are names that the model does not have. The message lists them.
     """
     flat = {}
     for key, value in state.items():
@@ -765,11 +784,11 @@ def mmvidmae_to_rvm(state: Mapping[str, Tensor], heads: Mapping[str, int] | None
 
     Args:
         state: Parameters with our names.
-        heads: Attention heads of ``encoder``, ``rnn_core`` and ``decoder``, which shape the arrays of Flax, but not our
-            tensors. By default those of the released models by width.
+        heads: Number of attention heads of ``encoder``, ``rnn_core`` and ``decoder``. Flax arrays have a dimension for
+            heads, our tensors do not. Default: the numbers of the released models, by width.
 
     Raises:
-        KeyError: Listing the names that RVM does not have, or a width without known number of heads.
+        KeyError: If there are names that RVM does not have, or if the number of heads for a width is not known.
     """
     converted = {}
     for key, value in _to_theirs(state, _RVM).items():
@@ -786,7 +805,7 @@ def mmvidmae_to_rvm(state: Mapping[str, Tensor], heads: Mapping[str, int] | None
 
 
 def _to_flax(path: Sequence[str], leaf: str, value: Tensor, heads: Mapping[str, int] | None) -> StateDict:
-    """One parameter in Flax's layout."""
+    """Convert one parameter to Flax's layout and name."""
     name = '/'.join(path)
     if len(path) > 1 and path[-2].endswith('attention'):
         width = value.shape[-1] if path[-1] == 'out' else value.shape[0]

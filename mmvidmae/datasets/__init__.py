@@ -2,7 +2,14 @@
 
 from .collate import pair_collate
 from .pair_dataset import FramePairDataset, ImageViewDataset, PairDataset, VideoPairDataset
-from .readers import ClipReader, FrameFolderReader, ImageFileReader, VideoFileReader, VideoReadError
+from .readers import (
+    ClipReader,
+    FrameFolderReader,
+    ImageFileReader,
+    VideoFileReader,
+    VideoReadError,
+    VideoWindowReader,
+)
 from .samplers import InfinitePairSampler, PairSampler, SampleIndex
 from .shard_dataset import ShardPairDataset
 from .tracking import CausalPairSampling, OSTrackCrop
@@ -25,6 +32,7 @@ from .transforms import (
 from .transforms import SampleFramePairs as SampleFramePairs  # the name for pairs
 from .video_sequences import DAVISDataset, JHMDBDataset, VideoSequenceDataset, VIPDataset, YouTubeVOSDataset
 from .vos_pairs import PackVOSInputs, VOSPairAugment, VOSPairDataset
+from .window_dataset import VideoWindowDataset
 
 __all__ = [
     'CausalPairSampling',
@@ -63,6 +71,8 @@ __all__ = [
     'VideoPairDataset',
     'VideoReadError',
     'VideoSequenceDataset',
+    'VideoWindowDataset',
+    'VideoWindowReader',
     'YouTubeVOSDataset',
     'pair_collate',
 ]

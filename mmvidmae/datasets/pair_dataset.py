@@ -113,7 +113,8 @@ class PairDataset(BaseDataset):
         data_prefix = data_prefix or {self.PREFIX_KEY: ''}
         if set(data_prefix) != {self.PREFIX_KEY}:
             raise ValueError(
-                f'{type(self).__name__}: data_prefix must be dict({self.PREFIX_KEY}=FOLDER), got {data_prefix}'
+                f'{type(self).__name__}: data_prefix must be dict({self.PREFIX_KEY}=FOLDER), got {data_prefix}. To '
+                f'replace that of a base config, write dict(_delete_=True, {self.PREFIX_KEY}=FOLDER)'
             )
         if repeated_sampling < 1:
             raise ValueError(f'{type(self).__name__}: repeated_sampling must be at least 1, got {repeated_sampling}')
@@ -152,7 +153,7 @@ class PairDataset(BaseDataset):
         if self.ann_file:
             paths = read_list(self.ann_file, self.KIND)
         elif folder:
-            paths = _on_main_process(lambda: scan(folder, self.KIND))
+            paths = on_main_process(lambda: scan(folder, self.KIND))
         else:
             raise ValueError(f'{type(self).__name__} needs ann_file (a list of clips) or data_root (a folder of clips)')
         self._check_number(len(paths))
@@ -309,7 +310,7 @@ class ImageViewDataset(PairDataset):
     OPEN = ImageFileReader
 
 
-def _on_main_process(function: Callable[[], list[str]]) -> list[str]:
+def on_main_process(function: Callable[[], list[str]]) -> list[str]:
     """Runs a function on the main process alone and gives its result, or its exception, to all."""
     outcome: list = [None]
     if is_main_process():

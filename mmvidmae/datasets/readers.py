@@ -7,7 +7,7 @@ import operator
 import os
 import threading
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import BinaryIO, NamedTuple, Protocol
 
@@ -187,6 +187,34 @@ class _OpenVideo:
         if hasattr(self, '_container'):
             self._container.close()  # otherwise the decoder's memory is not freed
 
+    def span(self, start: float, stop: float) -> range:
+        """Presentation times from ``start`` to before ``stop``, both in seconds after the video's start."""
+        zero, base = self._stream.start_time or 0, self._stream.time_base
+        ticks = (zero + math.ceil(second / base) if second < math.inf else 2**62 for second in (start, stop))
+        return range(*ticks)
+
+    @property
+    def can_start_anywhere(self) -> bool:
+        """Whether decoding can start after any seek. A palette is only in the first packet, and a search of MPEG
+        program streams ends at any frame."""
+        return self._container.format.name != 'mpeg' and not self.has_palette
+
+    @property
+    def has_palette(self) -> bool:
+        """Whether pixels are indices of a palette."""
+        # PyAV 17 crashes on `codec.pix_fmt` if there is no format.
+        return self.codec.format is not None and self.codec.format.name == 'pal8'
+
+    @property
+    def seconds(self) -> float | None:
+        """Duration that the file states, if it states one."""
+        if self._stream.duration:
+            return float(self._stream.duration * self._stream.time_base)
+        if not self._container.duration:
+            return None
+        late = 'matroska' in self._container.format.name  # its duration counts from 0, not from the first frame
+        return (self._container.duration - late * (self._container.start_time or 0)) / 1e6
+
     def seek(self, time: int) -> None:
         """Seek to a keyframe at or before a time."""
         with _reading(self.path):
@@ -233,14 +261,15 @@ class _OpenVideo:
             times, is_key, is_discarded, size = zip(*entries, strict=True)
             return _Packets(times, times, is_key, is_discarded, [False] * len(index), size)
 
-    def list_packets(self) -> _Packets:
-        """List all packets from the current position without decoding them."""
-        packets = [
-            (packet.pts, packet.dts, packet.is_keyframe, packet.is_discard, packet.is_corrupt, packet.size)
-            for packet in self.packets()
-            if packet.size
-        ]
-        return _Packets(*zip(*packets, strict=True))
+    def list_packets(self, stop: float = math.inf) -> _Packets:
+        """List packets from the current position to before the decoding time ``stop`` without decoding them."""
+        with closing(self.packets()) as packets:
+            listed = [
+                (packet.pts, packet.dts, packet.is_keyframe, packet.is_discard, packet.is_corrupt, packet.size)
+                for packet in itertools.takewhile(lambda packet: packet.dts is None or packet.dts < stop, packets)
+                if packet.size
+            ]
+        return _Packets(*zip(*listed, strict=True))
 
     def is_interlaced(self) -> bool:
         """Whether the file, or without PyAV 18 (Python 3.10) its first frame, has fields."""
@@ -257,7 +286,7 @@ class _OpenVideo:
             return min(packets.size) >= 32
         if name == 'h264' and self.is_interlaced():  # each field may have its own packet
             return False
-        if self.codec.pix_fmt == 'pal8':  # only the first packet has the palette
+        if self.has_palette:  # only the first packet has it
             return False
         return name in self.ONE_FRAME_A_PACKET or self.codec.codec.intra_only
 
@@ -272,9 +301,17 @@ class _Times(NamedTuple):
     """Packets from which decoding can start, in order: number of the first frame shown at or after the packet's
     presentation time, that time, and the time to seek."""
 
+    start: float
+    """Presentation time from which frames are numbered."""
+
     @classmethod
-    def of(cls, video: _OpenVideo, packets: _Packets) -> '_Times | None':
+    def of(cls, video: _OpenVideo, packets: _Packets, span: range | None = None) -> '_Times | None':
         """Number the frames of a video in the order of their presentation times.
+
+        Args:
+            video: The open video.
+            packets: Its packets, from the start or from a keyframe at or before the span.
+            span: Presentation times of the frames to number; by default all.
 
         Returns:
             None if that order may differ from the order in which the decoder returns the frames.
@@ -301,8 +338,12 @@ class _Times(NamedTuple):
         # Containers are searched by decoding time. Matroska and WebM do not store it and are searched by presentation
         # time. So is MP4, where FFmpeg subtracts the difference of the two.
         search = pts if video.is_mp4 or None in packets.dts else packets.dts
+        if span is not None:
+            shown = shown[bisect_left(shown, span.start) : bisect_left(shown, span.stop)]
+            if not shown:
+                return None
         keys = [(bisect_left(shown, pts[i]), pts[i], search[i]) for i in range(len(pts)) if is_key[i]]
-        return cls(dict(zip(shown, range(len(shown)))), sorted(keys))
+        return cls(dict(zip(shown, range(len(shown)))), sorted(keys), -math.inf if span is None else span.start)
 
     def key_before(self, number: int) -> int:
         """Index of the last key from which a frame can be decoded."""
@@ -401,8 +442,11 @@ class VideoFileReader:
         """Number frames by their times if these are reliable, else by decoding."""
         packets = self._video.index()
         self._by_index = self._by_index and bool(packets.pts)
+        self._number_by_times(lambda: _Times.of(self._video, packets if self._by_index else self._video.list_packets()))
+
+    def _number_by_times(self, make_times: Callable[[], _Times | None]) -> None:
         try:
-            self._times = _Times.of(self._video, packets if self._by_index else self._video.list_packets())
+            self._times = make_times()
         except VideoReadError as failure:  # frames before the damage may be decodable
             if failure.is_momentary:
                 raise
@@ -497,6 +541,8 @@ class VideoFileReader:
                 latest = latest if is_late or packet.pts is None else packet.pts
                 can_be_skipped = is_late and self._times.number_at.get(packet.pts) not in wanted
                 for frame in video.decode(packet, can_be_skipped):
+                    if frame.pts is not None and frame.pts < self._times.start:
+                        continue
                     number = self._times.number_at.get(frame.pts, -1)
                     is_key_not_intra = frame.pts == time and frame.pict_type not in (0, 1)  # 0: unknown
                     if number <= last or is_key_not_intra or video.codec.reorder_depth > video.depth:
@@ -523,7 +569,7 @@ class VideoFileReader:
     def _plainly(self) -> Iterator:
         """Yield all frames of PyAV in decoding order. The file is reopened: some files cannot be searched for their
         start, and data that only the start contains, such as a palette, must be read again."""
-        video = _OpenVideo(self.path, self._data)
+        video = self._reopen()
         has_begun, failure = False, None
         with closing(video.packets()) as packets:
             for packet in packets:
@@ -539,6 +585,10 @@ class VideoFileReader:
                     yield frame
         if failure and not has_begun:
             raise failure
+
+    def _reopen(self) -> _OpenVideo:
+        """Open the file again, where :meth:`_plainly` begins."""
+        return _OpenVideo(self.path, self._data)
 
     def _picture(self, frame) -> np.ndarray:
         """Convert PyAV's frame to an upright picture with the size of the first frame: (H, W, 3), uint8 RGB."""
@@ -565,6 +615,83 @@ class VideoFileReader:
         with _reading(self.path):
             self._size = _Turn.of(first).size((first.height, first.width))
         self._size_is_sure = True
+
+
+class VideoWindowReader(VideoFileReader):
+    """Reader of a part of a video file: the frames that are shown from ``start`` to before ``stop``.
+
+    Only packets of this part are read, and those since the last keyframe before it. Consecutive windows together have
+    the frames that :class:`VideoFileReader` has, if the file's packets have presentation times.
+
+    Args:
+        path: Path of the video file.
+        start: Begin in seconds after the start of the video.
+        stop: End in seconds, or ``math.inf``.
+
+    Raises:
+        ImportError: If PyAV is not installed.
+        VideoReadError: As :class:`VideoFileReader`, and if no frame is shown in this time. Its ``path`` ends with
+            ``#t=start,stop``, the notation of W3C's media fragments.
+    """
+
+    def __init__(self, path: str, start: float, stop: float) -> None:
+        self._seconds = start, stop
+        super().__init__(window_name(path, start, stop), _File(path))
+
+    def _number_frames(self) -> None:
+        self._by_index = False
+        self._span = self._video.span(*self._seconds)
+        self._zero, second = self._video.span(0, 1).start, len(self._video.span(0, 1))
+        self._place = self._span.start if self._video.can_start_anywhere else self._zero
+        self._number_by_times(lambda: _Times.of(self._video, self._list_packets(second), self._span))
+
+    def _list_packets(self, step: int) -> _Packets:
+        """List the packets from a keyframe at or before the window to its end, and remember the place to search for.
+
+        Args:
+            step: First step back if there is no such keyframe.
+        """
+        while True:
+            if self._place > self._zero:
+                self._video.seek(self._place)
+            packets = self._video.list_packets(self._span.stop)
+            begins_early = bool(packets.pts) and packets.pts[0] is not None and packets.pts[0] <= self._span.start
+            if begins_early or self._place <= self._zero:
+                return packets
+            # Most containers are searched by decoding time, which may be earlier than the time of presentation.
+            self._place, step = max(self._zero, self._place - step), 2 * step
+            self._video = _OpenVideo(self.path, self._data)
+
+    def _reopen(self) -> _OpenVideo:
+        video = super()._reopen()
+        if self._place > self._zero:
+            video.seek(self._place)
+        return video
+
+    def _plainly(self) -> Iterator:
+        with closing(super()._plainly()) as frames:
+            for frame in frames:
+                if frame.pts is None:
+                    raise VideoReadError(self.path, 'its frames have no times, which windows need')
+                if frame.pts >= self._span.stop:
+                    return
+                if frame.pts >= self._span.start:
+                    yield frame
+
+
+def window_name(path: str, start: float, stop: float) -> str:
+    """Name of a part of a video, in the notation of W3C's media fragments: ``video.mp4#t=10,20``."""
+    return f'{path}#t={start:g}' + (f',{stop:g}' if stop < math.inf else '')
+
+
+def video_seconds(path: str) -> float:
+    """Read the duration of a video file from its header, in seconds; 0 if it states none.
+
+    Raises:
+        ImportError: If PyAV is not installed.
+        VideoReadError: If the file is missing or not a video.
+    """
+    return _OpenVideo(path, _File(path)).seconds or 0.0
 
 
 class FrameFolderReader:

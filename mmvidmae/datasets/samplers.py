@@ -4,6 +4,7 @@ import math
 import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -132,15 +133,17 @@ class PairSampler(Sampler):
         samples_per_epoch: Number of pairs in an epoch, over all ranks; by default the number of clips.
         shares: Ratio in which the datasets of a ``ConcatDataset`` share the pairs of an epoch: ``[3, 1]`` takes three
             quarters from the first. Clips of a small dataset may then be sampled several times in an epoch; a large
-            dataset is spread over several epochs.
+            dataset is spread over several epochs. A curriculum gives the first epoch of each stage with its ratio:
+            ``[(0, [3, 1]), (100, [1, 1])]``. A stage may leave a dataset out (0).
 
     Attributes:
         start (int): Samples of this rank to skip in the next pass, because a resumed run has already used them.
         pairs_per_sample (float): Mean number of pairs in a sample.
 
     Raises:
-        ValueError: If ``shares`` or ``samples_per_epoch`` are not positive or are given without ``shuffle``, or if the
-            number of shares differs from the number of datasets.
+        ValueError: If ``samples_per_epoch`` or ``shares`` are not positive or are given without ``shuffle``; if the
+            number of shares differs from the number of datasets; if the stages of a curriculum do not begin with epoch
+            0 and increase, or its datasets differ in ``repeated_sampling``, which would change the length of an epoch.
     """
 
     def __init__(
@@ -150,7 +153,7 @@ class PairSampler(Sampler):
         seed: int | None = None,
         round_up: bool = True,
         samples_per_epoch: int | None = None,
-        shares: Sequence[float] | None = None,
+        shares: Sequence[float] | Sequence[tuple[int, Sequence[float]]] | None = None,
     ) -> None:
         self.rank, self.world_size = get_dist_info()
         self.shuffle = shuffle
@@ -160,13 +163,14 @@ class PairSampler(Sampler):
         self.num_clips = len(dataset)
         if not shuffle and (samples_per_epoch is not None or shares is not None):
             raise ValueError('PairSampler: samples_per_epoch and shares need shuffle=True')
-        self.parts = _divide(dataset, samples_per_epoch, shares)
-        self.epoch_size = sum(part.num_samples for part in self.parts) if shuffle else self.num_clips  # of all ranks
+        self.stages = _plan(dataset, samples_per_epoch, shares)
+        _, parts = self.stages[0]
+        self.epoch_size = sum(part.num_samples for part in parts) if shuffle else self.num_clips  # of all ranks
         self.total_size = self.epoch_size
         if round_up:
             self.total_size = math.ceil(self.epoch_size / self.world_size) * self.world_size
-        pairs = sum(part.num_samples * part.pairs_per_sample for part in self.parts)
-        self.pairs_per_sample = pairs / max(1, sum(part.num_samples for part in self.parts))
+        pairs = sum(part.num_samples * part.pairs_per_sample for part in parts)
+        self.pairs_per_sample = pairs / max(1, sum(part.num_samples for part in parts))
 
     def __iter__(self) -> Iterator[SampleIndex]:
         epoch = self.epoch if self.shuffle else 0
@@ -183,9 +187,11 @@ class PairSampler(Sampler):
         if not self.shuffle:
             return np.arange(self.num_clips)
         chosen = []
-        for index, part in enumerate(self.parts):
-            cycle, turn = divmod(epoch, part.cycle)
-            order = np.random.default_rng([self.seed, cycle, 0, index]).permutation(part.size)
+        start, parts = next(stage for stage in reversed(self.stages) if stage[0] <= epoch)
+        for index, part in enumerate(parts):
+            cycle, turn = divmod(epoch - start, part.cycle)
+            key = [self.seed, cycle, 0, index, *([start] if start else ())]
+            order = np.random.default_rng(key).permutation(part.size)
             places = np.arange(part.num_samples)
             clips = order[(turn * part.num_samples + places) % part.size]
             chosen.append(part.start + clips + places // part.size * self.num_clips)
@@ -221,6 +227,28 @@ class InfinitePairSampler(PairSampler):
         """Do nothing: the position determines the epoch."""
 
 
+def _plan(dataset: Dataset, pairs: int | None, shares: Sequence | None) -> list[tuple[int, list[_Part]]]:
+    """First epoch and parts of each stage of a run. All stages have epochs of the same length."""
+    is_curriculum = shares is not None and any(isinstance(stage, Sequence) for stage in shares)
+    if not is_curriculum:
+        return [(0, _divide(dataset, pairs, shares))]
+    right = all(isinstance(stage, Sequence) and len(stage) == 2 and isinstance(stage[1], Sequence) for stage in shares)
+    starts = [stage[0] for stage in shares] if right else []
+    if not right or starts[0] != 0 or any(early >= late for early, late in pairwise(starts)):
+        raise ValueError(
+            f'PairSampler: shares={list(shares)} must list (epoch, ratio) with increasing epochs, the first one 0'
+        )
+    if len({repeats for _, repeats in _leaves(dataset)}) > 1:
+        raise ValueError('PairSampler: the datasets of a curriculum must have the same repeated_sampling')
+    stages = [(start, _divide(dataset, pairs, ratio)) for start, ratio in shares]
+    length = sum(part.num_samples for part in stages[0][1])
+    for _, parts in stages[1:]:
+        largest = max(range(len(parts)), key=lambda index: parts[index].num_samples)
+        change = length - sum(part.num_samples for part in parts)  # of rounding up each part
+        parts[largest] = parts[largest]._replace(num_samples=parts[largest].num_samples + change)
+    return stages
+
+
 def _divide(dataset: Dataset, pairs: int | None, shares: Sequence[float] | None) -> list[_Part]:
     """Split the pairs of an epoch among the datasets inside ``dataset``."""
     if pairs is not None and pairs < 1:
@@ -230,10 +258,10 @@ def _divide(dataset: Dataset, pairs: int | None, shares: Sequence[float] | None)
         groups, shares = [_leaves(dataset)], [1]
     else:
         groups = [_leaves(inner) for inner in getattr(dataset, 'datasets', ())]
-        if len(groups) != len(shares) or min(shares) <= 0:
+        if len(groups) != len(shares) or min(shares) < 0 or sum(shares) <= 0:
             raise ValueError(
-                f'PairSampler: shares={list(shares)} must be one positive number for each dataset of a ConcatDataset, '
-                f'which are {len(groups)} here'
+                f'PairSampler: shares={list(shares)} must be one number for each dataset of a ConcatDataset, which are '
+                f'{len(groups)} here, none negative and not all 0'
             )
     parts, start = [], 0
     for leaves, share in zip(groups, shares, strict=True):

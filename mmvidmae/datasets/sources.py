@@ -198,8 +198,8 @@ def scan(root: str, kind: ClipKind) -> list[str]:
     if clips is not None:
         written = datetime.fromtimestamp(cache_file.stat().st_mtime)
         _log(
-            f'{len(clips)} clips of {root} from the search of {written:%Y-%m-%d %H:%M}, which {cache_file} holds; '
-            'delete it or set MMVIDMAE_RESCAN=1 to search again'
+            f'{root}: {len(clips)} clips, from the cached search of {written:%Y-%m-%d %H:%M} ({cache_file}). '
+            'Delete this file or set MMVIDMAE_RESCAN=1 to search again'
         )
         return clips
     with os.scandir(root):  # errors of the root itself are raised

@@ -172,7 +172,7 @@ class Storage:
         text = str(error) or type(error).__name__
         status = getattr(error, 'status', None)
         if status in (401, 403) or isinstance(error, PermissionError) or 'Credential' in type(error).__name__:
-            return f'access is denied; are the credentials in the environment (docs/data.md)? {text}'
+            return f'access is denied; are the credentials in the environment (docs/shards.md)? {text}'
         if isinstance(error, TimeoutError) or 'Timeout' in type(error).__name__:
             return f'no answer within {self.timeout:g} s'
         return text
@@ -306,5 +306,5 @@ def _refuse_secrets(url: str, options: dict[str, Any], parent: str = 'storage_op
     if place:
         raise ValueError(
             f'{place} may hold a secret, and configs are copied to logs and checkpoints. Put credentials where the '
-            "client of the storage looks for them: its environment variables and files, or fsspec's (docs/data.md)"
+            "client of the storage looks for them: its environment variables and files, or fsspec's (docs/shards.md)"
         )

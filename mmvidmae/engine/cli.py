@@ -124,9 +124,13 @@ def resume_latest(parser: argparse.ArgumentParser, cfg: Config) -> None:
         )
 
 
-def train(parser: argparse.ArgumentParser, runner: Runner) -> None:
-    """Train. Ctrl-C and a checkpoint that cannot be resumed end the program with a message."""
-    from mmvidmae.engine.hooks import CannotResume, latest_checkpoint
+def train(parser: argparse.ArgumentParser, runner: Runner) -> int:
+    """Train. Ctrl-C and a checkpoint that cannot be resumed end the program with a message.
+
+    Returns:
+        The exit code: 0, or that of :class:`Preempted` on the main process of a preempted run.
+    """
+    from mmvidmae.engine.hooks import CannotResume, Preempted
 
     own = os.getpid()
 
@@ -139,17 +143,29 @@ def train(parser: argparse.ArgumentParser, runner: Runner) -> None:
         runner.train()
     except CannotResume as error:
         parser.error(f'--resume: {error}')
+    except Preempted as stop:
+        if runner.rank:
+            return 0  # a launcher would end the others at the first code that is not 0
+        print(f'\nA signal asked the run to stop ({stop}); {_how_to_continue(runner)}', file=sys.stderr)
+        return Preempted.EXIT_CODE
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         if runner.rank == 0:
-            latest = latest_checkpoint(runner.work_dir)
-            saved = f'the latest checkpoint is {latest}' if latest else 'no checkpoint was saved so far'
-            onwards = 'To continue, run the same command with --resume' if latest else 'Run it again to start over'
             at = f'in epoch {runner.epoch + 1}, ' if runner.max_epochs > 1 else ''
-            print(f'\nStopped {at}after {runner.iter} iterations; {saved}. {onwards}.', file=sys.stderr)
+            print(f'\nStopped {at}after {runner.iter} iterations; {_how_to_continue(runner)}', file=sys.stderr)
         sys.exit(130)
     finally:
         signal.signal(signal.SIGINT, before)
+    return 0
+
+
+def _how_to_continue(runner: Runner) -> str:
+    from mmvidmae.engine.hooks import latest_checkpoint
+
+    latest = latest_checkpoint(runner.work_dir)
+    saved = f'the latest checkpoint is {latest}' if latest else 'no checkpoint was saved so far'
+    onwards = 'To continue, run the same command with --resume' if latest else 'Run it again to start over'
+    return f'{saved}. {onwards}.'
 
 
 def require_batches(parser: argparse.ArgumentParser, runner: Runner) -> None:

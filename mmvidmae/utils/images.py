@@ -1,6 +1,7 @@
 """Reading of all pictures: frames, label maps, sizes."""
 
 from io import BytesIO
+from typing import IO
 
 import cv2
 import numpy as np
@@ -8,6 +9,10 @@ from PIL import Image, ImageOps
 
 SIDEWAYS = (5, 6, 7, 8)
 """EXIF orientations that exchange height and width."""
+OPENCV_FORMATS = ('JPEG', 'MPO')
+"""Formats that OpenCV decodes, at twice the speed of Pillow. Its other decoders differ between its versions."""
+PILLOW_FORMATS = ('AVIF', 'BMP', 'GIF', 'JPEG2000', 'PNG', 'PPM', 'TIFF', 'WEBP')
+"""Other formats of images. Pillow knows more, but some run other programs (EPS)."""
 
 
 class UnreadableImage(Exception):
@@ -31,15 +36,14 @@ def decode_image(data: bytes) -> np.ndarray:
             limit against decompression bombs (179 million); if its values are floating-point numbers or 32-bit
             integers, whose range is unknown.
     """
-    _, mode = _header(BytesIO(data))
-    _check_range(mode)
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    except (cv2.error, MemoryError) as error:
-        raise UnreadableImage('no readable image') from error
-    if image is None:
-        raise UnreadableImage('no readable image')
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    with _open(BytesIO(data)) as image:
+        _check_range(image.mode)
+        if image.format in OPENCV_FORMATS:
+            return _decode_with_opencv(data)
+        try:
+            return rgb_of(image)
+        except Exception as error:  # a damaged file can make Pillow raise anything
+            raise UnreadableImage(f'no readable image ({error})') from error
 
 
 def rgb_of(image: Image.Image) -> np.ndarray:
@@ -74,16 +78,14 @@ def decode_ids(path: str) -> tuple[np.ndarray, str]:
     """
     with open(path, 'rb') as file:
         data = BytesIO(file.read())
-    _, mode = _header(data)
-    try:
-        with Image.open(data) as image:
-            if image.format in ('JPEG', 'MPO'):
-                raise UnreadableImage('JPEG changes the ids; save masks as PNG')
+    with _open(data) as image:
+        if image.format in ('JPEG', 'MPO'):
+            raise UnreadableImage('JPEG changes the ids; save masks as PNG')
+        mode = image.mode
+        try:
             return np.array(ImageOps.exif_transpose(image)), mode
-    except UnreadableImage:
-        raise
-    except Exception as error:  # a damaged file can make Pillow raise anything
-        raise UnreadableImage(f'no readable image ({error})') from error
+        except Exception as error:  # a damaged file can make Pillow raise anything
+            raise UnreadableImage(f'no readable image ({error})') from error
 
 
 def image_size(path: str) -> tuple[tuple[int, int], str]:
@@ -93,8 +95,24 @@ def image_size(path: str) -> tuple[tuple[int, int], str]:
         OSError: If there is no such file, or it cannot be read.
         UnreadableImage: If the header is not that of a picture or states too many pixels.
     """
-    with open(path, 'rb') as file:
-        return _header(file)
+    with open(path, 'rb') as file, _open(file) as image:
+        try:
+            # Without the first condition a PNG file would be decoded in search of it; TIFF's size is upright already.
+            has_exif = 'exif' in image.info and image.format != 'TIFF'
+            sideways = has_exif and image.getexif().get(0x0112) in SIDEWAYS
+        except Exception as error:  # a damaged file can make Pillow raise anything
+            raise UnreadableImage('no readable image') from error
+        return (image.size[::-1] if sideways else image.size), image.mode
+
+
+def _decode_with_opencv(data: bytes) -> np.ndarray:
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    except (cv2.error, MemoryError) as error:
+        raise UnreadableImage('no readable image') from error
+    if image is None:
+        raise UnreadableImage('no readable image')
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
 def _check_range(mode: str) -> None:
@@ -102,15 +120,14 @@ def _check_range(mode: str) -> None:
         raise UnreadableImage(f'no picture of 8 or 16 bits, but of Pillow mode {mode}, whose range is unknown')
 
 
-def _header(file) -> tuple[tuple[int, int], str]:
+def _open(file: IO[bytes]) -> Image.Image:
+    """Open an image and read its header."""
     try:
-        with Image.open(file) as image:
-            width, height = image.size
-            # Without the first condition a PNG file would be decoded in search of it; TIFF's size is upright already.
-            has_exif = 'exif' in image.info and image.format != 'TIFF'
-            sideways = has_exif and image.getexif().get(0x0112) in SIDEWAYS
-            return ((height, width) if sideways else (width, height)), image.mode
+        image = Image.open(file)
     except Image.DecompressionBombError as error:
         raise UnreadableImage(f'no readable image (its header promises too many pixels: {error})') from error
     except Exception as error:  # a damaged file can make Pillow raise anything
         raise UnreadableImage('no readable image') from error
+    if image.format not in OPENCV_FORMATS + PILLOW_FORMATS:
+        raise UnreadableImage(f'{image.format} is no format of frames')
+    return image

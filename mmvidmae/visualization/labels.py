@@ -99,31 +99,31 @@ def draw_box(frame: np.ndarray, box: Sequence[float], caption: str = '', color: 
     return drawn
 
 
-def contact_sheet(pictures: Sequence[np.ndarray], captions: Sequence[str], columns: int = 4) -> np.ndarray:
-    """Arrange pictures of one size in rows, each above its caption.
+def contact_sheet(images: Sequence[np.ndarray], captions: Sequence[str], columns: int = 4) -> np.ndarray:
+    """Arrange images of one size in rows, each above its caption.
 
     Args:
-        pictures: At least one, uint8 RGB ``(H, W, 3)``.
+        images: At least one, uint8 RGB ``(H, W, 3)``.
         captions: One for each.
-        columns: Pictures a row.
+        columns: Images a row.
 
     Returns:
         uint8 RGB ``(height, width, 3)``.
 
     Raises:
-        ValueError: If there are no pictures, or their sizes differ.
+        ValueError: If there are no images, or their sizes differ.
     """
-    sizes = {picture.shape for picture in pictures}
+    sizes = {image.shape for image in images}
     if len(sizes) != 1:
-        raise ValueError(f'a contact sheet needs pictures of one size, got {sorted(sizes)}')
-    height, width = pictures[0].shape[:2]
-    columns = min(columns, len(pictures))
-    rows = -(-len(pictures) // columns)
+        raise ValueError(f'a contact sheet needs images of one size, got {sorted(sizes)}')
+    height, width = images[0].shape[:2]
+    columns = min(columns, len(images))
+    rows = -(-len(images) // columns)
     sheet = np.full((rows * (height + LINE + GAP) + GAP, columns * (width + GAP) + GAP, 3), 255, np.uint8)
-    for number, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
+    for number, (image, caption) in enumerate(zip(images, captions, strict=True)):
         top = GAP + number // columns * (height + LINE + GAP)
         left = GAP + number % columns * (width + GAP)
-        sheet[top : top + height, left : left + width] = picture
+        sheet[top : top + height, left : left + width] = image
         cv2.putText(
             sheet, caption, (left, top + height + 13), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (0, 0, 0), 1, cv2.LINE_AA
         )

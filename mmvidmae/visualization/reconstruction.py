@@ -1,4 +1,4 @@
-"""Pictures of reconstructions."""
+"""Images of reconstructions."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from mmpretrain.structures import DataSample
 from mmvidmae.datasets.readers import printable
 
 CELL, GAP, LINE = 112, 4, 18
-"""In pixels: least side of a picture, space between pictures, height of a line of text."""
+"""In pixels: least side of an image, space between images, height of a line of text."""
 
 
 def _write(canvas: np.ndarray, text: str, top: int, left: int) -> None:
@@ -20,7 +20,7 @@ def _write(canvas: np.ndarray, text: str, top: int, left: int) -> None:
 def draw_reconstructions(samples: Sequence[DataSample]) -> np.ndarray:
     """Draw clips with what the model saw and what it made of it, one row a clip.
 
-    A row shows original, masked picture (hidden patches gray) and reconstruction of each frame, of a pair first of the
+    A row shows original, masked image (hidden patches gray) and reconstruction of each frame, of a pair first of the
     past, then of the future frame. Its caption names the video, the frame numbers and the error of the clip, where the
     sample has them.
 

@@ -1,4 +1,4 @@
-"""Videos of pictures."""
+"""Writing of videos."""
 
 import os
 from collections.abc import Iterable
@@ -16,20 +16,19 @@ CODECS = {
     '.webm': 'libvpx-vp9',
     '.wmv': 'wmv2',
 }
-"""Codecs by suffix; all others hold H.264."""
+"""Codecs by suffix. All other formats get H.264."""
 
 
-def write_video(path: str | Path, pictures: Iterable[np.ndarray], fps: float = 25) -> None:
-    """Write pictures as a video, which appears when it is whole.
+def write_video(path: str | Path, images: Iterable[np.ndarray], fps: float = 25) -> None:
+    """Write images as a video. The file appears when it is complete.
 
     Args:
-        path: The video; its suffix chooses the format.
-        pictures: uint8 RGB ``(H, W, 3)``, all of one size, at least one; odd sides lose a pixel.
-        fps: Pictures a second.
+        path: Video file. The suffix sets the format.
+        images: At least one image ``(H, W, 3)``, uint8 RGB, all of one size. Odd sides lose a pixel.
+        fps: Frame rate.
 
     Raises:
-        ValueError: If there are no pictures, one has another size than the first, or the format does not allow this
-            size or rate.
+        ValueError: If there are no images, their sizes differ, or the format does not allow this size or frame rate.
     """
     import av
 
@@ -40,9 +39,9 @@ def write_video(path: str | Path, pictures: Iterable[np.ndarray], fps: float = 2
     stream = None
     try:
         with ExitStack() as opened:
-            for number, picture in enumerate(pictures):
+            for number, image in enumerate(images):
                 if stream is None:
-                    size = picture.shape
+                    size = image.shape
                     # a path with a colon is no protocol
                     container = opened.enter_context(av.open(f'file:{os.path.abspath(partial)}', 'w'))
                     stream = container.add_stream(CODECS.get(path.suffix.lower(), 'libx264'), rate=rate)
@@ -50,17 +49,17 @@ def write_video(path: str | Path, pictures: Iterable[np.ndarray], fps: float = 2
                     stream.pix_fmt = 'yuv420p'
                     if path.suffix.lower() == '.avi':
                         stream.codec_context.max_b_frames = 0  # it has no times to show frames at
-                elif picture.shape != size:
+                elif image.shape != size:
                     raise ValueError(
-                        f'{path}: picture {number} has {_pixels(picture.shape)}, those before {_pixels(size)}, and a '
-                        'video has one size'
+                        f'{path}: image {number} has {_pixels(image.shape)}, those before {_pixels(size)}: '
+                        'all images of a video must have one size'
                     )
-                picture = np.ascontiguousarray(picture[: stream.height, : stream.width])
-                frame = av.VideoFrame.from_ndarray(picture, format='rgb24')
+                image = np.ascontiguousarray(image[: stream.height, : stream.width])
+                frame = av.VideoFrame.from_ndarray(image, format='rgb24')
                 frame.pts, frame.time_base = number, 1 / rate
                 container.mux(stream.encode(frame))
             if stream is None:
-                raise ValueError(f'{path}: there are no pictures to write')
+                raise ValueError(f'{path}: there are no images to write')
             container.mux(stream.encode())
         partial.replace(path)
     except av.error.FFmpegError as error:

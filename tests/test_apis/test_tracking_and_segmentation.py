@@ -288,7 +288,7 @@ class TestDrawnVideos:
 
     def test_one_size_or_an_error(self, tracker, tmp_path):
         video = [*frames(2), *frames(1, (32, 64))]
-        message = r'frames\.mp4: picture 2 has 64 x 32 pixels, those before 64 x 48'
+        message = r'frames\.mp4: image 2 has 64 x 32 pixels, those before 64 x 48'
         with pytest.raises(ValueError, match=message):
             tracker(video, BOX, out_dir=tmp_path)
         assert files(tmp_path) == ['preds/frames.txt']

@@ -1,4 +1,4 @@
-"""Every tracking config builds, with the numbers that its name and the authors' configuration give."""
+"""The configs of DropTrack, OSTrack, HIPTrack and BAT build, with the numbers of their names and their authors."""
 
 import re
 from pathlib import Path
@@ -17,8 +17,8 @@ import mmvidmae.compat.mmtrack.enabled  # noqa: F401
 from mmtrack.registry import DATA_SAMPLERS, DATASETS, HOOKS, METRICS, MODELS, TRANSFORMS
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
-ALL = sorted((CONFIGS / 'droptrack').glob('*.py'))
-RECIPES = [path for path in ALL if '_test-' not in path.stem]
+ALL = {method: sorted((CONFIGS / method).glob('*.py')) for method in ('droptrack', 'hiptrack', 'bat')}
+RECIPES = {method: [path for path in paths if '_test-' not in path.stem] for method, paths in ALL.items()}
 
 
 @pytest.fixture(autouse=True)
@@ -32,8 +32,8 @@ def build_model(config: Config) -> torch.nn.Module:
         return MODELS.build(config.model)
 
 
-@pytest.mark.parametrize('path', ALL, ids=lambda path: path.stem)
-def test_config_builds(path):
+@pytest.mark.parametrize('path', ALL['droptrack'], ids=lambda path: path.stem)
+def test_droptrack_config_builds(path):
     config = Config.fromfile(path)
     parts = re.fullmatch(
         r'(?P<method>droptrack|ostrack)_vit-base-p16-(?P<size>\d+)_4xb32-(?P<epochs>\d+)e_(?P<data>got10k|all)'
@@ -85,7 +85,7 @@ def test_config_builds(path):
         )
 
 
-@pytest.mark.parametrize('path', RECIPES, ids=lambda path: path.stem)
+@pytest.mark.parametrize('path', RECIPES['droptrack'], ids=lambda path: path.stem)
 def test_all_is_optimized_the_encoder_at_a_tenth(path):
     config = Config.fromfile(path)
     model = build_model(config)
@@ -101,17 +101,61 @@ def test_all_is_optimized_the_encoder_at_a_tenth(path):
 
 
 def test_every_data_set_that_is_named_has_a_test():
-    tested = {path.stem.split('_test-')[1] for path in ALL if '_test-' in path.stem}
+    tested = {path.stem.split('_test-')[1] for path in ALL['droptrack'] if '_test-' in path.stem}
     assert tested >= {
         *('got10k', 'got10k-val', 'lasot', 'lasot-ext', 'trackingnet', 'tnl2k', 'otb100', 'uav123', 'nfs', 'vot2018')
     }
 
 
-def test_metafile_agrees_with_the_configs():
-    metafile = yaml.safe_load((CONFIGS / 'droptrack/metafile.yml').read_text())
+@pytest.mark.parametrize('path', ALL['hiptrack'] + ALL['bat'], ids=lambda path: path.stem)
+def test_hiptrack_and_bat_config_builds(path):
+    config = Config.fromfile(path)
+    datasets = config.train_dataloader.dataset.get('datasets', [config.train_dataloader.dataset])
+    for dataset in datasets:
+        assert DATASETS.get(dataset.type)
+        for transform in dataset.pipeline:
+            assert TRANSFORMS.build(transform)
+    for hook in (*config.default_hooks.values(), *config.custom_hooks):
+        assert HOOKS.build(hook)
+    if 'test_evaluator' in config:
+        assert METRICS.build(config.test_evaluator)
+        assert DATASETS.get(config.test_dataloader.dataset.type)
+
+
+@pytest.mark.parametrize('path', RECIPES['hiptrack'] + RECIPES['bat'], ids=lambda path: path.stem)
+def test_hiptrack_and_bat_train_what_the_papers_say(path):
+    config = Config.fromfile(path)
+    model = build_model(config)
+    optimizer = build_optim_wrapper(model, config.optim_wrapper).optimizer
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    lr = {names[p]: group['lr'] for group in optimizer.param_groups for p in group['params'] if p.requires_grad}
+    trained = {name: p.numel() for name, p in model.named_parameters() if p.requires_grad}
+    assert lr.keys() == trained.keys()
+    millions = round(sum(trained.values()) / 1e6, 2)
+    if path.parent.name == 'hiptrack':
+        assert {name.split('.')[0] for name in trained} == {'prompt', 'head'}
+        assert millions == 34.06  # 34.1 M in the authors' README
+        assert set(lr.values()) == {1e-4}
+        assert model.test_cfg['memory_interval'] == 20
+        assert model.test_cfg['max_memory_frames'] == 150
+        crop = config.train_dataloader.dataset.get('datasets', [config.train_dataloader.dataset])[0].pipeline
+        assert crop[0].num_search == 5
+    elif 'full' in path.stem:
+        assert {round(value, 7) for value in lr.values()} == {1e-4, 1e-5}
+        assert all(value < 5e-5 for name, value in lr.items() if name.startswith('backbone.'))
+    else:
+        assert millions == 0.32  # abstract
+        assert all('adapters' in name for name in trained)
+        assert set(lr.values()) == {4e-4}
+    assert (model.backbone.frame_embed is not None) == ('ostrack' not in path.stem)
+
+
+@pytest.mark.parametrize('method', ALL)
+def test_metafile_agrees_with_the_configs(method):
+    metafile = yaml.safe_load((CONFIGS / method / 'metafile.yml').read_text())
     models = {entry['Name']: entry for entry in metafile['Models']}
-    assert models.keys() == {path.stem for path in RECIPES}
-    for path in RECIPES:
+    assert models.keys() == {path.stem for path in RECIPES[method]}
+    for path in RECIPES[method]:
         config, entry = Config.fromfile(path), models[path.stem]
         assert CONFIGS.parent / entry['Config'] == path
         assert entry['Metadata']['Epochs'] == config.train_cfg.max_epochs

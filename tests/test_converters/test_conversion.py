@@ -100,7 +100,7 @@ def test_rvm_goes_and_comes_back_exactly(tmp_path, encoder_only):
 def test_an_adapter_and_a_core_stay_with_their_encoder(our_state):
     for kind, found in (('cosettle', 'adapter'), ('rvm', 'recurrent core')):
         assert convert_state_dict(our_state(kind)).architecture.addition == found
-        with pytest.raises(ConversionError, match=f'timm has no place for the {found}'):
+        with pytest.raises(ConversionError, match=f'timm does not have the {found}'):
             convert_state_dict(encoder_of(our_state(kind)), target='timm')
     with pytest.raises(ConversionError, match='cosettle needs the adapter of its encoder'):
         convert_state_dict(encoder_of(our_state('mae')), target='cosettle')
@@ -115,7 +115,7 @@ def test_an_adapter_and_a_core_stay_with_their_encoder(our_state):
 def test_the_paper_decoder_of_siammae_stays_ours(our_state):
     state = our_state('siammae')
     assert equal(convert_state_dict(state).state_dict, state)
-    with pytest.raises(ConversionError, match='cropmae has no place for the cross-self decoder'):
+    with pytest.raises(ConversionError, match='cropmae does not have the cross-self decoder'):
         convert_state_dict(state, target='cropmae')
 
 
@@ -190,7 +190,7 @@ def test_missing_unexpected_and_misshaped_parameters_are_listed(our_state):
     message = str(error.value)
     assert 'missing: 2\n  backbone.layers.1.attn.proj.bias\n  neck.mask_token\n' in message
     assert 'unexpected: 1\n  backbone.layers.0.gamma\n' in message
-    assert 'another shape: 1\n  neck.decoder_blocks.1.ffn.layers.1.bias (17,) instead of (16,)' in message
+    assert 'of a wrong shape: 1\n  neck.decoder_blocks.1.ffn.layers.1.bias (17,) instead of (16,)' in message
 
 
 @pytest.mark.parametrize('encoder_only', [False, True])
@@ -246,10 +246,10 @@ def test_unknown_formats(foreign_state):
     [
         ('dropmae', 'mmpretrain', 'mmpretrain has no frame identity embeddings: fold'),
         ('mae', 'dropmae', 'dropmae needs frame identity embeddings'),
-        ('mae', 'timm', 'timm has no place for the mae decoder: leave it behind'),
-        ('cropmae', 'mae', 'mae has no place for the cropmae decoder'),
-        ('catmae', 'cropmae', 'cropmae has no place for the catmae decoder'),
-        ('siammae', 'rsp', 'rsp has no place for the cross-self decoder'),
+        ('mae', 'timm', 'timm does not have the mae decoder: convert the encoder alone'),
+        ('cropmae', 'mae', 'mae does not have the cropmae decoder'),
+        ('catmae', 'cropmae', 'cropmae does not have the catmae decoder'),
+        ('siammae', 'rsp', 'rsp does not have the cross-self decoder'),
     ],
 )
 def test_targets_without_a_place_for_something(our_state, kind, target, message):
@@ -274,7 +274,7 @@ def test_fold_identity(our_state, frame):
 def test_fold_identity_that_does_not_apply(our_state):
     with pytest.raises(ConversionError, match='no frame identity embeddings to fold'):
         convert_state_dict(our_state('mae'), encoder_only=True, fold_identity=0)
-    with pytest.raises(ConversionError, match='leave it behind'):
+    with pytest.raises(ConversionError, match='convert the encoder alone'):
         convert_state_dict(our_state('dropmae'), fold_identity=0)
 
 

@@ -65,5 +65,5 @@ def test_converted_encoder_loads_and_gives_feature_maps(state):
 
 @pytest.mark.parametrize('target', ['timm', 'mae', 'mmpretrain', 'mmseg'])
 def test_formats_without_registers_refuse(state, target):
-    with pytest.raises(ConversionError, match=f'{target} has no place for the registers, LayerScale and mask token'):
+    with pytest.raises(ConversionError, match=f'{target} does not have the registers, LayerScale and mask token'):
         convert_state_dict(state, target=target, encoder_only=True)

@@ -12,7 +12,7 @@ import torch.multiprocessing as mp
 from mmengine.runner import Runner
 
 from mmvidmae.datasets import FramePairDataset, ImageViewDataset, SampleIndex, VideoPairDataset, pair_dataset, samplers
-from mmvidmae.datasets.pair_dataset import _on_main_process
+from mmvidmae.datasets.pair_dataset import on_main_process
 
 PIPELINE = [
     dict(type='mmvidmae.SampleFramePairs', gap=(1, 9), draw_first='start'),
@@ -88,6 +88,10 @@ class TestSources:
     def test_bad_arguments(self, video_dir, wrong):
         with pytest.raises(ValueError, match=f'VideoPairDataset: {next(iter(wrong))}'):
             make(data_root=str(video_dir), **wrong)
+
+    def test_a_prefix_merged_with_that_of_a_base_config_says_how_to_replace_it(self, video_dir):
+        with pytest.raises(ValueError, match=r"got \{'img': 'x', 'video': ''\}.* dict\(_delete_=True, video=FOLDER\)"):
+            make(data_root=str(video_dir), data_prefix=dict(img='x', video=''))
 
     def test_long_list_touches_no_file_but_the_first(self, tmp_path, video_dir):
         clips = [video_dir / 'a.mp4', *(tmp_path / f'{i}.mp4' for i in range(50_000))]
@@ -361,9 +365,9 @@ def _fail():
 
 def _list_on_two_ranks(rank, folder):
     dist.init_process_group('gloo', init_method=f'file://{folder}/rendezvous', rank=rank, world_size=2)
-    paths = _on_main_process(lambda: [f'found by {rank}'])
+    paths = on_main_process(lambda: [f'found by {rank}'])
     try:
-        _on_main_process(_fail if rank == 0 else list)
+        on_main_process(_fail if rank == 0 else list)
     except NotADirectoryError as error:
         paths.append(str(error))
     (folder / f'{rank}.txt').write_text(', '.join(paths))

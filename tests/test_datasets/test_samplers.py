@@ -132,6 +132,24 @@ class TestMixedDataSets:
             assert max(counts) - min(counts) <= 20, 'no clip is preferred'
             assert min(counts) > 0
 
+    def test_curriculum(self, monkeypatch):
+        parts = [Items(10), Items(190)]
+        stages = [(0, [1, 0]), (3, [1, 1]), (5, [1, 199])]
+        sampler = PairSampler(join(*parts), seed=0, samples_per_epoch=33, shares=stages)
+        epochs = [sample_indices(sampler, epoch) for epoch in range(8)]
+        small = [sum(sample < 10 for sample in epoch) for epoch in epochs]
+        assert small == [33, 33, 33, 16, 16, 1, 1, 1]
+        assert {len(epoch) for epoch in epochs} == {33}
+        assert epochs[3] == sample_indices(PairSampler(join(*parts), seed=0, samples_per_epoch=33, shares=stages), 3)
+        large = Counter(sample for epoch in epochs[5:] for sample in map(int, epoch) if sample >= 10)
+        assert len(large) == 96, 'a stage samples a clip again after all others only'
+        endless = itertools.islice(InfinitePairSampler(join(*parts), seed=0, samples_per_epoch=33, shares=stages), 264)
+        assert [*map(int, endless)] == [int(sample) for epoch in epochs for sample in epoch]
+        constant = PairSampler(join(*parts), seed=0, samples_per_epoch=33, shares=[(0, [1, 1])])
+        assert sample_indices(constant, 4) == sample_indices(
+            PairSampler(join(*parts), seed=0, samples_per_epoch=33, shares=[1, 1]), 4
+        )
+
     def test_copies_of_a_clip_draw_for_themselves(self):
         part = Items(5)
         dataset = repeat(part, 3)
@@ -143,7 +161,12 @@ class TestMixedDataSets:
         ('dataset', 'arguments', 'message'),
         [
             (Items(4), dict(shares=[1, 1]), r'shares=\[1, 1\] must be one .* which are 0 here'),
-            (join(Items(4), Items(4)), dict(shares=[1, 0]), 'must be one positive number'),
+            (join(Items(4), Items(4)), dict(shares=[1, -1]), 'none negative and not all 0'),
+            (join(Items(4), Items(4)), dict(shares=[0, 0]), 'none negative and not all 0'),
+            (join(Items(4), Items(4)), dict(shares=[(0, [1, 1]), (0, [1, 2])]), 'with increasing epochs'),
+            (join(Items(4), Items(4)), dict(shares=[(1, [1, 1])]), 'the first one 0'),
+            (join(Items(4), Items(4)), dict(shares=[(0, [1, 1]), 3]), r'must list \(epoch, ratio\)'),
+            (join(Items(4), Items(4, 2)), dict(shares=[(0, [1, 1]), (2, [1, 2])]), 'the same repeated_sampling'),
             (join(Items(4), Items(4)), dict(shares=[1, 1], shuffle=False), 'need shuffle=True'),
             (Items(4), dict(samples_per_epoch=0), 'samples_per_epoch must be at least 1, got 0'),
         ],

@@ -222,11 +222,11 @@ class TestScanCache:
         clips = scan(str(root), 'video')
         (file,) = cache.iterdir()
         file.write_text(json.dumps(dict(json.loads(file.read_text()), clips=['old'])))
-        assert 'from the search of' not in log.getvalue()
+        assert 'from the cached search of' not in log.getvalue()
         assert scan(str(root), 'video') == ['old']
         said = log.getvalue()
-        assert f'1 clips of {root} from the search of' in said
-        assert f'which {file} holds; delete it or set MMVIDMAE_RESCAN=1 to search again' in said
+        assert f'{root}: 1 clips, from the cached search of' in said
+        assert f'({file}). Delete this file or set MMVIDMAE_RESCAN=1 to search again' in said
         monkeypatch.setenv('MMVIDMAE_RESCAN', '1')
         assert scan(str(root), 'video') == clips
         monkeypatch.delenv('MMVIDMAE_RESCAN')

@@ -1,5 +1,6 @@
 """Schedules follow the config: resumed with other settings, scaled, and where a run is short."""
 
+import json
 import re
 from pathlib import Path
 
@@ -145,9 +146,15 @@ def test_a_schedule_that_does_not_fit_is_told(video_dir, tmp_path, scheduler, me
 def test_scaled_rates_count_pairs_and_accumulation(video_dir, tmp_path):
     """2 clips x 2 pairs x 2 batches a step are 8 pairs; the rate is for 32. Resumed, it is scaled anew."""
     scaled = dict(auto_scale_lr=dict(enable=True, base_batch_size=32), optim_wrapper__accumulative_counts=2)
+    # with it, the log has base_lr
+    scaled['optim_wrapper__paramwise_cfg'] = dict(custom_keys=dict(neck=dict(lr_mult=1.0)))
     first = rates(config(video_dir, tmp_path / 'first', epochs=2, batch_size=2, **scaled))
     plain = rates(config(video_dir, tmp_path / 'plain', epochs=2, batch_size=2))
     assert first == {step: pytest.approx(rate / 4) for step, rate in plain.items()}
+    (log,) = (tmp_path / 'first').glob('*/vis_data/scalars.json')
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert lines
+    assert all(line['base_lr'] == pytest.approx(line['lr']) for line in lines if 'lr' in line)
     more = dict(scaled, train_dataloader__dataset__repeated_sampling=4, resume=True)
     more['load_from'] = str(tmp_path / 'first/epoch_1.pth')
     assert rates(config(video_dir, tmp_path / 'more', epochs=2, batch_size=1, **more)) == {

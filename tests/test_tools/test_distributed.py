@@ -1,6 +1,8 @@
 """Two processes on one machine, with gloo where there is no GPU."""
 
 import math
+import signal
+import socket
 import sys
 from pathlib import Path
 
@@ -62,3 +64,54 @@ class TestTwoProcesses:
         assert math.isfinite(read_trace(work_dir, rank=1)[1][0])
         log = next(work_dir.glob('*/*.log')).read_text()
         assert 'reconstruction/mse' in log
+
+    def test_two_nodes_of_which_one_dies_and_returns(self, video_dir, tmp_path, start_tool):
+        """Two launchers with one process each, as on two machines. The second node dies, both are started again, and
+        then a signal to one of them stops both after the same iteration. The losses are those of one process."""
+        cfg = tiny_config(video_dir, tmp_path / 'one', 'SiamMAE', custom_imports=dict(imports=['tiny_runs']))
+        cfg.train_dataloader.batch_size = 2
+        cfg.train_dataloader.sampler.samples_per_epoch = 12  # six samples, three iterations
+        cfg.train_cfg.max_epochs = 4
+        cfg.custom_hooks += [
+            dict(type='TraceHook'),
+            dict(type='mmvidmae.PreemptionHook', interval=2),
+            dict(type='NodeDeathHook'),
+            dict(type='InterruptHook', before_iter=-1, number=int(signal.SIGTERM), rank=1),
+        ]
+        config = tmp_path / 'config.py'
+        cfg.dump(str(config))
+        dies, asked = (f'custom_hooks.{len(cfg.custom_hooks) - place}.before_iter' for place in (2, 1))
+
+        def start_nodes(*options):
+            with socket.socket() as free:
+                free.bind(('127.0.0.1', 0))
+                port = free.getsockname()[1]
+            work_dir = f'--work-dir={tmp_path / "two"}'
+            options = ('--resume', '--cfg-options', 'train_dataloader.batch_size=1', *options)
+            return [
+                start_tool(
+                    *('env', 'NNODES=2', f'NODE_RANK={node}', f'PORT={port}', ROOT / 'tools' / 'dist_train.sh'),
+                    *(config, 1, work_dir, *options),
+                )
+                for node in (0, 1)
+            ]
+
+        whole = start_tool(sys.executable, ROOT / 'tools' / 'train.py', config)
+        first, second = (wait() for wait in start_nodes(f'{dies}=5'))
+        assert second[0] == -signal.SIGKILL, second[1]
+        assert first[0] > 0, first[1]
+        assert (tmp_path / 'two' / 'last_checkpoint').read_text() == 'epoch_1.pth'
+        first, second = (wait() for wait in start_nodes(f'{asked}=6'))
+        assert 'A signal asked the run to stop (saved)' in first[1]
+        assert (tmp_path / 'two' / 'last_checkpoint').read_text() == 'preempted.pth'
+        for code, output in [wait() for wait in start_nodes()]:
+            assert code == 0, output
+        code, output = whole()
+        assert code == 0, output
+
+        one = read_trace(tmp_path / 'one')
+        ranks = [read_trace(tmp_path / 'two', rank) for rank in (0, 1)]
+        assert sorted(one) == sorted(ranks[0]) == sorted(ranks[1]) == list(range(12))
+        for step, (loss, _) in one.items():
+            assert sum(trace[step][0] for trace in ranks) / 2 == pytest.approx(loss, rel=1e-5)
+        assert not (tmp_path / 'two' / 'preempted.pth').exists()

@@ -1,8 +1,10 @@
 import json
+import os
 import re
 import runpy
 import shutil
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -80,7 +82,7 @@ def test_flags(video_dir, tmp_path, call_tool):
 
     run = tmp_path / 'work_dirs' / 'flags'  # the default, in the current folder
     log = next(run.glob('*/*.log')).read_text()
-    scaled = r'is 4 \(1 processes x batch_size 2 x 2 pairs per sample x accumulative_counts 1\).* multiplied by 1\n'
+    scaled = r'multiplied by 1, .*is 4 \(1 processes x batch_size 2 x 2 pairs per sample x accumulative_counts 1\)'
     assert re.search(scaled, log)
     assert 'Epoch(val)' not in log
     weights = CheckpointLoader.load_checkpoint(str(run / 'epoch_1.pth'))['state_dict']
@@ -178,6 +180,62 @@ def test_interrupted_run_says_how_to_go_on(video_dir, tmp_path, start_tool, call
     assert stopped.value.code == 130
     told = 'Stopped in epoch 1, after 1 iterations; no checkpoint was saved so far. Run it again to start over.'
     assert told in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ('number', 'accumulated', 'stops_at'), [('SIGTERM', 1, 6), ('SIGUSR1', 2, 6), ('SIGTERM', 4, 8)]
+)
+def test_preempted_run_saves_and_continues_within_the_epoch(
+    video_dir, tmp_path, call_tool, capfd, number, accumulated, stops_at
+):
+    """The signal comes in the sixth iteration; an epoch has four. Optimizer steps are completed."""
+    cfg = tiny_config(video_dir, tmp_path / 'whole')
+    cfg.optim_wrapper.accumulative_counts = accumulated
+    cfg.custom_hooks += [dict(type='TraceHook'), dict(type='mmvidmae.PreemptionHook')]
+    call_tool('train.py', dump(cfg, tmp_path / 'whole.py'))
+    cfg.work_dir = str(tmp_path / 'run')
+    resumed = dump(cfg, tmp_path / 'resumed.py')
+    cfg.custom_hooks.append(dict(type='InterruptHook', before_iter=5, number=int(signal.Signals[number])))
+    before = signal.getsignal(signal.Signals[number])
+    with pytest.raises(SystemExit) as stopped:
+        call_tool('train.py', dump(cfg, tmp_path / 'stopped.py'))
+    assert stopped.value.code == 75
+    assert signal.getsignal(signal.Signals[number]) == before
+    latest = 'preempted.pth'
+    assert capfd.readouterr().err.splitlines()[-1] == (
+        f'A signal asked the run to stop (saved); the latest checkpoint is {tmp_path}/run/{latest}. '
+        'To continue, run the same command with --resume.'
+    )
+    assert max(read_trace(tmp_path / 'run')) == stops_at - 1
+    call_tool('train.py', resumed, '--resume')
+    assert read_trace(tmp_path / 'run') == read_trace(tmp_path / 'whole')
+    assert not (tmp_path / 'run' / latest).exists()
+
+
+def test_slurm_job_is_queued_again_and_resumes(tmp_path):
+    """With stand-ins for Slurm's programs: the job is preempted first."""
+    for name, line in (('srun', 'echo "$@" >> srun.txt; exit $CODE'), ('scontrol', 'echo "$@" > scontrol.txt')):
+        (tmp_path / name).write_text(f'#!/bin/bash\n{line}\n')
+        (tmp_path / name).chmod(0o755)
+    script = TRAIN.with_name('slurm_train.sh')
+
+    def run(code: int, **variables) -> int:
+        path = f'{tmp_path}{os.pathsep}{os.environ["PATH"]}'
+        environment = dict(os.environ, PATH=path, CODE=str(code), **variables)
+        command = ['bash', script, 'gpu', 'job', 'config.py', 'work', '--amp']
+        return subprocess.run(command, cwd=tmp_path, env=environment).returncode
+
+    assert run(75, SLURM_JOB_ID='17', GRACE='60', SRUN_ARGS='--quiet') == 75
+    assert (tmp_path / 'scontrol.txt').read_text() == 'requeue 17\n'
+    (tmp_path / 'scontrol.txt').unlink()
+    assert run(0, SLURM_JOB_ID='17', SLURM_RESTART_COUNT='1') == 0
+    assert run(1, SLURM_JOB_ID='17') == 1
+    assert run(75) == 75
+    assert not (tmp_path / 'scontrol.txt').exists()
+    first, second, *_ = (tmp_path / 'srun.txt').read_text().splitlines()
+    assert '--signal=USR1@60 --quiet' in first
+    assert first.endswith('--launcher slurm config.py --work-dir work --amp')
+    assert second.endswith('--launcher slurm config.py --work-dir work --resume --amp')
 
 
 @pytest.mark.slow

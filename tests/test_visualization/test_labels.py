@@ -1,4 +1,4 @@
-"""Pictures of propagated labels."""
+"""Images of propagated labels."""
 
 import imageio_ffmpeg
 import numpy as np
@@ -43,13 +43,13 @@ def test_invisible_joints_are_not_drawn():
     assert abs(columns - 40).max() <= 4
     joints[2] = 40, 70  # the face is connected with the neck
     assert (draw_pose(frame, joints)[50, 40] > 200).all()
-    assert np.array_equal(draw_pose(frame, np.array([[300.0, 300.0], [-1, -1]])), frame), 'outside the picture'
+    assert np.array_equal(draw_pose(frame, np.array([[300.0, 300.0], [-1, -1]])), frame), 'outside the image'
 
 
 @pytest.mark.parametrize(('num', 'columns', 'rows'), [(1, 4, 1), (4, 4, 1), (5, 4, 2), (9, 3, 3)])
-def test_contact_sheets_hold_all_pictures(num, columns, rows):
-    pictures = [np.full((20, 30, 3), 10 * number, np.uint8) for number in range(num)]
-    sheet = contact_sheet(pictures, [str(number) for number in range(num)], columns)
+def test_contact_sheets_hold_all_images(num, columns, rows):
+    images = [np.full((20, 30, 3), 10 * number, np.uint8) for number in range(num)]
+    sheet = contact_sheet(images, [str(number) for number in range(num)], columns)
     assert sheet.shape == (rows * 42 + 4, min(num, columns) * 34 + 4, 3)
     for number in range(num):
         top, left = 4 + number // columns * 42, 4 + number % columns * 34
@@ -93,6 +93,6 @@ def test_videos_are_whole_or_not_there(tmp_path):
 
     with pytest.raises(RuntimeError, match='stop'):
         write_video(tmp_path / 'b.mp4', broken())
-    with pytest.raises(ValueError, match='no pictures'):
+    with pytest.raises(ValueError, match='no images'):
         write_video(tmp_path / 'b.mp4', [])
     assert not list(tmp_path.glob('b*'))

@@ -21,12 +21,12 @@ def sample(size, **metainfo):
 
 def test_columns_show_original_masked_and_reconstruction():
     size = (120, 160)
-    picture = draw_reconstructions([sample(size), sample(size)])
-    assert picture.dtype == np.uint8
+    image = draw_reconstructions([sample(size), sample(size)])
+    assert image.dtype == np.uint8
     red, green, blue, gray = (255, 0, 0), (0, 255, 0), (0, 0, 255), (128, 128, 128)
     for row in range(2):
         center = LINE + row * (size[0] + GAP + LINE) + size[0] // 2
-        columns = [tuple(picture[center, GAP + i * (size[1] + GAP) + size[1] // 2].tolist()) for i in range(6)]
+        columns = [tuple(image[center, GAP + i * (size[1] + GAP) + size[1] // 2].tolist()) for i in range(6)]
         assert columns == [red, red, red, green, gray, blue]
 
 

@@ -1,4 +1,4 @@
-"""Visualizers draw data samples, and every backend gets the pictures."""
+"""Visualizers draw data samples, and every backend gets the images."""
 
 from pathlib import Path
 
@@ -42,8 +42,8 @@ def gray(height=40, width=60) -> np.ndarray:
     return np.full((height, width, 3), 100, np.uint8)
 
 
-def written_pictures(backend: str, folder: Path) -> list[np.ndarray]:
-    """Pictures that a backend has written, RGB, in order of their steps."""
+def written_images(backend: str, folder: Path) -> list[np.ndarray]:
+    """Images that a backend has written, RGB, in order of their steps."""
     if backend == 'TensorboardVisBackend':
         images = EventAccumulator(str(folder / 'vis_data')).Reload().Images('val_reconstruction')
         assert [image.step for image in images] == [8, 16]
@@ -69,7 +69,7 @@ def written_pictures(backend: str, folder: Path) -> list[np.ndarray]:
         ('MLflowVisBackend', 'mlflow', dict(tracking_uri='file://{}/mlruns')),
     ],
 )
-def test_real_backends_get_the_pictures(tmp_path, monkeypatch, pair, backend, package, options):
+def test_real_backends_get_the_images(tmp_path, monkeypatch, pair, backend, package, options):
     """Those of MMEngine's own visualizer, as hooks use them. Weights & Biases and MLflow only where they are
     installed."""
     pytest.importorskip(package)
@@ -80,8 +80,8 @@ def test_real_backends_get_the_pictures(tmp_path, monkeypatch, pair, backend, pa
     visualizer = ReconstructionVisualizer.sharing_backends(plain)
     expected = [visualizer.add_datasample('val_reconstruction', [pair] * number, step=8 * number) for number in (1, 2)]
     visualizer.close()
-    pictures = written_pictures(backend, tmp_path)
-    assert all(np.array_equal(picture, drawn) for picture, drawn in zip(pictures, expected, strict=True))
+    images = written_images(backend, tmp_path)
+    assert all(np.array_equal(image, drawn) for image, drawn in zip(images, expected, strict=True))
     assert np.array_equal(expected[0], draw_reconstructions([pair]))
 
 
@@ -133,7 +133,7 @@ def test_similar_patches_have_similar_colors():
     assert one[:, :3, 0].std() < 3
     assert abs(one[..., 0] - other[:, ::-1, 0]).max() < 10
     sample = BaseDataElement(feature_map=features[0])
-    picture = FeatureVisualizer().add_datasample('features', gray(), sample, components)
-    assert picture.shape == (40, 120, 3)
-    assert (picture[:, :60] == 100).all()
+    image = FeatureVisualizer().add_datasample('features', gray(), sample, components)
+    assert image.shape == (40, 120, 3)
+    assert (image[:, :60] == 100).all()
     assert draw_features(torch.ones(8, 1, 1), principal_components(torch.ones(8, 1, 1))).tolist() == [[[128] * 3]]

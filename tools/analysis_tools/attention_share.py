@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument('--batch-size', type=int, default=8, help='(default: %(default)s)')
     parser.add_argument('--seed', type=int, default=0, help='seed of the pairs and their masks')
     parser.add_argument('--csv', help='file for the table')
-    parser.add_argument('--plot', help='picture to draw')
+    parser.add_argument('--plot', help='image to draw')
     args = parser.parse_args()
     with leave_on_interrupt('Nothing was written: run the same command again.'):
         measure(parser, args)

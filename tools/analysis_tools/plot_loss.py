@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('work_dirs', nargs='+', metavar='WORK_DIR', help='work dir of a run')
-    parser.add_argument('-o', '--out', default='loss.png', help='picture to write (default: %(default)s)')
+    parser.add_argument('-o', '--out', default='loss.png', help='image to write (default: %(default)s)')
     args = parser.parse_args()
     with leave_on_interrupt('Nothing was written: run the same command again.'):
         plot(parser, args)

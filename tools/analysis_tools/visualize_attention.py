@@ -62,13 +62,13 @@ def draw(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         query = backbone.num_extra_tokens + int(y / height * rows) * columns + int(x / width * columns)
         image = mark_point(image, x, y)
     maps = weights[:, query, backbone.num_extra_tokens :].unflatten(1, (rows, columns)).cpu().numpy()
-    pictures = [image, *(draw_heat(image, heat) for heat in maps), draw_heat(image, maps.mean(0))]
+    images = [image, *(draw_heat(image, heat) for heat in maps), draw_heat(image, maps.mean(0))]
     captions = [
         'query: ' + ('point' if args.point else 'class token'),
         *(f'head {i}' for i in range(len(maps))),
         'mean',
     ]
-    cv2.imwrite(args.out, contact_sheet(pictures, captions)[..., ::-1])
+    cv2.imwrite(args.out, contact_sheet(images, captions)[..., ::-1])
     print(f'{args.out}: {len(maps)} heads')
 
 

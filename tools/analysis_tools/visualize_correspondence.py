@@ -74,13 +74,13 @@ def draw(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     row, column = np.unravel_index(similarity.argmax(), similarity.shape)
     inputs = [cv2.resize(frame, frames[0].shape[1::-1]) for frame in frames]
     best_x, best_y = (column + 0.5) / columns * width, (row + 0.5) / rows * height
-    pictures = [
+    images = [
         mark_point(inputs[0], x, y),
         mark_point(draw_heat(inputs[1], similarity), best_x, best_y),
         mark_point(inputs[1], best_x, best_y),
     ]
     captions = ['point', f'cosine {similarity.min():.2f} to {similarity.max():.2f}', f'best: {best_x:.0f} {best_y:.0f}']
-    cv2.imwrite(args.out, contact_sheet(pictures, captions, columns=3)[..., ::-1])
+    cv2.imwrite(args.out, contact_sheet(images, captions, columns=3)[..., ::-1])
     print(f'{args.out}: most similar at {best_x:.0f} {best_y:.0f} (cosine {similarity.max():.3f})')
 
 

@@ -1,6 +1,6 @@
-"""Draw reconstructions of a video: original, masked picture and reconstruction for both frames of pairs.
+"""Draw reconstructions of a video: original, masked image and reconstruction for both frames of pairs.
 
-Writes a picture of all pairs (OUT_DIR/vis/NAME.png) and their errors (OUT_DIR/preds/NAME.json).
+Writes an image of all pairs (OUT_DIR/vis/NAME.png) and their errors (OUT_DIR/preds/NAME.json).
 
 Example:
     python tools/analysis_tools/visualize_reconstruction.py CONFIG CHECKPOINT a.mp4 --num 4 --out-dir results

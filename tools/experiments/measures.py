@@ -1,4 +1,8 @@
-"""Jobs of compare_methods: functions of plain values that return a dict of plain values."""
+"""Jobs of compare_methods: pre-training, fine-tuning and measurements.
+
+Arguments and results are numbers, strings, lists and dicts, so that a job can run in another process and its result can
+be written to JSON.
+"""
 
 import functools
 import json
@@ -30,7 +34,7 @@ from mmvidmae.registry import DATASETS
 from mmvidmae.visualization.loss_curve import read_losses
 
 CONDITIONS = ('true', 'foreign', 'identical', 'missing')
-"""What replaces the earlier frame; ``true`` keeps it."""
+"""What the model gets as the earlier frame: the earlier frame, one of another clip, the later frame, or nothing."""
 
 
 def run_config(
@@ -42,10 +46,21 @@ def run_config(
     saves: int = 4,
     seconds: float | None = None,
 ) -> Config:
-    """Config of a pre-training run: the config of a method, with changes by dotted keys.
+    """Make the config of a pre-training run.
 
-    Crops are as large as the input of the model. Changes of the backbone apply to the adapted encoder where there is an
-    adapter. Changes of the decoder apply only to decoders that have these options.
+    Args:
+        out: Folder of the experiment.
+        method: Name of a method.
+        changes: Values by dotted keys that replace those of the method's config. Changes of ``model.backbone`` apply to
+            the frozen encoder if the method adapts one. Changes of ``model.neck`` are ignored if the neck has no
+            ``decoder_dims``.
+        epochs: Number of epochs.
+        seed: Seed of the run.
+        saves: Number of validations and checkpoints, the last at the end.
+        seconds: CPU seconds after which training ends.
+
+    Returns:
+        Config, whose crops have the size of the model's input.
     """
     config = configure(method, Path(out), epochs, seed, saves, seconds)
     if 'encoder' in config.model.backbone:
@@ -65,13 +80,13 @@ def run_config(
 
 
 def input_size(config: Config) -> int:
-    """Side of the model's input in pixels."""
+    """Return the side of the model's square input in pixels."""
     backbone = config.model.backbone
     return backbone.get('encoder', backbone).img_size
 
 
 def load(config: Config, checkpoint: str | None, seed: int) -> PairMAE:
-    """Build a model in evaluation mode, with the weights of a checkpoint, or initialized as the config says."""
+    """Build a model in evaluation mode, with weights of a checkpoint or initialized from the seed as the config says."""
     init_default_scope('mmpretrain')
     model = get_model(config, checkpoint, 'cpu')
     if checkpoint is None:
@@ -90,7 +105,10 @@ def pretrain(
     epochs: int = 2,
     seconds: float | None = None,
 ) -> dict[str, Any]:
-    """Pre-train for a number of epochs or CPU seconds, or resume. Checkpoints are in ``<out>/runs/<name>``."""
+    """Pre-train for a number of epochs or CPU seconds. An interrupted run resumes.
+
+    Checkpoints are in ``<out>/runs/<name>``. For the arguments, see :func:`run_config`.
+    """
     config = run_config(out, method, changes, epochs, seed, saves, seconds)
     config.work_dir = f'{out}/runs/{name}'
     config.custom_hooks = [hook for hook in config.custom_hooks if hook.type != 'mmvidmae.ReconstructionVisHook']
@@ -124,8 +142,11 @@ def pretrain(
 
 @functools.cache
 def held_out_pairs(out: str, count: int, side: int, seed: int = 0) -> tuple[dict, ...]:
-    """Pairs of the held-out ends of ``count`` different clips, at most 24 frames apart and ``side`` pixels wide and
-    high, in batches of 32; the same for all methods. Neighbors in a batch are of different clips."""
+    """Load pairs for measurements, in batches of 32. They are the same for all methods.
+
+    The pairs are from the held-out ends of ``count`` different clips, one of each. Their frames are at most 24 frames
+    apart, and have a size of ``side`` x ``side`` pixels.
+    """
     config = configure('dropmae', Path(out), 2)
     for step in config.val_dataloader.dataset.pipeline[2:4]:
         step.size = side
@@ -137,8 +158,13 @@ def held_out_pairs(out: str, count: int, side: int, seed: int = 0) -> tuple[dict
 
 
 def even_masks(noise: Tensor, masks: tuple[TokenMask, ...], missing: bool) -> tuple[TokenMask, ...]:
-    """A joint mask of pairs in which each frame has half of the visible patches, or the earlier frame has none and the
-    later frame the same ones."""
+    """Make a joint mask in which each frame of a pair has half of the visible patches.
+
+    Args:
+        noise: Noise of both frames ``(N, 2 * L)``.
+        masks: Joint mask that is replaced. It gives the number of visible patches.
+        missing: Whether the earlier frame has no visible patch. The later frame has the same ones in both cases.
+    """
     keep, half = masks[0].ids_keep.shape[1] // 2, noise.shape[1] // 2
     ranks = noise.unflatten(1, (2, half)).argsort(-1).argsort(-1) + torch.tensor([[half * missing], [0.5]])
     return (mask_by_noise(ranks.flatten(1), keep if missing else 2 * keep),)
@@ -146,23 +172,28 @@ def even_masks(noise: Tensor, masks: tuple[TokenMask, ...], missing: bool) -> tu
 
 @torch.no_grad()
 def future_error(model: PairMAE, pairs: Tensor, seed: int, missing: bool = False) -> Tensor:
-    """Error of each pair on its later frame ``(N,)``: that of the last target frame of the first branch that reads
-    another frame, on the patches that the branch's loss covers.
+    """Compute the reconstruction error of the later frame of each pair.
 
-    The frames that this branch reads by cross-attention are the earlier frame, all others of the clip the later one.
-    The seed determines the visible patches and all other draws. For joint maskings, each frame has half of the visible
-    patches, so that all conditions show the same patches of the later frame.
+    The error is that of the first decoder branch with cross-attention to other frames (its memory), for its last target
+    frame, on the patches that its loss covers. The clip of the model is made from the pair: frames of the memory are
+    the earlier frame, all others are the later one. If no branch has a memory, the first branch is used.
+
+    The seed determines the visible patches and all other random numbers. With joint masking, each frame has half of the
+    visible patches. All conditions thus show the same patches of the later frame.
 
     Args:
         model: Model in evaluation mode.
         pairs: Normalized pairs ``(N, 2, 3, H, W)``.
-        seed: Seed of the draws.
+        seed: Seed of the random numbers.
         missing: Whether the encoder gets no patch of the earlier frame, and the decoder only its mask tokens. Only for
-            joint maskings.
+            joint masking.
+
+    Returns:
+        Mean squared error of normalized patches ``(N,)``.
     """
     number, branch = next(
         ((number, branch) for number, branch in enumerate(model.neck.branches) if branch.memory),
-        (0, model.neck.branches[0]),  # all frames together, or each by itself
+        (0, model.neck.branches[0]),  # frames are decoded jointly or independently
     )
     target = branch.targets[-1]
     earlier = branch.memory or range(target)
@@ -184,7 +215,10 @@ def future_error(model: PairMAE, pairs: Tensor, seed: int, missing: bool = False
 
 
 def past_errors(model: PairMAE, batches: tuple[dict, ...]) -> dict[str, float]:
-    """Mean :func:`future_error` of held-out pairs in each condition that the model supports."""
+    """Compute the mean :func:`future_error` of held-out pairs in each of :data:`CONDITIONS`.
+
+    ``missing`` is only for joint masking. ``foreign`` takes the earlier frame of another pair in the batch.
+    """
     errors: dict[str, list[Tensor]] = {}
     for number, batch in enumerate(batches):
         inputs = model.data_preprocessor(dict(inputs=batch['inputs'], data_samples=None))['inputs']
@@ -200,7 +234,11 @@ def past_errors(model: PairMAE, batches: tuple[dict, ...]) -> dict[str, float]:
 
 
 def measure_held_out(model: nn.Module, batches: tuple[dict, ...]) -> dict[str, Any]:
-    """Measure held-out pairs: losses with another earlier frame, accuracy for known motion, attention share."""
+    """Measure a model on held-out pairs.
+
+    The measures are the error of the later frame for different earlier frames, the accuracy with which features and
+    attention match patches after a known motion, and the attention share of both frames.
+    """
     errors = past_errors(model, batches) if isinstance(model, PairMAE) else {}
     motion = warp_frames(torch.cat([batch['inputs'][:, 1] for batch in batches]), model.backbone.patch_resolution)
     features = feature_accuracy(model, motion)
@@ -221,7 +259,7 @@ def measure_held_out(model: nn.Module, batches: tuple[dict, ...]) -> dict[str, A
 
 
 def early(out: str, method: str, changes: dict, checkpoint: str | None, seed: int, pairs: int) -> dict[str, Any]:
-    """:func:`measure_held_out` of a checkpoint, or of random weights."""
+    """Compute :func:`measure_held_out` of a checkpoint, or of random weights."""
     config = run_config(out, method, changes, 2, seed)
     return measure_held_out(load(config, checkpoint, seed), held_out_pairs(out, pairs, input_size(config)))
 
@@ -236,7 +274,7 @@ def frozen(
     short_side: int,
     frames: int,
 ) -> dict[str, Any]:
-    """:func:`propagation_scores` of a checkpoint's encoder, or of a random one."""
+    """Compute :func:`propagation_scores` of the encoder of a checkpoint, or of a random encoder."""
     backbone = load(run_config(out, method, changes, 2, seed), checkpoint, seed).backbone
     divisor = getattr(backbone, 'encoder', backbone).patch_size
     return propagation_scores(backbone, davis, frames, short_side=short_side, divisor=divisor)
@@ -245,7 +283,7 @@ def frozen(
 def track(
     out: str, name: str, changes: dict, checkpoint: str | None, seed: int, train: str, test: str, iters: int
 ) -> dict[str, Any]:
-    """Scores of the small tracker, fine-tuned from a checkpoint, also for single-frame localization (``pairs/iou``)."""
+    """Fine-tune the small tracker from a checkpoint, and score it in tracking and localization (``pairs/iou``)."""
     config = tracker_config(train, test, iters)
     config.merge_from_dict(changes)
     config.work_dir = f'{out}/fine_tuning/{name}'
@@ -264,7 +302,7 @@ def segment(
     frames: int,
     iters: int,
 ) -> dict[str, Any]:
-    """Scores of the small DropSeg, fine-tuned from a checkpoint, on the first frames of test sequences."""
+    """Fine-tune the small DropSeg from a checkpoint, and score it on the first frames of test sequences."""
     config = segmentation_config('dropseg', davis, train, test, iters)
     config.merge_from_dict(changes)
     config.test_dataloader.num_workers = 0

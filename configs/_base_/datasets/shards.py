@@ -6,7 +6,7 @@
 #
 # data_root may be a URL, such as 'https://host/kinetics400' or 's3://bucket/kinetics400'. A local cache is then
 #   cache=dict(folder='/local/kinetics400', gigabytes=200)
-# Credentials do not belong here: see docs/data.md.
+# Credentials do not belong here: see docs/shards.md.
 _base_ = './loaders.py'
 
 train_dataloader = dict(

@@ -12,5 +12,6 @@ train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=100)
 custom_hooks = [
     dict(type='mmvidmae.StepSeedHook'),
     dict(type='mmvidmae.NonFiniteLossHook'),
+    dict(type='mmvidmae.PreemptionHook'),  # SIGTERM or SIGUSR1: save and stop
     dict(type='mmvidmae.CandidateEliminationHook', start=20, warmup=80),
 ]

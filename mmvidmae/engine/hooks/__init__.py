@@ -2,6 +2,7 @@ from .atomic_checkpoint_hook import AtomicCheckpointHook, latest_checkpoint
 from .attribute_schedule_hook import AttributeScheduleHook, CandidateEliminationHook
 from .frame_progress_hook import FrameProgressHook
 from .non_finite_loss_hook import NonFiniteLossHook
+from .preemption_hook import Preempted, PreemptionHook
 from .propagation_eval_hook import PropagationEvalHook
 from .propagation_vis_hook import PropagationVisHook
 from .reconstruction_vis_hook import ReconstructionVisHook
@@ -19,6 +20,8 @@ __all__ = [
     'CannotResume',
     'FrameProgressHook',
     'NonFiniteLossHook',
+    'Preempted',
+    'PreemptionHook',
     'PropagationEvalHook',
     'PropagationVisHook',
     'ReconstructionVisHook',

@@ -12,6 +12,9 @@ from mmvidmae.compat.checkpoint_globals import restore_histories, to_plain
 from mmvidmae.registry import HOOKS
 from mmvidmae.utils.files import PARTIAL, atomic_write
 
+PREEMPTED = 'preempted.pth'
+"""Name of the checkpoint of a run that was stopped within an epoch."""
+
 
 def latest_checkpoint(work_dir: str | Path) -> str | None:
     """Path of the latest checkpoint of a work dir, or None.
@@ -137,7 +140,25 @@ class AtomicCheckpointHook(CheckpointHook):
             expired = kept[: -self.max_keep_ckpts]
             self.keep_ckpt_ids.append(step)  # a deque of this length
 
-        filename = self.filename_tmpl.format(step)
+        self._save(runner, self.filename_tmpl.format(step), meta, self.by_epoch)
+        if is_main_process():
+            self._remove(*(self.filename_tmpl.format(old_step) for old_step in expired), PREEMPTED)
+
+    def save_preempted(self, runner: Runner, by_epoch: bool) -> None:
+        """Save ``preempted.pth`` as the latest checkpoint. The next regular one replaces it.
+
+        Args:
+            runner: The runner, after a training iteration.
+            by_epoch: Whether this is the end of an epoch.
+        """
+        meta = (
+            dict(epoch=runner.epoch + 1, iter=runner.iter)
+            if by_epoch
+            else dict(epoch=runner.epoch, iter=runner.iter + 1)
+        )
+        self._save(runner, PREEMPTED, meta, by_epoch)
+
+    def _save(self, runner: Runner, filename: str, meta: dict, by_epoch: bool) -> None:
         self.last_ckpt = self.file_backend.join_path(self.out_dir, filename)
         runner.message_hub.update_info('last_ckpt', self.last_ckpt)
         runner.save_checkpoint(
@@ -147,7 +168,7 @@ class AtomicCheckpointHook(CheckpointHook):
             save_optimizer=self.save_optimizer,
             save_param_scheduler=self.save_param_scheduler,
             meta=meta,
-            by_epoch=self.by_epoch,
+            by_epoch=by_epoch,
             backend_args=self.backend_args,
             **self.args,
         )
@@ -156,8 +177,10 @@ class AtomicCheckpointHook(CheckpointHook):
         remote = '://' in self.last_ckpt
         named = self.last_ckpt if remote else os.path.relpath(self.last_ckpt, runner.work_dir)
         AtomicLocalBackend().put_text(named, Path(runner.work_dir, 'last_checkpoint'))
-        for old_step in expired:
-            path = self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(old_step))
+
+    def _remove(self, *filenames: str) -> None:
+        for filename in filenames:
+            path = self.file_backend.join_path(self.out_dir, filename)
             if self.file_backend.isfile(path):
                 self.file_backend.remove(path)
             elif self.file_backend.isdir(path):  # sharded checkpoints are folders

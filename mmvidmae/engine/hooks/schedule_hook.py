@@ -55,7 +55,7 @@ class ScheduleHook(ParamSchedulerHook):
         self._scaled = False
 
     def before_run(self, runner: Runner) -> None:
-        """Scale the learning rate by the factors that MMEngine does not count."""
+        """Scale the learning rate by the factors that MMEngine does not count, and ``base_lr`` of the log by all."""
         scaling = runner.cfg.get('auto_scale_lr') or {}
         if self._scaled or not scaling.get('enable') or not isinstance(runner.optim_wrapper, BaseOptimWrapper):
             return
@@ -64,14 +64,17 @@ class ScheduleHook(ParamSchedulerHook):
         batch, per_sample = loader.batch_sampler.batch_size, getattr(loader.sampler, 'pairs_per_sample', 1)
         for wrapper in _wrappers(runner):
             accumulated = getattr(wrapper, '_accumulative_counts', 1)
-            for group in wrapper.param_groups:
-                for key in {'lr', 'initial_lr'} & group.keys():
-                    group[key] *= per_sample * accumulated
             total = runner.world_size * batch * per_sample * accumulated
+            for group in wrapper.param_groups:
+                unscaled = group is getattr(wrapper, 'base_param_settings', None)  # MMEngine leaves it as it is
+                factor = total / scaling['base_batch_size'] if unscaled else per_sample * accumulated
+                for key in {'lr', 'initial_lr'} & group.keys():
+                    group[key] *= factor
             runner.logger.info(
-                f'auto_scale_lr: the total batch size is {total:g} ({runner.world_size} processes x batch_size {batch} '
-                f'x {per_sample:g} pairs per sample x accumulative_counts {accumulated}). The learning rate of the '
-                f'config is for {scaling["base_batch_size"]}: multiplied by {total / scaling["base_batch_size"]:g}'
+                f'auto_scale_lr: learning rate multiplied by {total / scaling["base_batch_size"]:g}, which replaces '
+                f"MMEngine's factor above. The rate of the config is for {scaling['base_batch_size']}. The total batch "
+                f'size is {total:g} ({runner.world_size} processes x batch_size {batch} x {per_sample:g} pairs per '
+                f'sample x accumulative_counts {accumulated})'
             )
         for scheduler in _schedulers(runner):
             if scheduler.param_name == 'lr':

@@ -2,7 +2,7 @@ from .arguments import require, require_divisible, require_share, require_size, 
 from .attention_weights import attention_weights
 from .blocks import CrossAttention, CrossBlock, SpatialDropBlock
 from .gradient_checkpointing import maybe_checkpoint
-from .initialization import init_mae_weights
+from .initialization import check_shapes, init_mae_weights
 from .partial_layers import Branches, attend_and_feed, layer_of_last_tokens, project
 from .position_embedding import (
     build_1d_sincos_pos_embed,
@@ -23,6 +23,7 @@ __all__ = [
     'attention_weights',
     'build_1d_sincos_pos_embed',
     'build_2d_sincos_pos_embed',
+    'check_shapes',
     'init_mae_weights',
     'interpolate_pos_embed_antialiased',
     'interpolate_pos_embed_dino',

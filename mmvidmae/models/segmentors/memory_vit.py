@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from mmvidmae.registry import MODELS
 
 from ..backbones import PairMAEViT
-from ..layers import layer_of_last_tokens, maybe_checkpoint, square_grid
+from ..layers import check_shapes, layer_of_last_tokens, maybe_checkpoint, square_grid
 
 
 @MODELS.register_module()
@@ -81,13 +81,4 @@ class MemoryMAEViT(PairMAEViT):
             if self.frame_embed is not None:
                 state_dict.setdefault(f'{prefix}frame_embed', torch.zeros_like(self.frame_embed))
         super()._prepare_pos_embed(state_dict, prefix, *args, **kwargs)
-        own = {prefix + name: tuple(value.shape) for name, value in self.state_dict().items()}
-        given = {name: tuple(value.shape) for name, value in state_dict.items() if name.startswith(prefix)}
-        wrong = sorted(name for name in own.keys() | given.keys() if own.get(name) != given.get(name))
-        if wrong:
-            lines = [f'{name}: {given.get(name, "missing")}, expected {own.get(name, "none")}' for name in wrong[:5]]
-            raise ValueError(
-                f'the checkpoint does not fit the encoder in {len(wrong)} parameters: {"; ".join(lines)}. Set the arch '
-                'and patch_size that it was trained with; convert the weights of other code with '
-                'tools/model_converters/convert.py'
-            )
+        check_shapes(self, state_dict, prefix)

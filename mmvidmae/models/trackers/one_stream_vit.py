@@ -10,7 +10,16 @@ from torch import Tensor, nn
 from mmvidmae.registry import MODELS
 
 from ..backbones import PairMAEViT
-from ..layers import Branches, layer_of_last_tokens, maybe_checkpoint, require, require_size, require_whole, square_grid
+from ..layers import (
+    Branches,
+    check_shapes,
+    layer_of_last_tokens,
+    maybe_checkpoint,
+    require,
+    require_size,
+    require_whole,
+    square_grid,
+)
 from .candidate_elimination import eliminating_layer
 
 
@@ -187,16 +196,7 @@ class OneStreamViT(PairMAEViT):
             own_embed = state_dict.get(prefix + name)
             if own_embed is not None and (grid := square_grid(own_embed.shape[1])):  # trained at another size
                 state_dict[prefix + name] = resize_pos_embed(own_embed, grid, own_grid, self.interpolate_mode, 0)
-        own = {prefix + name: tuple(value.shape) for name, value in self.state_dict().items()}
-        given = {name: tuple(value.shape) for name, value in state_dict.items() if name.startswith(prefix)}
-        wrong = sorted(name for name in own.keys() | given.keys() if own.get(name) != given.get(name))
-        if wrong:
-            lines = [f'{name}: {given.get(name, "missing")}, expected {own.get(name, "none")}' for name in wrong[:5]]
-            raise ValueError(
-                f'the checkpoint does not fit the encoder in {len(wrong)} parameters: {"; ".join(lines)}. Set the arch '
-                'and patch_size that it was trained with; convert the weights of other code with '
-                'tools/model_converters/convert.py'
-            )
+        check_shapes(self, state_dict, prefix)
 
 
 _POS_EMBEDS = ('pos_embed_z', 'pos_embed_x')
