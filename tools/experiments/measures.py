@@ -86,7 +86,7 @@ def input_size(config: Config) -> int:
 
 
 def load(config: Config, checkpoint: str | None, seed: int) -> PairMAE:
-    """Build a model in evaluation mode, with weights of a checkpoint or initialized from the seed as the config says."""
+    """Build a model in evaluation mode, with the weights of a checkpoint or initialized as the config and seed say."""
     init_default_scope('mmpretrain')
     model = get_model(config, checkpoint, 'cpu')
     if checkpoint is None:
