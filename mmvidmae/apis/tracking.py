@@ -72,7 +72,8 @@ class TrackingInferencer(VideoInferencer):
             Interrupted: After an interrupt, unless the video is a camera. The files are complete.
             VideoReadError: If a video cannot be read.
             ValueError: If the modalities do not fit the model or each other, the box is not four finite numbers, has no
-                area or is outside the frame, the first frame is lost, a frame is invalid, or the output video cannot be written.
+                area or is outside the frame, the first frame is lost, a frame is invalid, or the output video cannot be
+                written.
         """
         outputs = (out_dir, save_pred, save_vis, vis_format, fps)
         return super().__call__(inputs, return_datasamples, 1, *outputs, box=box, thermal=thermal)
@@ -144,7 +145,7 @@ def _pair(visible: Iterable[np.ndarray | None], thermal: Iterable[np.ndarray | N
     Raises:
         ValueError: If the videos have different lengths, or frames different sizes.
     """
-    missing = object()
+    missing: Any = object()
     for number, (first, second) in enumerate(zip_longest(visible, thermal, fillvalue=missing)):
         if first is missing or second is missing:
             which = 'visible' if first is missing else 'thermal'

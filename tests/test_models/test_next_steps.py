@@ -7,6 +7,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
+from mmengine.optim import build_optim_wrapper
 from mmengine.registry import HOOKS, DefaultScope
 from mmengine.runner import Runner
 from mmpretrain.models.backbones import VisionTransformer
@@ -143,6 +144,32 @@ def test_starts_from_other_weights(path, tmp_path):
     assert full.optim_wrapper.optimizer.lr == pytest.approx(
         Config.fromfile(base_of(path)).optim_wrapper.optimizer.lr / 10
     )
+
+
+@pytest.mark.parametrize('method', ['dropmae', 'siammae'])
+def test_small_start_is_dinov2_on_single_frames_and_trains(method, tmp_path):
+    """The features are those of the start, positions aside, and the encoder's rate is a fiftieth of the decoder's."""
+    config = Config.fromfile(CONFIGS / f'small/{method}_vit-small-p14-dinov2_1xb8-coslr-20e_clips.py')
+    config.model.backbone.arch = dict(embed_dims=24, num_layers=2, num_heads=2, feedforward_channels=48)
+    config.model.neck.update(decoder_dims=24, depth=1, num_heads=2)
+    frozen = Config.fromfile(CONFIGS / '_base_/models/frozen/dinov2-vit-small-p14.py').encoder
+    theirs = MODELS.build(frozen | dict(arch=config.model.backbone.arch))
+    theirs.pos_embed.data.normal_()
+    state = {f'backbone.{name}': value for name, value in theirs.state_dict().items()}
+    config.model.backbone.init_cfg.checkpoint = str(tmp_path / 'theirs.pth')
+    torch.save(dict(state_dict=state), tmp_path / 'theirs.pth')
+    model = MODELS.build(config.model)
+    model.init_weights()
+    theirs.pos_embed.data[:] = 0
+    encoder = model.backbone.eval()
+    positions, encoder.pos_embed.data = encoder.pos_embed.data, torch.zeros_like(encoder.pos_embed)
+    frames = torch.randn(2, 3, 112, 112)
+    torch.testing.assert_close(encoder(frames)[0], theirs.eval()(frames)[0])
+    encoder.pos_embed.data = positions
+    wrapper = build_optim_wrapper(model, config.optim_wrapper)
+    rates = {group['part']: group['lr'] for group in wrapper.optimizer.param_groups}
+    assert rates['backbone'] == pytest.approx(rates['neck'] / 50) == pytest.approx(1e-5)
+    train_a_step(config, model)
 
 
 def base_of(path: Path) -> Path:

@@ -16,7 +16,7 @@ from mmvidmae.models import PairMAE
 from mmvidmae.registry import MODELS
 
 ROOT = Path(__file__).resolve().parents[2]
-METHODS = sorted(path.name.partition('_')[0] for path in (ROOT / 'configs/small').glob('*_clips.py'))
+METHODS = sorted(path.name.partition('_')[0] for path in (ROOT / 'configs/small').glob('*_vit-tiny6-*_clips.py'))
 
 
 @pytest.fixture
@@ -188,6 +188,44 @@ def test_plot_of_ablations(measures, tmp_path):
     assert [text.get_text() for text in cost.get_xticklabels()] == ['first', 'second']
 
 
+def test_plot_of_correspondence_over_training(measures, tmp_path):
+    """Points of all checkpoints, from random weights on; an unfinished method has its beginning only."""
+    import report
+
+    def early(match, attention, foreign):
+        return dict(
+            feature_accuracy=[0.9, match],
+            attention_accuracy=attention,
+            feature_chance=0.02,
+            attention_chance=0.03,
+            loss=dict(true=0.5, foreign=foreign),
+        )
+
+    (tmp_path / 'results').mkdir()
+    results = {
+        'pretrain-siammae-0': dict(steps=100),
+        'early-siammae-0': early(0.5, [0.25, 0.125], 1.0),
+        'early-siammae-0-epoch2': early(0.25, [0.0625, 0.125], 0.75),
+        'early-random-siammae-0': early(0.125, [0.0625], 0.5),
+        'pretrain-mae-0': dict(steps=100),
+        'early-random-mae-0': early(0.0625, None, 0.5),
+        'pretrain-siammae-1': dict(part_steps=[30, 60], steps=60),
+        'early-siammae-1': early(0.5, [0.5], 1.0),
+        'early-siammae-1-part1': early(0.75, [0.5], 1.0),
+    }
+    for name, result in results.items():
+        content = dict(result=result, arguments=dict(epochs=4))
+        (tmp_path / f'results/{name}.json').write_text(json.dumps(content))
+    found = report.Results(tmp_path, [*results, 'early-mae-0'])
+    lines = [
+        {tuple(map(tuple, line.get_xydata().tolist())) for line in axes.lines if line.get_marker() == 'o'}
+        for axes in report.plot_correspondence(found, [0, 1]).axes
+    ]
+    assert lines[0] == {((0, 6.25),), ((0, 12.5), (50, 25), (100, 50)), ((30, 75), (60, 50))}
+    assert lines[1] == {((0, 6.25), (50, 12.5), (100, 25)), ((30, 50), (60, 50))}
+    assert lines[2] == {((0, 0),), ((0, 0), (50, 0.25), (100, 0.5)), ((30, 0.5), (60, 0.5))}
+
+
 def test_larger_models_fit_each_other(measures, tmp_path):
     """Encoders of ``--size larger`` load into its tracker and its DropSeg, and take the crops of its pipelines."""
     import compare_methods
@@ -248,7 +286,7 @@ def test_whole_comparison(video_dir, davis, sequences, tmp_path, start_tool):
     table = (out / 'report/table.md').read_text()
     assert f'{results["track-random-0"]["sot/success"]:.1f}' in table
     assert f'{results["segment-dropmae-0"]["vos/J&F-Mean"]:.1f}' in table
-    for name in ('loss', 'frozen', 'attention', 'past'):
+    for name in ('loss', 'frozen', 'attention', 'past', 'correspondence'):
         assert (out / f'report/{name}.png').read_bytes().startswith(b'\x89PNG')
 
     other = ['siammae' if part == 'dropmae' else part for part in command]

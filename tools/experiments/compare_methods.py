@@ -17,7 +17,7 @@ steps, in this order:
 1. pre-training
 2. early measures on held-out frames: loss with another earlier frame, matching of patches under known motion, attention
    share
-3. J&F of frozen encoders over training
+3. J&F of frozen encoders and the early measures over training
 4. shorter ablations
 5. fine-tuning of a small tracker and a small DropSeg
 6. the report
@@ -268,6 +268,7 @@ def plan(args: argparse.Namespace, methods: Sequence[str], steps_an_epoch: float
             for stop, file in [*stops(method).items()][:-1]:
                 checkpoint, needs = f'{out}/runs/{method}-{seed}/{file}', f'pretrain-{method}-{seed}'
                 add_frozen(f'{method}-{seed}-{stop}', run(method, {}, seed), checkpoint, curve_side, needs)
+                add_early(f'{method}-{seed}-{stop}', run(method, {}, seed), checkpoint, needs)
     seed = args.seeds[0]
     for values in ABLATIONS.values() if args.ablation_epochs else ():
         for name, method, changes in values.values():

@@ -23,7 +23,7 @@ from small_pretraining import METHODS, configure
 from small_segmentation import make_config as segmentation_config
 from small_tracker import make_config as tracker_config
 from small_tracker import score_pairs
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmvidmae.apis import attention_accuracy, attention_share, feature_accuracy, get_model, warp_frames
 from mmvidmae.datasets import pair_collate
@@ -85,10 +85,10 @@ def input_size(config: Config) -> int:
     return backbone.get('encoder', backbone).img_size
 
 
-def load(out: str, method: str, changes: dict[str, Any], checkpoint: str | None, seed: int) -> PairMAE:
-    """Build a model in evaluation mode, with the weights of a checkpoint or with random weights from the seed."""
+def load(config: Config, checkpoint: str | None, seed: int) -> PairMAE:
+    """Build a model in evaluation mode, with the weights of a checkpoint or initialized as the config and seed say."""
     init_default_scope('mmpretrain')
-    model = get_model(run_config(out, method, changes, 2, seed), checkpoint, 'cpu')
+    model = get_model(config, checkpoint, 'cpu')
     if checkpoint is None:
         torch.manual_seed(seed)
         model.init_weights()
@@ -233,14 +233,12 @@ def past_errors(model: PairMAE, batches: tuple[dict, ...]) -> dict[str, float]:
     return {condition: float(torch.cat(values).mean()) for condition, values in errors.items()}
 
 
-def early(out: str, method: str, changes: dict, checkpoint: str | None, seed: int, pairs: int) -> dict[str, Any]:
+def measure_held_out(model: nn.Module, batches: tuple[dict, ...]) -> dict[str, Any]:
     """Measure a model on held-out pairs.
 
     The measures are the error of the later frame for different earlier frames, the accuracy with which features and
     attention match patches after a known motion, and the attention share of both frames.
     """
-    model = load(out, method, changes, checkpoint, seed)
-    batches = held_out_pairs(out, pairs, input_size(run_config(out, method, changes, 2, seed)))
     errors = past_errors(model, batches) if isinstance(model, PairMAE) else {}
     motion = warp_frames(torch.cat([batch['inputs'][:, 1] for batch in batches]), model.backbone.patch_resolution)
     features = feature_accuracy(model, motion)
@@ -260,6 +258,12 @@ def early(out: str, method: str, changes: dict, checkpoint: str | None, seed: in
     return result
 
 
+def early(out: str, method: str, changes: dict, checkpoint: str | None, seed: int, pairs: int) -> dict[str, Any]:
+    """Compute :func:`measure_held_out` of a checkpoint, or of random weights."""
+    config = run_config(out, method, changes, 2, seed)
+    return measure_held_out(load(config, checkpoint, seed), held_out_pairs(out, pairs, input_size(config)))
+
+
 def frozen(
     out: str,
     method: str,
@@ -271,7 +275,7 @@ def frozen(
     frames: int,
 ) -> dict[str, Any]:
     """Compute :func:`propagation_scores` of the encoder of a checkpoint, or of a random encoder."""
-    backbone = load(out, method, changes, checkpoint, seed).backbone
+    backbone = load(run_config(out, method, changes, 2, seed), checkpoint, seed).backbone
     divisor = getattr(backbone, 'encoder', backbone).patch_size
     return propagation_scores(backbone, davis, frames, short_side=short_side, divisor=divisor)
 

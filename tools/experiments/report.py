@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -202,6 +202,7 @@ def write_report(
 
     save(plot_losses(results, seeds), folder / 'loss.png')
     save(plot_curves(results, seeds, sides[0]), folder / 'frozen.png')
+    save(plot_correspondence(results, seeds), folder / 'correspondence.png')
     save(plot_attention(results, seeds), folder / 'attention.png')
     save(plot_past(results, seeds), folder / 'past.png')
     if any(name.startswith('early-short') for name in results.all):
@@ -236,29 +237,86 @@ def plot_losses(results: Results, seeds: Sequence[int]) -> Figure:
     return figure
 
 
+def over_training(
+    results: Results, kind: str, method: str, random: str, seed: int, value: Callable[[dict[str, Any]], float | None]
+) -> list[tuple[float, float]]:
+    """Steps and values of a method's checkpoints, from random weights on.
+
+    Args:
+        results: Results of all jobs.
+        kind: Beginning of the names of the jobs.
+        method: Method.
+        random: Method whose random weights it starts from.
+        seed: Seed.
+        value: Reads the value of a result, or None if it has none.
+    """
+    steps = {f'{kind}-random-{random}-{seed}': 0.0}
+    prefix = f'{kind}-{method}-{seed}'
+    if run := results.all.get(f'pretrain-{method}-{seed}'):
+        stops = (f'{prefix}-epoch', f'{prefix}-part')
+        names = [name for name in results.all if name == prefix or name.startswith(stops)]
+        steps |= {name: step_of(run, name.removeprefix(prefix)) for name in names}
+    points = [(step, value(results.all[name]['result'])) for name, step in steps.items() if name in results.all]
+    return sorted((step, point) for step, point in points if point is not None)
+
+
 def plot_curves(results: Results, seeds: Sequence[int], side: int) -> Figure:
     """Frozen J&F over steps in each protocol, from random weights (dashed) on."""
     figure, axes = panels(len(PROTOCOLS))
     for panel, protocol in zip(axes, PROTOCOLS):
         panel.set(xlabel='step', ylabel='J&F', title=protocol)
-        for method in results.methods:
-            random = RANDOM_ENCODER[method]
-            job = f'frozen{side}-random-{random}-{{}}'
-            if values := results.values(job, seeds, protocol, 'J&F-Mean'):
-                panel.axhline(np.mean(values), color=COLOURS[random], linestyle='--', alpha=0.6)
-            for seed in seeds:
-                zero = results.values(job, [seed], protocol, 'J&F-Mean')
-                steps = results.values(f'pretrain-{method}-{seed}', [seed], 'steps')
-                points = {0: zero[0]} if zero else {}
-                prefix = f'frozen{side}-{method}-{seed}'
-                for name, result in results.all.items():
-                    if steps and (name == prefix or name.startswith((f'{prefix}-epoch', f'{prefix}-part'))):
-                        step = step_of(results.all[f'pretrain-{method}-{seed}'], name.removeprefix(prefix))
-                        points[step] = result['result'][protocol]['J&F-Mean']
-                label = NAMES[method] if seed == seeds[0] else None
-                panel.plot(*zip(*sorted(points.items())), marker='o', color=COLOURS[method], label=label)
-        panel.legend(fontsize=8)
+
+        def value(result: dict[str, Any], protocol: str = protocol) -> float:
+            return result[protocol]['J&F-Mean']
+
+        draw_over_training(panel, results, f'frozen{side}', RANDOM_ENCODER, seeds, value)
     return figure
+
+
+def plot_correspondence(results: Results, seeds: Sequence[int]) -> Figure:
+    """Correspondence over steps, from random weights (dashed) on: patches that features and attention find under known
+    motion, and the loss that is added by an earlier frame of another clip."""
+    figure, (features, attention, loss) = panels(3)
+    features.set(ylabel='moved patches found by features, %', title='last layer of the encoder')
+    attention.set(ylabel='moved patches found by attention, %', title='best layer of the decoder')
+    loss.set(ylabel='added loss', title='earlier frame of another clip')
+    values: dict[Axes, Callable[[dict[str, Any]], float | None]] = {
+        features: lambda result: 100 * result['feature_accuracy'][-1],
+        attention: lambda result: result['attention_accuracy'] and 100 * max(result['attention_accuracy']),
+        loss: lambda result: result['loss']['foreign'] - result['loss']['true'] if result['loss'] else None,
+    }
+    for panel, value in values.items():
+        panel.set(xlabel='step')
+        draw_over_training(panel, results, 'early', RANDOM, seeds, value)
+    for panel, chance in ((features, 'feature_chance'), (attention, 'attention_chance')):
+        shares = [
+            share for method in results.methods for share in results.values(f'early-{method}-{{}}', seeds, chance)
+        ]
+        if shares:
+            panel.axhline(100 * float(np.mean(shares)), color='k', linestyle=':', label='chance')
+            panel.legend(fontsize=8)
+    return figure
+
+
+def draw_over_training(
+    panel: Axes,
+    results: Results,
+    kind: str,
+    starts: dict[str, str],
+    seeds: Sequence[int],
+    value: Callable[[dict[str, Any]], float | None],
+) -> None:
+    """Draw :func:`over_training` of all methods. ``starts`` has the method whose random weights each starts from."""
+    for method in results.methods:
+        random = starts[method]
+        curves = [over_training(results, kind, method, random, seed, value) for seed in seeds]
+        if begins := [points[0][1] for points in curves if points and points[0][0] == 0]:
+            panel.axhline(np.mean(begins), color=COLOURS[random], linestyle='--', alpha=0.6)
+        label = NAMES[method]
+        for points in filter(None, curves):
+            panel.plot(*zip(*points), marker='o', color=COLOURS[method], label=label)
+            label = None
+    panel.legend(fontsize=8)
 
 
 def step_of(run: dict[str, Any], stop: str) -> float:

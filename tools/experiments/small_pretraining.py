@@ -85,7 +85,13 @@ def prepare(videos: Path, out: Path, short_side: int = 112) -> None:
 
 
 def configure(
-    method: str, data: Path, epochs: int, seed: int = 0, saves: int = 4, seconds: float | None = None
+    method: str,
+    data: Path,
+    epochs: int = 2,
+    seed: int = 0,
+    saves: int = 4,
+    seconds: float | None = None,
+    model: str = 'vit-tiny6-p8',
 ) -> Config:
     """Config of a run on the output of :func:`prepare` in ``data``.
 
@@ -96,10 +102,11 @@ def configure(
         seed: Seed of the run.
         saves: Number of validations and saves, the last at the end.
         seconds: CPU seconds of the run in place of epochs, see :class:`TimedTrainLoop`.
+        model: Model in the name of the config.
     """
     from mmengine.config import Config
 
-    config = Config.fromfile(ROOT / f'configs/small/{method}_vit-tiny6-p8_1xb8-coslr-20e_clips.py')
+    config = Config.fromfile(ROOT / f'configs/small/{method}_{model}_1xb8-coslr-20e_clips.py')
     for loader in filter(None, (config.train_dataloader, config.val_dataloader, config.test_dataloader)):
         loader.dataset.data_root = str(data)
     if seconds is None:

@@ -28,10 +28,15 @@ class TimedTrainLoop(EpochBasedTrainLoop):
         dataloader: Loader, or its config.
         seconds: CPU seconds, above 0.
         saves: Number of parts.
+
+    Raises:
+        ValueError: If the clips do not fill a batch.
     """
 
     def __init__(self, runner: Runner, dataloader: DataLoader | dict, seconds: float, saves: int) -> None:
         super().__init__(runner, dataloader, max_epochs=10**5)  # never reached
+        if not len(self.dataloader):
+            raise ValueError('the data loader has no batch, so training would never end: list more clips')
         self.seconds = seconds
         self.saves = saves
 
