@@ -1,10 +1,10 @@
 """Compare our video reader with decord2 and torchcodec: frames, and seconds of this process for opening and reading.
 
 A clip is opened, and some of its frames are read in one batch, as in training. The readers take turns, with one thread
-each. Readers whose package is missing are left out. The frames of each are compared with ours first.
+each. Readers whose package is missing are left out (``pip install --no-deps decord2 torchcodec``). The frames of each
+are compared with ours.
 
 Example:
-    pip install --no-deps decord2 torchcodec
     python tools/benchmarks/video_readers.py data/videos_256 --frames 2 8
 """
 
