@@ -106,6 +106,10 @@ def demonstrate(videos: Path | None) -> None:
         'Drawing the loss curves',
         'tools/analysis_tools/plot_loss.py', *(WORK / name for name in CONFIGS), '-o', WORK / 'loss.png',
     )  # fmt: skip
+    run(
+        'Writing the report',
+        'tools/analysis_tools/report_run.py', *(WORK / name for name in CONFIGS), '-o', WORK / 'report.html',
+    )  # fmt: skip
 
     from mmvidmae.visualization import read_losses
 
@@ -121,6 +125,7 @@ def demonstrate(videos: Path | None) -> None:
         print(f'      checkpoint      {WORK / name / (WORK / name / "last_checkpoint").read_text()}')
         print(f'      logs            {WORK / name}')
     print(f'   Loss curves: {WORK / "loss.png"}')
+    print(f'   Report:      {WORK / "report.html"}')
 
 
 if __name__ == '__main__':

@@ -22,7 +22,19 @@ class Losses(NamedTuple):
     constant: np.ndarray
 
 
-def read_losses(work_dir: str | Path) -> Losses:
+class Scalars(NamedTuple):
+    """What the logs of one work dir say, by name; every array is ``(points, 2)`` with iterations in its first column.
+
+    Attributes:
+        train: Values of training, such as ``loss``, ``lr``, ``time`` and ``data_time`` (seconds).
+        val: Values of validations.
+    """
+
+    train: dict[str, np.ndarray]
+    val: dict[str, np.ndarray]
+
+
+def read_scalars(work_dir: str | Path) -> Scalars:
     """Read MMEngine's ``<work_dir>/<time>/vis_data/scalars.json`` of a run and of those that resumed it.
 
     What a run had logged beyond the checkpoint from which the next one went on is replaced by the latter's lines.
@@ -30,26 +42,48 @@ def read_losses(work_dir: str | Path) -> Losses:
     Raises:
         ValueError: If the folder holds no training log.
     """
-    train: dict[int, float] = {}
-    val: dict[int, tuple[float, float]] = {}
+    train: dict[int, dict] = {}
+    val: dict[int, dict] = {}
     for file in sorted(Path(work_dir).glob('*/vis_data/scalars.json')):
         lines = _read_lines(file)
         steps = [line['step'] for line in lines if 'loss' in line]
         if not steps:  # a test run
             continue
-        train = {step: loss for step, loss in train.items() if step < steps[0]}
-        val = {step: errors for step, errors in val.items() if step < steps[0]}
+        train = {step: line for step, line in train.items() if step < steps[0]}
+        val = {step: line for step, line in val.items() if step < steps[0]}
         last = 0
         for line in lines:
             if 'loss' in line:
                 last = line['step']
-                train[last] = line['loss']
-            elif 'reconstruction/mse' in line:  # its own step counts epochs in epoch-based runs
-                val[last] = (line['reconstruction/mse'], line['reconstruction/constant_mse'])
+                train[last] = line
+            else:  # its own step counts epochs in epoch-based runs
+                val[last] = {**val.get(last, {}), **line}
     if not train:
         raise ValueError(f'{work_dir}: no training log (*/vis_data/scalars.json) found')
-    mse, constant = ([(step, errors[i]) for step, errors in val.items()] for i in (0, 1))
-    return Losses(*(np.array(points, float).reshape(-1, 2) for points in (list(train.items()), mse, constant)))
+    return Scalars(_columns(train), _columns(val))
+
+
+def _columns(lines: dict[int, dict]) -> dict[str, np.ndarray]:
+    """Arrays (points, 2) of step and value by name."""
+    names = dict.fromkeys(name for line in lines.values() for name in line)
+    return {
+        name: np.array([(step, line[name]) for step, line in lines.items() if name in line], float)
+        for name in names
+        if name not in ('step', 'iter', 'epoch')
+        and all(isinstance(line.get(name, 0), int | float) for line in lines.values())
+    }
+
+
+def read_losses(work_dir: str | Path) -> Losses:
+    """Read the losses of a run, see :func:`read_scalars`.
+
+    Raises:
+        ValueError: If the folder holds no training log.
+    """
+    train, val = read_scalars(work_dir)
+    none = np.empty((0, 2))
+    held_out = (val.get(f'reconstruction/{name}', none) for name in ('mse', 'constant_mse'))
+    return Losses(train['loss'], *held_out)
 
 
 def _read_lines(file: Path) -> list[dict]:
