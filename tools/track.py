@@ -1,11 +1,12 @@
-"""Track a target through a video, a folder of images or a camera, given its box in the first frame.
+"""Track targets through a video, a folder of images or a camera, given their boxes in the first frame.
 
 Writes boxes (OUT_DIR/preds/NAME.txt: ``x,y,w,h`` in each line), boxes and scores (NAME.json), and a video with drawn
-boxes (OUT_DIR/vis/NAME.mp4).
+boxes (OUT_DIR/vis/NAME.mp4). For several targets (``--box`` repeated), each has a file of boxes (NAME_1.txt, ...).
 
 Example:
     python tools/track.py CONFIG CHECKPOINT video.mp4 --box 120 80 64 48 --out-dir results
     python tools/track.py CONFIG CHECKPOINT visible.mp4 --thermal infrared.mp4 --box 120 80 64 48       # BAT
+    python tools/track.py CONFIG CHECKPOINT video.mp4 --box 120 80 64 48 --box 10 20 30 40 --out-dir results
     python tools/track.py CONFIG CHECKPOINT 0 --box 200 150 100 100     # camera 0; Ctrl-C ends it
 
 Ctrl-C completes all files with the frames so far; for a video file or folder, the exit code is then 130.
@@ -18,7 +19,13 @@ def main() -> None:
     parser = make_parser(__doc__)
     parser.add_argument('video', help='video file, folder of images, or number of a camera')
     parser.add_argument(
-        '--box', nargs=4, type=float, required=True, metavar=('X', 'Y', 'W', 'H'), help='in pixels of the first frame'
+        '--box',
+        nargs=4,
+        type=float,
+        action='append',
+        required=True,
+        metavar=('X', 'Y', 'W', 'H'),
+        help='in pixels of the first frame; repeat it for several targets',
     )
     parser.add_argument(
         '--thermal', metavar='VIDEO', help='aligned thermal video, for a tracker of two modalities (BAT)'
@@ -30,9 +37,11 @@ def main() -> None:
     with one_message(parser, args.out_dir):
         inferencer = TrackingInferencer(**model_options(args))
         thermal = None if args.thermal is None else parse_video(args.thermal)
-        tracked = inferencer(parse_video(args.video), args.box, thermal, **output_options(args))['predictions']
+        box = args.box if len(args.box) > 1 else args.box[0]
+        tracked = inferencer(parse_video(args.video), box, thermal, **output_options(args))['predictions']
     scores = tracked['scores']
-    print(f'{len(scores)} frames, mean score {sum(scores) / max(1, len(scores)):.2f}: {args.out_dir}')
+    mean = sum(map(sum, scores)) / len(args.box) if len(args.box) > 1 else sum(scores)
+    print(f'{len(scores)} frames, mean score {mean / max(1, len(scores)):.2f}: {args.out_dir}')
 
 
 if __name__ == '__main__':

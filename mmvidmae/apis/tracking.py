@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from itertools import zip_longest
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 from mmengine.structures import BaseDataElement
@@ -20,8 +20,8 @@ from .videos import Source, Video, check_frames, open_video
 
 
 class TrackingInferencer(VideoInferencer):
-    """Tracks a target from its box in the first frame. See :class:`VideoInferencer` for the arguments of the
-    constructor.
+    """Tracks one or several targets from their boxes in the first frame. See :class:`VideoInferencer` for the
+    arguments of the constructor.
 
     Example:
         >>> tracker = TrackingInferencer('CONFIG.py', 'CHECKPOINT.pth')
@@ -38,7 +38,7 @@ class TrackingInferencer(VideoInferencer):
     def __call__(  # type: ignore[override]
         self,
         inputs: Video,
-        box: Sequence[float],
+        box: Sequence[float] | Sequence[Sequence[float]],
         thermal: Video | None = None,
         return_datasamples: bool = False,
         out_dir: str | PathLike | None = None,
@@ -47,18 +47,20 @@ class TrackingInferencer(VideoInferencer):
         vis_format: str = '.mp4',
         fps: float | None = None,
     ) -> dict[str, Any]:
-        """Track the target to the end of the video.
+        """Track the targets to the end of the video.
 
         Args:
             inputs: Video file, folder of images, camera number, or an iterable of uint8 RGB frames ``(H, W, 3)``. None
                 in an iterable is a lost frame, in which the target keeps its last box.
-            box: Box (x, y, w, h) of the target in pixels of the first frame.
+            box: Box (x, y, w, h) of the target in pixels of the first frame, or a list of boxes, which are tracked
+                together: the encoder gets all targets of a frame as one batch.
             thermal: Second modality, for a tracker of two (BAT): an aligned video with as many frames of the same size.
                 A frame that is lost in one modality is lost.
             return_datasamples: Whether to return a data sample for each frame, with the frame.
             out_dir: Folder for output files. By default nothing is written.
             save_pred: Whether to write ``<out_dir>/preds/<name>.txt`` with a line ``x,y,w,h`` for each frame, and
-                ``<name>.json`` with boxes and scores. A line is written at once, so a killed run keeps its boxes.
+                ``<name>.json`` with boxes and scores. A line is written at once, so a killed run keeps its boxes. For
+                several targets, ``<name>_1.txt``, ``<name>_2.txt`` and so on.
             save_vis: Whether to write ``<out_dir>/vis/<name>.mp4`` with drawn boxes.
             vis_format: Suffix of this video.
             fps: Frames per second of this video; by default those of the source, or 25 if unknown.
@@ -66,7 +68,8 @@ class TrackingInferencer(VideoInferencer):
         Returns:
             ``predictions``: a dictionary of ``video``, ``boxes_xywh`` ((x, y, w, h) in pixels for each frame) and
             ``scores`` (in [0, 1]; 1 for the first frame, 0 for lost frames), or data samples with ``frame``,
-            ``pred_bbox`` and ``pred_score``. ``visualization``: path of the video with boxes, or None.
+            ``pred_bbox`` and ``pred_score``. For a list of boxes, each frame has a list of boxes and of scores.
+            ``visualization``: path of the video with boxes, or None.
 
         Raises:
             Interrupted: After an interrupt, unless the video is a camera. The files are complete.
@@ -92,39 +95,52 @@ class TrackingInferencer(VideoInferencer):
             raise ValueError(f'{source.name} has {source.length} frames, but {second.name} has {second.length}')
         return source._replace(items=_pair(check_frames(source.items), check_frames(second.items)))
 
-    def forward(self, inputs: Iterable[np.ndarray | None], box: Sequence[float]) -> Iterator[BaseDataElement]:
-        """Track the target frame by frame. The sample of a lost frame has no field ``frame``."""
-        target, score = None, 1.0
+    def forward(
+        self, inputs: Iterable[np.ndarray | None], box: Sequence[float] | Sequence[Sequence[float]]
+    ) -> Iterator[BaseDataElement]:
+        """Track the targets frame by frame. The sample of a lost frame has no field ``frame``."""
+        several = np.asarray(box, object).ndim == 2
+        given: Sequence[Any] = box if several else [box]
+        targets: Sequence[Any] = []
+        scores: Sequence[float] = []
         for number, frame in enumerate(inputs):
+            sample = BaseDataElement(metainfo=dict(frame_id=number))
             if frame is None:
-                if target is None:
+                if not targets:
                     raise ValueError('the first frame, which shows the target, is missing')
-                sample = BaseDataElement(pred_bbox=target.box, pred_score=0.0)
+                scores = [0.0] * len(targets)
             else:
                 image = _to_bgr(frame) if self.model.data_preprocessor.bgr_to_rgb else frame
-                if target is None:
-                    target = self.model.initialize(image, box)
+                if targets:
+                    targets, scores = zip(*self.model.track_all(image, targets), strict=True)
                 else:
-                    target, score = self.model.track(image, target)
-                shown = frame if self.model.num_modalities == 1 else frame[..., :3]
-                sample = BaseDataElement(frame=shown, pred_bbox=target.box, pred_score=score)
-            sample.set_metainfo(dict(frame_id=number))
+                    targets, scores = [self.model.initialize(image, one) for one in given], [1.0] * len(given)
+                sample.frame = frame if self.model.num_modalities == 1 else frame[..., :3]
+            boxes = [target.box for target in targets]
+            sample.pred_bbox, sample.pred_score = (boxes, [*scores]) if several else (boxes[0], scores[0])
             yield sample
 
     def postprocess(
         self, preds: Iterable[BaseDataElement], source: Source, path: Path | None, results: dict[str, Any]
     ) -> Iterator[BaseDataElement]:
         """Save boxes and scores."""
-        boxes: list[list[float]] = []
-        scores: list[float] = []
+        boxes: list[list] = []
+        scores: list[float | list[float]] = []
         results['predictions'] = dict(video=source.name, boxes_xywh=boxes, scores=scores)
         with ExitStack() as opened:
+            files: list[TextIO] = []
             for pred in preds:
+                several = isinstance(pred.pred_score, list)
+                found = pred.pred_bbox if several else [pred.pred_bbox]
                 if path is not None:
-                    if not boxes:
+                    if not files:
                         path.parent.mkdir(parents=True, exist_ok=True)
-                        lines = opened.enter_context(open(f'{path}.txt', 'w', buffering=1, encoding='utf-8'))
-                    lines.write(','.join(f'{value:.3f}' for value in pred.pred_bbox) + '\n')
+                        names = (
+                            [f'{path}_{number + 1}.txt' for number in range(len(found))] if several else [f'{path}.txt']
+                        )
+                        files = [opened.enter_context(open(name, 'w', buffering=1, encoding='utf-8')) for name in names]
+                    for file, box in zip(files, found, strict=True):
+                        file.write(','.join(f'{value:.3f}' for value in box) + '\n')
                 boxes.append(pred.pred_bbox)
                 scores.append(pred.pred_score)
                 yield pred

@@ -80,7 +80,8 @@ class VideoVisualizer(ImageVisualizer):
             name: Name of the image.
             image: Frame ``(H, W, 3)``, uint8 RGB.
             data_sample: Sample with any of the fields ``pred_mask`` (label map ``(h, w)``, uint8), ``pred_joints``
-                (``(J, 2)``, x and y in pixels), and ``pred_bbox`` (x, y, w, h in pixels) with ``pred_score``.
+                (``(J, 2)``, x and y in pixels), and ``pred_bbox`` (x, y, w, h in pixels) with ``pred_score``, or lists
+                of both for several targets.
             step: Frame number or training iteration.
 
         Returns:
@@ -97,8 +98,11 @@ class VideoVisualizer(ImageVisualizer):
         if 'pred_joints' in data_sample:
             image = draw_pose(image, data_sample.pred_joints)
         if 'pred_bbox' in data_sample:
-            caption = f'{data_sample.frame_id}  {data_sample.pred_score:.2f}'
-            image = draw_box(image, data_sample.pred_bbox, caption)
+            several = isinstance(data_sample.pred_score, list)
+            boxes = data_sample.pred_bbox if several else [data_sample.pred_bbox]
+            scores = data_sample.pred_score if several else [data_sample.pred_score]
+            for number, (box, score) in enumerate(zip(boxes, scores, strict=True), 2):
+                image = draw_box(image, box, f'{data_sample.frame_id}  {score:.2f}', number)
         return image
 
 

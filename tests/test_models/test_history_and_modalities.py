@@ -190,6 +190,35 @@ def test_bat_follows_frames_of_six_channels():
         assert np.isfinite([*target.box, score]).all()
 
 
+@pytest.mark.parametrize(('build', 'channels'), [(droptrack, 3), (bat, 6), (hiptrack, 3)])
+def test_targets_are_tracked_together_as_one_by_one(build, channels):
+    model, video = build().eval(), frames(4, channels)
+    targets = [model.initialize(video[0], box) for box in ((40, 30, 20, 24), (5, 50, 30, 20), (90, 10, 12, 12))]
+    alone = list(targets)
+    for frame in video[1:]:
+        together = model.track_all(frame, targets)
+        targets = [target for target, _ in together]
+        alone, scores = zip(*(model.track(frame, target) for target in alone), strict=True)
+        assert np.allclose([target.box for target in targets], [target.box for target in alone], atol=1e-2)
+        assert np.allclose([score for _, score in together], scores, atol=1e-5)
+    assert model.track_all(video[0], []) == []
+
+
+def test_inferencer_follows_several_targets(tmp_path):
+    model, video = droptrack().eval(), frames(4)
+    boxes = [(40, 30, 20, 24), (5, 50, 30, 20)]
+    inferencer = TrackingInferencer(model, show_progress=False)
+    both = inferencer([*video[:2], None, video[3]], boxes, out_dir=tmp_path)
+    alone = [inferencer([*video[:2], None, video[3]], box)['predictions'] for box in boxes]
+    for number, one in enumerate(alone):
+        assert np.allclose([frame[number] for frame in both['predictions']['boxes_xywh']], one['boxes_xywh'], atol=1e-2)
+        assert np.allclose([frame[number] for frame in both['predictions']['scores']], one['scores'], atol=1e-5)
+        lines = np.loadtxt(tmp_path / f'preds/frames_{number + 1}.txt', delimiter=',')
+        assert np.allclose(lines, one['boxes_xywh'], atol=1e-2)
+    assert Path(both['visualization']).exists()
+    assert both['predictions']['scores'][2] == [0, 0]
+
+
 def test_inferencer_joins_two_videos(tmp_path, monkeypatch):
     """Each modality keeps its channels, in the order that the model expects; a lost frame is lost in both."""
     model, both = bat().eval(), frames(4, 6)

@@ -150,21 +150,35 @@ class DropTrack(SingleObjectTracker):
         Returns:
             The target with its new box, and the window-weighted score in [0, 1].
         """
-        search, resize_factor = self._crop(frame, target.box, **self.search_crop)
-        box, score, target = self._locate(search, target)
-        *box, score = torch.cat((box[0], score)).tolist()
-        box = box_to_frame(box, target.box, resize_factor, self.search_crop['out_size'])
-        return target._replace(box=clip_box(box, frame.shape[:2], self.test_cfg['margin'])), score
+        (tracked,) = self.track_all(frame, [target])
+        return tracked
+
+    @torch.no_grad()
+    def track_all(self, frame: np.ndarray, targets: Sequence[TrackState]) -> list[tuple[TrackState, float]]:
+        """Track several targets in the next frame, each as :meth:`track` does. They are one batch of the encoder."""
+        crops = [self._crop(frame, target.box, **self.search_crop) for target in targets]
+        if not crops:
+            return []
+        boxes, scores, located = self._locate(torch.cat([search for search, _ in crops]), targets)
+        tracked = []
+        for (*box, score), (_, resize_factor), target in zip(
+            torch.cat((boxes, scores[:, None]), dim=1).tolist(), crops, located, strict=True
+        ):
+            box = box_to_frame(box, target.box, resize_factor, self.search_crop['out_size'])
+            box = clip_box(box, frame.shape[:2], self.test_cfg['margin'])
+            tracked.append((target._replace(box=box), score))
+        return tracked
 
     def _new_state(self, template: Tensor, resize_factor: float, box: list[float]) -> TrackState:
         """State of a new target from its normalized template, which was resized by a factor."""
         return TrackState(template, box)
 
-    def _locate(self, search: Tensor, target: TrackState) -> tuple[Tensor, Tensor, TrackState]:
-        """Locate a target in a normalized search region ``(1, 3, H, W)``.
+    def _locate(self, search: Tensor, targets: Sequence[TrackState]) -> tuple[Tensor, Tensor, Sequence[TrackState]]:
+        """Locate N targets in their normalized search regions ``(N, 3, H, W)``.
 
         Returns:
-            Box and score, as from :meth:`CenterHead.locate`, and the target with what it remembers of the frame.
+            Boxes and scores, as from :meth:`CenterHead.locate`, and the targets with what they remember of the frame.
         """
-        features = self.backbone(target.template, search, self.ce_template_cells).search
-        return *self.head.locate(features, self.window), target
+        template = torch.cat([target.template for target in targets])
+        features = self.backbone(template, search, self.ce_template_cells).search
+        return *self.head.locate(features, self.window), targets

@@ -1,5 +1,6 @@
 """HIPTrack: DropTrack with a historical prompt."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -245,7 +246,15 @@ class HIPTrack(DropTrack):
         bank = MemoryBank.empty(template, *dims, cells, self.test_cfg['max_memory_frames'])
         return HIPTrackState(template, box, template_box, 0, bank)
 
-    def _locate(self, search: Tensor, target: HIPTrackState) -> tuple[Tensor, Tensor, HIPTrackState]:
+    def _locate(
+        self, search: Tensor, targets: Sequence[HIPTrackState]
+    ) -> tuple[Tensor, Tensor, Sequence[HIPTrackState]]:
+        # one by one: the memories of targets differ in length
+        found = [self._locate_one(part, target) for part, target in zip(search.split(1), targets, strict=True)]
+        boxes, scores, located = zip(*found, strict=True)
+        return torch.cat(boxes), torch.cat(scores), located
+
+    def _locate_one(self, search: Tensor, target: HIPTrackState) -> tuple[Tensor, Tensor, HIPTrackState]:
         number = target.number + 1
         template, new = target.template, number <= WARMUP
         features = self.backbone(template, search, self.ce_template_cells, with_template=new)

@@ -122,6 +122,10 @@ class SingleObjectTracker(BaseModel, ABC):
             not changed.
         """
 
+    def track_all(self, frame: np.ndarray, targets: Sequence[Any]) -> list[tuple[Any, float]]:
+        """Track several targets in the next frame ``(H, W, 3)``, each as :meth:`track` does."""
+        return [self.track(frame, target) for target in targets]
+
     def _crop(self, frame: np.ndarray, box: Box, factor: float, out_size: int) -> tuple[Tensor, float]:
         crop, resize_factor = sample_crop(frame, box, factor, out_size)
         return self.data_preprocessor.normalize(torch.from_numpy(crop).permute(2, 0, 1)[None]), resize_factor
