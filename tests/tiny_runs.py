@@ -151,6 +151,14 @@ def tcore_config(video_dir: Path, work_dir: Path, **changes) -> Config:
     return config
 
 
+def shrink_loaders(cfg: Config) -> None:
+    """Lets a config load two clips at a time in this process, one pair of each, and validate on two."""
+    for loader in (cfg.train_dataloader, cfg.val_dataloader):
+        loader.update(batch_size=2, num_workers=0, persistent_workers=False)
+        loader.dataset.update(repeated_sampling=1)
+    cfg.val_dataloader.dataset.indices = 2
+
+
 def dump_config(cfg: Config, folder: Path, changes: dict) -> Path:
     """Write a config with changes by dotted keys to ``folder/config.py``, which is returned."""
     cfg.merge_from_dict(changes)

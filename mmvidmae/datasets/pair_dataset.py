@@ -44,6 +44,25 @@ class Outages:
         return self.refused >= self.many or self.missing >= self.many_missing
 
 
+class LazyInfos(Sequence):
+    """Data infos of a dataset, made when they are asked for.
+
+    Args:
+        make: Makes the info of a clip from its number.
+        numbers: Numbers of the clips.
+    """
+
+    def __init__(self, make: Callable[[int], dict], numbers: range) -> None:
+        self.make, self.numbers = make, numbers
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, place: int | slice) -> 'dict | LazyInfos':
+        found = self.numbers[place]
+        return self.make(found) if isinstance(found, int) else LazyInfos(self.make, found)
+
+
 class PairDataset(BaseDataset):
     """Dataset of video clips. Each sample reads one clip and gives one or more frame pairs.
 

@@ -1,7 +1,7 @@
 """Dataset of clips in tar shards, on a local disk or in remote storage."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from io import BytesIO
 from typing import Any, NamedTuple
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from mmvidmae.registry import DATASETS
 
-from .pair_dataset import PairDataset
+from .pair_dataset import LazyInfos, PairDataset
 from .readers import ClipReader, FrameFolderReader, ImageFileReader, VideoFileReader, VideoReadError, decode_frame
 from .samplers import SampleIndex
 from .shard_index import INDEX_NAME, ShardIndex
@@ -52,27 +52,6 @@ class _FramesInShard(FrameFolderReader):
     def _read(self, numbers: Sequence[int]) -> list[np.ndarray]:
         files = self._storage.read(self._shard, [self._ranges[number] for number in numbers], self.path)
         return [decode_frame(self.path, self._names[number], data) for number, data in zip(numbers, files, strict=True)]
-
-
-class _Infos(Sequence):
-    """Data infos of a dataset, made from an index when they are asked for."""
-
-    def __init__(self, index: ShardIndex, storage: Storage, numbers: range) -> None:
-        self.index, self.storage, self.numbers = index, storage, numbers
-
-    def __len__(self) -> int:
-        return len(self.numbers)
-
-    def __getitem__(self, place: int | slice) -> 'dict | _Infos':
-        if isinstance(place, slice):
-            return _Infos(self.index, self.storage, self.numbers[place])
-        number = self.numbers[place]
-        clip = self.index[number]
-        shard = self.storage.path(self.index.shards[clip.shard].name)
-        return dict(video_path=f'{shard}/{clip.name}', clip=number)
-
-    def __iter__(self) -> Iterator[dict]:
-        return (self[place] for place in range(len(self)))
 
 
 @DATASETS.register_module()
@@ -149,7 +128,12 @@ class ShardPairDataset(PairDataset):
         if not self._storage.is_local:
             # Another clip would change the pairs, and trying many takes long: wait for the sample's own.
             self.MANY, self.MANY_MISSING = 1, 100
-        return _Infos(self._index, self._storage, range(len(self._index)))
+        return LazyInfos(self._info, range(len(self._index)))
+
+    def _info(self, number: int) -> dict:
+        clip = self._index[number]
+        shard = self._storage.path(self._index.shards[clip.shard].name)
+        return dict(video_path=f'{shard}/{clip.name}', clip=number)
 
     def __getitems__(self, sample_indices: Sequence[SampleIndex | int]) -> list[dict]:
         """Draw the pairs of several samples. Their clips are read ahead."""

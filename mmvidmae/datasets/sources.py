@@ -191,8 +191,7 @@ def scan(root: str, kind: ClipKind) -> list[str]:
     """
     if not os.path.isdir(root):
         raise NotADirectoryError(f'There is no folder {root} to look for clips in')
-    name = hashlib.sha256(kind.encode() + b':' + os.fsencode(os.path.realpath(root))).hexdigest()[:32]
-    cache_file = cache_dir() / f'scan-{name}.json'
+    cache_file = cache_path('scan', kind.encode() + b':' + os.fsencode(os.path.realpath(root)), '.json')
     rescan = os.environ.get('MMVIDMAE_RESCAN', '0') not in ('', '0')
     clips = None if rescan else _from_cache(cache_file, root)
     if clips is not None:
@@ -212,7 +211,7 @@ def scan(root: str, kind: ClipKind) -> list[str]:
         _log(f'{len(skipped)} entries below {root} are skipped: {listed}', logging.WARNING)
     # A second change within the clock's resolution would go unnoticed: cache only folders not changed for two seconds.
     elif time.time_ns() - max(folders.values()) > 2_000_000_000:
-        _to_cache(cache_file, dict(root=root, kind=kind, folders=folders, clips=clips))
+        to_cache(cache_file, dict(root=root, kind=kind, folders=folders, clips=clips), f'The scan of {root}')
     return clips
 
 
@@ -274,12 +273,18 @@ def _from_cache(cache_file: Path, root: str) -> list[str] | None:
         return None
 
 
-def _to_cache(cache_file: Path, content: dict) -> None:
+def cache_path(kind: str, key: bytes, suffix: str) -> Path:
+    """File in :func:`cache_dir` for what a key determines."""
+    return cache_dir() / f'{kind}-{hashlib.sha256(key).hexdigest()[:32]}{suffix}'
+
+
+def to_cache(cache_file: Path, content: dict, what: str) -> None:
+    """Write a JSON file of the cache. If the disk refuses it, the log says that ``what`` is not remembered."""
     try:
         with atomic_write(cache_file) as part:
             part.write_text(json.dumps(content))
     except OSError as error:
-        _log(f'The scan of {content["root"]} is not remembered: {error}', logging.WARNING)
+        _log(f'{what} is not remembered: {error}', logging.WARNING)
 
 
 def _log(message: str, level: int = logging.INFO) -> None:

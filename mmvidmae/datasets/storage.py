@@ -16,7 +16,7 @@ from mmvidmae.utils.files import atomic_write
 
 from .readers import VideoReadError
 from .shard_index import FORMAT
-from .sources import cache_dir
+from .sources import cache_path
 
 _SECRET = re.compile(r'auth|connection_string|cookie|credential|header|key|passw|sas|secret|signature|token', re.I)
 _BLOCK = 8 * 2**20
@@ -196,7 +196,7 @@ class Storage:
             header = json.loads(self._fetch(path, [(8, length)])[0])
             identity = json.loads(header.pop('__metadata__')[FORMAT])['id']
             size = 8 + length + max(column['data_offsets'][1] for column in header.values())
-            copy = cache_dir() / f'shards-{hashlib.sha256(identity.encode()).hexdigest()[:32]}.safetensors'
+            copy = cache_path('shards', identity.encode(), '.safetensors')
             if not copy.exists() or copy.stat().st_size != size:
                 blocks = [(start, min(_BLOCK, size - start)) for start in range(0, size, _BLOCK)]
                 with atomic_write(copy) as part, part.open('wb') as file:

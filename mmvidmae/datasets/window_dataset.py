@@ -1,6 +1,5 @@
 """Dataset of long videos: parts of them are clips."""
 
-import hashlib
 import json
 import logging
 import math
@@ -13,42 +12,10 @@ from itertools import accumulate
 from mmengine.logging import print_log
 
 from mmvidmae.registry import DATASETS
-from mmvidmae.utils.files import atomic_write
 
-from .pair_dataset import VideoPairDataset, on_main_process
-from .readers import ClipReader, VideoReadError, VideoWindowReader, printable, video_seconds, window_name
-from .sources import cache_dir
-
-
-class _Windows(Sequence):
-    """Data infos of the windows of videos, made when they are asked for.
-
-    Args:
-        paths: Videos.
-        counts: Number of windows of each.
-        seconds: Length of a window.
-        numbers: Which of all windows these are; by default all.
-    """
-
-    def __init__(self, paths: list[str], counts: list[int], seconds: float, numbers: range | None = None) -> None:
-        self.paths, self.seconds = paths, seconds
-        self.ends = [*accumulate(counts)]
-        self.counts = counts
-        self.numbers = range(sum(counts)) if numbers is None else numbers
-
-    def __len__(self) -> int:
-        return len(self.numbers)
-
-    def __getitem__(self, place: int | slice) -> 'dict | _Windows':
-        if isinstance(place, slice):
-            return _Windows(self.paths, self.counts, self.seconds, self.numbers[place])
-        number = self.numbers[place]
-        video = bisect_right(self.ends, number)
-        window = number - self.ends[video] + self.counts[video]
-        start = window * self.seconds
-        stop = start + self.seconds if window < self.counts[video] - 1 else math.inf
-        path = self.paths[video]
-        return dict(video_path=window_name(path, start, stop), window=(path, start, stop))
+from .pair_dataset import LazyInfos, VideoPairDataset, on_main_process
+from .readers import ClipReader, VideoReadError, VideoWindowReader, video_seconds, window_name
+from .sources import cache_path, to_cache
 
 
 @DATASETS.register_module()
@@ -87,11 +54,17 @@ class VideoWindowDataset(VideoPairDataset):
         """Read the durations of the videos. Data infos are made from them when they are asked for."""
         paths = [info['video_path'] for info in super().load_data_list()]
         seconds = on_main_process(lambda: read_durations(paths, self.threads))
-        readable = [path for path in paths if path in seconds]
-        if not readable:
+        self._videos = [path for path in paths if path in seconds]
+        if not self._videos:
             raise ValueError(f'{self._name()}: none of the {len(paths)} videos can be opened')
-        counts = [max(1, int(seconds[path] // self.window)) for path in readable]
-        return _Windows(readable, counts, self.window)
+        self._ends = [*accumulate(max(1, int(seconds[path] // self.window)) for path in self._videos)]
+        return LazyInfos(self._info, range(self._ends[-1]))
+
+    def _info(self, number: int) -> dict:
+        video = bisect_right(self._ends, number)
+        path, start = self._videos[video], (number - (self._ends[video - 1] if video else 0)) * self.window
+        stop = start + self.window if number + 1 < self._ends[video] else math.inf
+        return dict(video_path=window_name(path, start, stop), window=(path, start, stop))
 
     def _make_reader(self, info: dict) -> ClipReader:
         return VideoWindowReader(*info['window'])
@@ -103,8 +76,7 @@ def read_durations(paths: Sequence[str], threads: int = 16) -> dict[str, float]:
     Returns:
         Durations by path, without videos that cannot be opened. 0 if the header states none.
     """
-    name = hashlib.sha256('\n'.join(map(os.path.realpath, paths)).encode('utf-8', 'surrogateescape')).hexdigest()[:32]
-    cache_file = cache_dir() / f'durations-{name}.json'
+    cache_file = cache_path('durations', os.fsencode('\n'.join(map(os.path.realpath, paths))), '.json')
     try:
         known = json.loads(cache_file.read_text())
     except (OSError, ValueError):
@@ -129,9 +101,5 @@ def read_durations(paths: Sequence[str], threads: int = 16) -> dict[str, float]:
         print_log(f'{len(failures)} videos cannot be opened and are left out:\n  {listed}', 'current', logging.WARNING)
     entries = {path: entry for path, entry in found.items() if isinstance(entry, list)}
     if entries != known:
-        try:
-            with atomic_write(cache_file) as part:
-                part.write_text(json.dumps(entries))
-        except (OSError, UnicodeEncodeError) as error:
-            print_log(f'The durations are not remembered: {printable(str(error))}', 'current', logging.WARNING)
+        to_cache(cache_file, entries, 'The list of durations')
     return {path: entry[2] for path, entry in entries.items()}

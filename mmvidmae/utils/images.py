@@ -9,7 +9,7 @@ from PIL import Image, ImageOps
 
 SIDEWAYS = (5, 6, 7, 8)
 """EXIF orientations that exchange height and width."""
-OPENCV_FORMATS = ('JPEG', 'MPO')
+JPEG_FORMATS = ('JPEG', 'MPO')
 """Formats that OpenCV decodes, at twice the speed of Pillow. Its other decoders differ between its versions."""
 PILLOW_FORMATS = ('AVIF', 'BMP', 'GIF', 'JPEG2000', 'PNG', 'PPM', 'TIFF', 'WEBP')
 """Other formats of images. Pillow knows more, but some run other programs (EPS)."""
@@ -38,7 +38,7 @@ def decode_image(data: bytes) -> np.ndarray:
     """
     with _open(BytesIO(data)) as image:
         _check_range(image.mode)
-        if image.format in OPENCV_FORMATS:
+        if image.format in JPEG_FORMATS:
             return _decode_with_opencv(data)
         try:
             return rgb_of(image)
@@ -79,7 +79,7 @@ def decode_ids(path: str) -> tuple[np.ndarray, str]:
     with open(path, 'rb') as file:
         data = BytesIO(file.read())
     with _open(data) as image:
-        if image.format in ('JPEG', 'MPO'):
+        if image.format in JPEG_FORMATS:
             raise UnreadableImage('JPEG changes the ids; save masks as PNG')
         mode = image.mode
         try:
@@ -128,6 +128,6 @@ def _open(file: IO[bytes]) -> Image.Image:
         raise UnreadableImage(f'no readable image (its header promises too many pixels: {error})') from error
     except Exception as error:  # a damaged file can make Pillow raise anything
         raise UnreadableImage('no readable image') from error
-    if image.format not in OPENCV_FORMATS + PILLOW_FORMATS:
+    if image.format not in JPEG_FORMATS + PILLOW_FORMATS:
         raise UnreadableImage(f'{image.format} is no format of frames')
     return image

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from mmengine.config import Config
+from tiny_runs import shrink_loaders
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = dict(embed_dims=24, num_layers=1, num_heads=2, feedforward_channels=48)
@@ -24,10 +25,7 @@ def tool(monkeypatch):
         config = configure(*args, **options)
         config.model.backbone.update(arch=TINY, img_size=32, patch_size=4)
         config.model.neck.update(decoder_dims=24, depth=1, num_heads=2)
-        for loader in (config.train_dataloader, config.val_dataloader):
-            loader.update(batch_size=2, num_workers=0, persistent_workers=False)
-            loader.dataset.update(repeated_sampling=1)
-        config.val_dataloader.dataset.indices = 2
+        shrink_loaders(config)
         return config
 
     monkeypatch.setattr(measures, 'configure', smaller)

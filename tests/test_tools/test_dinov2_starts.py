@@ -9,6 +9,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
+from tiny_runs import shrink_loaders
 
 from mmvidmae.converters import read_state_dict
 from mmvidmae.registry import MODELS
@@ -29,10 +30,7 @@ def tool(monkeypatch, tmp_path):
         config = configure(*args, **options)
         config.model.backbone.arch = TINY
         config.model.neck.update(decoder_dims=24, depth=1, num_heads=2)
-        for loader in (config.train_dataloader, config.val_dataloader):
-            loader.update(batch_size=2, num_workers=0, persistent_workers=False)
-            loader.dataset.update(repeated_sampling=1)
-        config.val_dataloader.dataset.indices = 2
+        shrink_loaders(config)
         return config
 
     frozen = Config.fromfile(ROOT / dinov2_starts.FROZEN)

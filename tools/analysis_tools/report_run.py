@@ -111,8 +111,6 @@ def facts_of(work_dir: Path, scalars: 'Scalars') -> dict[str, str]:
             facts['of which waiting for data'] = f'{np.median(train["data_time"][:, 1]) / seconds:.1%}'
     if 'memory' in train:
         facts['largest GPU memory'] = f'{train["memory"][:, 1].max():.0f} MB'
-    skipped = work_dir / 'skipped_videos.txt'
-    facts['skipped clips'] = str(len(skipped.read_bytes().splitlines()) if skipped.exists() else 0)
     return facts
 
 
@@ -135,12 +133,10 @@ def images_of(work_dir: Path) -> list[tuple[str, str]]:
     return found
 
 
-def skipped_of(work_dir: Path) -> str:
+def skipped_of(work_dir: Path) -> list[str]:
     """The skipped clips with reasons."""
     path = work_dir / 'skipped_videos.txt'
-    lines = path.read_text('utf-8', 'backslashreplace').splitlines() if path.exists() else []
-    more = [f'... and {len(lines) - SKIPPED} more'] * (len(lines) > SKIPPED)
-    return '\n'.join(lines[:SKIPPED] + more)
+    return path.read_text('utf-8', 'backslashreplace').splitlines() if path.exists() else []
 
 
 def draw_curves(names: list[str], runs: list['Scalars']) -> dict[str, str]:
@@ -180,6 +176,19 @@ def base_of(work_dir: Path, base: str | None) -> tuple[str, str]:
     return (str(path), Config.fromfile(path).pretty_text) if path else ('', '')
 
 
+def describe_run(name: str, work_dir: Path, scalars: 'Scalars') -> dict[str, Any]:
+    """What the page says about a run."""
+    skipped = skipped_of(work_dir)
+    more = [f'... and {len(skipped) - SKIPPED} more'] * (len(skipped) > SKIPPED)
+    return dict(
+        name=name,
+        facts=facts_of(work_dir, scalars) | {'skipped clips': str(len(skipped))},
+        images=images_of(work_dir),
+        skipped='\n'.join(skipped[:SKIPPED] + more),
+        config=config_of(work_dir),
+    )
+
+
 def make_report(work_dirs: list[Path], base: str | None = None) -> str:
     """The page.
 
@@ -190,16 +199,7 @@ def make_report(work_dirs: list[Path], base: str | None = None) -> str:
     names = [work_dir.resolve().name for work_dir in work_dirs]
     if len({*names}) < len(names):
         names = [str(work_dir) for work_dir in work_dirs]
-    runs: list[dict[str, Any]] = [
-        dict(
-            name=name,
-            facts=facts_of(work_dir, values),
-            images=images_of(work_dir),
-            skipped=skipped_of(work_dir),
-            config=config_of(work_dir),
-        )
-        for name, work_dir, values in zip(names, work_dirs, scalars, strict=True)
-    ]
+    runs = [describe_run(*run) for run in zip(names, work_dirs, scalars, strict=True)]
     if len(runs) > 1:
         parts = [
             f'{names[0]} -> {run["name"]}:\n'

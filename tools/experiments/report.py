@@ -20,7 +20,7 @@ RANDOM = {method: entry.random or method for method, entry in METHODS.items()}
 """The method with the same layers, whose random weights a method starts from."""
 
 RANDOM_ENCODER = {method: entry.random_encoder or method for method, entry in METHODS.items()}
-COLOURS = {method: f'C{number}' for number, method in enumerate(METHODS)}
+COLORS = {method: f'C{number}' for number, method in enumerate(METHODS)}
 
 
 def read_result(out: Path, name: str) -> dict[str, Any]:
@@ -232,7 +232,7 @@ def plot_losses(results: Results, seeds: Sequence[int]) -> Figure:
             for number, losses in enumerate(results.values(job, seeds, kind)):
                 if losses:
                     label = NAMES[method] if kind == 'val_loss' and not number else None
-                    axes.plot(*np.array(losses).T, color=COLOURS[method], label=label, **style)
+                    axes.plot(*np.array(losses).T, color=COLORS[method], label=label, **style)
     axes.legend()
     return figure
 
@@ -311,10 +311,10 @@ def draw_over_training(
         random = starts[method]
         curves = [over_training(results, kind, method, random, seed, value) for seed in seeds]
         if begins := [points[0][1] for points in curves if points and points[0][0] == 0]:
-            panel.axhline(np.mean(begins), color=COLOURS[random], linestyle='--', alpha=0.6)
+            panel.axhline(np.mean(begins), color=COLORS[random], linestyle='--', alpha=0.6)
         label = NAMES[method]
         for points in filter(None, curves):
-            panel.plot(*zip(*points), marker='o', color=COLOURS[method], label=label)
+            panel.plot(*zip(*points), marker='o', color=COLORS[method], label=label)
             label = None
     panel.legend(fontsize=8)
 
@@ -338,9 +338,9 @@ def plot_attention(results: Results, seeds: Sequence[int]) -> Figure:
             for panel, key in ((mass, 'attention_other'), (found, 'attention_accuracy')):
                 if layers := results.values(job, seeds, key):
                     label = random_name(method, RANDOM, results.methods) if prefix else NAMES[method]
-                    panel.plot(np.mean(layers, axis=0), color=COLOURS[method], label=label, **style)
+                    panel.plot(np.mean(layers, axis=0), color=COLORS[method], label=label, **style)
             if not prefix and (chance := results.values(job, seeds, 'attention_chance')):
-                found.axhline(np.mean(chance), color=COLOURS[method], linestyle=':')
+                found.axhline(np.mean(chance), color=COLORS[method], linestyle=':')
     for panel in (mass, found):
         panel.legend(fontsize=8)
     return figure
@@ -370,7 +370,7 @@ def plot_past(results: Results, seeds: Sequence[int]) -> Figure:
             layers = results.values(f'early-{prefix}{method}-{{}}', seeds, 'feature_accuracy')
             if layers:
                 label = random_name(method, RANDOM, results.methods) if prefix else NAMES[method]
-                features.plot(np.mean(layers, axis=0), color=COLOURS[method], label=label, **style)
+                features.plot(np.mean(layers, axis=0), color=COLORS[method], label=label, **style)
     features.legend(fontsize=7)
     return figure
 

@@ -47,9 +47,18 @@ class VisibleThermalDataset(SequenceFolderDataset):
         if self.attributes and 'sequences' in metainfo:
             names = [self.get_data_info(index)['name'] for index in range(self.num_videos)]
             shown = dict(zip(names, metainfo['sequences'], strict=True))
-            found = self.read_attributes(os.path.join(self.data_root, self.attributes), names)
-            metainfo['attributes'] = {key: [shown[name] for name in having] for key, having in found.items()}
+            metainfo['attributes'] = {
+                key: [shown[name] for name in having if name in shown] for key, having in self._having.items()
+            }
         return metainfo
+
+    def load_data_list(self) -> list[dict]:
+        """List the sequences, and read the attributes of a test dataset."""
+        infos = super().load_data_list()
+        if self.attributes and self.test_mode:
+            folder = os.path.join(self.data_root, self.attributes)
+            self._having = self.read_attributes(folder, [info['name'] for info in infos])
+        return infos
 
     def read_attributes(self, folder: str, names: Sequence[str]) -> dict[str, list[str]]:
         """Read which of the named sequences have each attribute."""

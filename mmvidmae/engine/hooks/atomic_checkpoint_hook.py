@@ -151,12 +151,7 @@ class AtomicCheckpointHook(CheckpointHook):
             runner: The runner, after a training iteration.
             by_epoch: Whether this is the end of an epoch.
         """
-        meta = (
-            dict(epoch=runner.epoch + 1, iter=runner.iter)
-            if by_epoch
-            else dict(epoch=runner.epoch, iter=runner.iter + 1)
-        )
-        self._save(runner, PREEMPTED, meta, by_epoch)
+        self._save(runner, PREEMPTED, {}, by_epoch)  # the runner adds epoch and iteration
 
     def _save(self, runner: Runner, filename: str, meta: dict, by_epoch: bool) -> None:
         self.last_ckpt = self.file_backend.join_path(self.out_dir, filename)
