@@ -7,6 +7,7 @@ Example:
     python tools/track.py CONFIG CHECKPOINT video.mp4 --box 120 80 64 48 --out-dir results
     python tools/track.py CONFIG CHECKPOINT visible.mp4 --thermal infrared.mp4 --box 120 80 64 48       # BAT
     python tools/track.py CONFIG CHECKPOINT video.mp4 --box 120 80 64 48 --box 10 20 30 40 --out-dir results
+    python tools/track.py CONFIG CHECKPOINT video.mp4 --box 120 80 64 48 --online-template
     python tools/track.py CONFIG CHECKPOINT 0 --box 200 150 100 100     # camera 0; Ctrl-C ends it
 
 Ctrl-C completes all files with the frames so far; for a video file or folder, the exit code is then 130.
@@ -30,12 +31,23 @@ def main() -> None:
     parser.add_argument(
         '--thermal', metavar='VIDEO', help='aligned thermal video, for a tracker of two modalities (BAT)'
     )
+    parser.add_argument(
+        '--online-template',
+        action='store_true',
+        help='add a second template, which is replaced every 25 frames where the score is above 0.5; '
+        'model.test_cfg.online_template of the config sets other values',
+    )
     args = parser.parse_args()
     from mmvidmae.apis import TrackingInferencer  # these take seconds
+    from mmvidmae.apis.model_zoo import get_config
     from mmvidmae.apis.programs import one_message, parse_video
 
     with one_message(parser, args.out_dir):
-        inferencer = TrackingInferencer(**model_options(args))
+        config = get_config(args.config)
+        if args.online_template:
+            policy = dict(type='mmvidmae.IntervalScorePolicy')
+            config.model.test_cfg = dict(online_template=policy) | config.model.get('test_cfg', {})
+        inferencer = TrackingInferencer(**{**model_options(args), 'model': config})
         thermal = None if args.thermal is None else parse_video(args.thermal)
         box = args.box if len(args.box) > 1 else args.box[0]
         tracked = inferencer(parse_video(args.video), box, thermal, **output_options(args))['predictions']

@@ -47,6 +47,13 @@ def list_models(pattern: str | None = None) -> list[str]:
     return sorted(matching(_CONFIGS, f'{pattern or ""}*'))
 
 
+def get_config(name_or_config: str | PathLike | Config) -> Config:
+    """Read the config of a model. The argument and errors are those of :func:`get_model`."""
+    if isinstance(name_or_config, str):
+        name_or_config = _CONFIGS.get(name_or_config, name_or_config)
+    return name_or_config if isinstance(name_or_config, Config) else Config.fromfile(name_or_config)
+
+
 def get_model(
     name_or_config: str | PathLike | Config,
     checkpoint: str | PathLike | None = None,
@@ -70,9 +77,7 @@ def get_model(
         ValueError: If no model has this name, the config has misspelled names (see :func:`check_config`), or the
             checkpoint is missing, unreadable or incomplete.
     """
-    if isinstance(name_or_config, str):
-        name_or_config = _CONFIGS.get(name_or_config, name_or_config)
-    config = name_or_config if isinstance(name_or_config, Config) else Config.fromfile(name_or_config)
+    config = get_config(name_or_config)
     if not (config.get('test_dataloader') or {}).get('dataset'):  # mmpretrain searches it for class names
         config = Config({key: value for key, value in config.items() if key != 'test_dataloader'})
     check_config(config, ['model'], 'mmpretrain')  # scope in which mmpretrain builds the model

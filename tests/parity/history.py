@@ -55,7 +55,7 @@ def check_hiptrack(arrays: Arrays) -> Report:
 
     key, query = tensor(arrays['readout/memory_key']), tensor(arrays['readout/query_key'])
     prepared = prepare_keys(key)
-    report.compare('readout/affinity', memory_affinity(*prepared, query), arrays['readout/affinity'], atol=1e-6)
+    report.compare('readout/affinity', memory_affinity(*prepared, query).mT, arrays['readout/affinity'], atol=1e-6)
     read = read_memory(*prepared, tensor(arrays['readout/memory_value']).flatten(2), query)
     out = torch.cat((read, tensor(arrays['readout/query_value'])), dim=1)
     report.compare('readout/out', out, arrays['readout/out'], atol=1e-5)
@@ -175,7 +175,7 @@ def _check_frames(
         report.compare(f'{run}key', key, arrays[f'{run}key'], atol=1e-4)
         report.compare(f'{run}value', values.unflatten(2, key.shape[2:]), arrays[f'{run}value'], atol=2e-4)
     (_, key, (keys, offset, _)), _ = seen['prompt'][4]
-    affinity = memory_affinity(keys, offset, key)[0, :, :16]
+    affinity = memory_affinity(keys, offset, key)[0, :16].mT
     report.compare('eval/f5/affinity_sample0_first16', affinity, arrays['eval/f5/affinity_sample0_first16'], atol=1e-5)
     report.compare('eval/f5/fused', seen['fused'][4][1], arrays['eval/f5/fused'], atol=2e-4)
 

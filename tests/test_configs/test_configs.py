@@ -65,6 +65,18 @@ def build_model(config: Config) -> nn.Module:
         return MODELS.build(config.model)
 
 
+@pytest.fixture(scope='module')
+def models() -> dict[str, nn.Module]:
+    """Models that went forward and backward, by their configs: recipes that differ in data or epochs share one."""
+    return {}
+
+
+@pytest.fixture(scope='module')
+def encoders() -> dict[str, nn.Module]:
+    """Frozen encoders by their configs: protocols and data sets share them."""
+    return {}
+
+
 def build_loader_parts(loader: dict) -> None:
     dataset = DATASETS.build(loader.dataset, default_args=dict(lazy_init=True))
     assert len(dataset.pipeline.transforms) == len(loader.dataset.pipeline) > 0
@@ -73,17 +85,19 @@ def build_loader_parts(loader: dict) -> None:
 
 
 @pytest.mark.parametrize('path', RUNNABLE, ids=name)
-def test_config_builds(path):
+def test_config_builds(path, models):
     config = Config.fromfile(path)
     assert config.default_scope == 'mmpretrain'
-    model = build_model(config)
-    tokens = model.num_frames * math.prod(model.backbone.patch_resolution)
+    known = str(config.model)
+    model = models.get(known) or build_model(config)
     height, width = (model.backbone.patch_size * n for n in model.backbone.patch_resolution)
-    frames = torch.empty(1, model.num_frames, 3, height, width, device='meta')
-    noise = torch.empty(1, tokens, device='meta')
-    model.forward_pretrain(frames, noise).loss.backward()
-    unused = [key for key, p in model.named_parameters() if p.requires_grad and p.grad is None]
-    assert not unused, 'distributed training would have to search for them'
+    if known not in models:
+        tokens = model.num_frames * math.prod(model.backbone.patch_resolution)
+        frames = torch.empty(1, model.num_frames, 3, height, width, device='meta')
+        model.forward_pretrain(frames, torch.empty(1, tokens, device='meta')).loss.backward()
+        unused = [key for key, p in model.named_parameters() if p.requires_grad and p.grad is None]
+        assert not unused, 'distributed training would have to search for them'
+        models[known] = model
 
     for loader in (config.train_dataloader, config.get('val_dataloader'), config.get('test_dataloader')):
         if loader:
@@ -297,7 +311,7 @@ def test_readme_shows_configs_that_work(tmp_path):
 
 
 @pytest.mark.parametrize('path', PROPAGATION, ids=name)
-def test_frozen_evaluation_builds(path):
+def test_frozen_evaluation_builds(path, encoders):
     config = Config.fromfile(path)
     parts = re.fullmatch(
         r'(?P<encoder>[a-z0-9-]+)_(?P<preset>dino|dinov3|crw|cropmae|rvm|siammae_paper)_(?P<data>[a-z0-9-]+)', path.stem
@@ -310,11 +324,14 @@ def test_frozen_evaluation_builds(path):
         config.model.backbone.core.depth = 1
     if parts['encoder'].startswith('timm'):
         pytest.importorskip('timm')
-    model = MODELS.build(config.model)
+    known = str(config.model.backbone)
+    model = MODELS.build({**config.model, 'backbone': encoders.get(known, config.model.backbone)})
     stride = int(re.search(r'p(\d+)$', parts['encoder'])[1]) if parts['encoder'] != 'resnet50' else 8
-    frames = torch.zeros(1, 3, 4 * stride, 6 * stride, dtype=torch.uint8)
-    (features,) = model([frames], mode='tensor')
-    assert features.shape[2:] == (4, 6)
+    if known not in encoders:
+        frames = torch.zeros(1, 3, 4 * stride, 6 * stride, dtype=torch.uint8)
+        (features,) = model([frames], mode='tensor')
+        assert features.shape[2:] == (4, 6)
+        encoders[known] = model.backbone
 
     dataset = DATASETS.build(config.test_dataloader.dataset, default_args=dict(lazy_init=True))
     kind = dict(davis='DAVISDataset', youtube='YouTubeVOSDataset', vip='VIPDataset', jhmdb='JHMDBDataset')
@@ -332,7 +349,7 @@ def test_frozen_evaluation_builds(path):
 @pytest.mark.slow
 def test_protocols_are_those_of_their_sources():
     protocols = {
-        path.stem: MODELS.build(Config.fromfile(path).model).protocol
+        path.stem: MODELS.build({**Config.fromfile(path).model, 'backbone': nn.Identity()}).protocol
         for path in PROPAGATION
         if path.stem.startswith(('vit-small-p16', 'rvm-vit-small-p16'))
     }

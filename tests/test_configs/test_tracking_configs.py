@@ -36,7 +36,7 @@ def build_model(config: Config) -> torch.nn.Module:
 def test_droptrack_config_builds(path):
     config = Config.fromfile(path)
     parts = re.fullmatch(
-        r'(?P<method>droptrack|ostrack)_vit-base-p16-(?P<size>\d+)_4xb32-(?P<epochs>\d+)e_(?P<data>got10k|all)'
+        r'(?P<method>droptrack|ostrack)_vit-base-p16-(?P<size>\d+)(?P<online>-online)?_4xb32-(?P<epochs>\d+)e_(?P<data>got10k|all)'
         r'(_test-(?P<test>[a-z0-9-]+))?',
         path.stem,
     )
@@ -59,8 +59,12 @@ def test_droptrack_config_builds(path):
         assert tuple(crop.sizes) == (size // 2, size)
         factors = model.template_crop['factor'], model.search_crop['factor']
         assert tuple(crop.factors) == factors == (2.0, 5.0 if size == 384 else 4.0)
+        num_templates = 2 if parts['online'] else 1
+        assert dataset.pipeline[0].get('num_templates', 1) == crop.get('num_templates', 1) == num_templates
+        assert dataset.pipeline[4].num_template_frames == num_templates
         for transform in dataset.pipeline:
             assert TRANSFORMS.build(transform)
+    assert (model.renews_template is not None) == bool(parts['online'])
 
     step, warmup = dict(got10k=(80, 50), all=(240, 80))[parts['data']]
     assert config.train_cfg.max_epochs == epochs == dict(got10k=100, all=300)[parts['data']]

@@ -121,6 +121,11 @@ def test_tracking_a_folder(sequences, checkpoint, tmp_path, call_tool, capsys):
     assert np.allclose(boxes, told['boxes_xywh'], atol=1e-3)
     assert told['scores'][0] == 1
     assert len(VideoFileReader(str(tmp_path / 'out/vis/img.mp4'))) == 22
+    online = ('--online-template', '--device', 'cpu', '--no-save-vis', '--out-dir', tmp_path / 'online')
+    call_tool('track.py', config, checkpoint, sequences / 'a/img', '--box', 8, 6, 16, 16, *online)
+    other = np.loadtxt(tmp_path / 'online/preds/img.txt', delimiter=',')
+    assert other.shape == boxes.shape
+    assert not np.allclose(other, boxes, atol=1e-3)  # a second template
     for arguments, message in (
         (('--box', 8, 6, 0, 16), 'no positive, finite area'),
         (('--box', 900, 6, 16, 16), 'lies outside the frame of 96 x 72 pixels'),
@@ -218,7 +223,7 @@ def test_a_frame_that_is_lost_is_named(sequences, checkpoint, tmp_path, call_too
 
 
 @pytest.mark.parametrize('matcher', ['propagation', 'correlation'])
-def test_a_frozen_encoder_tracks(sequences, tmp_path, call_tool, matcher):
+def test_a_frozen_encoder_tracks(sequences, tmp_path, call_tool, capsys, matcher):
     config = Config.fromfile(ROOT / f'configs/frozen_tracking/vit-tiny6-p8_{matcher}_sequences.py')
     config.test_dataloader.update(num_workers=0, persistent_workers=False)
     config.test_dataloader.dataset.data_root = str(sequences)
@@ -242,3 +247,7 @@ def test_a_frozen_encoder_tracks(sequences, tmp_path, call_tool, matcher):
     call_tool('track.py', tmp_path / 'config.py', weights, sequences / 'a/img', '--box', 8, 6, 16, 16,
               '--device', 'cpu', '--out-dir', tmp_path / 'out')  # fmt: skip
     assert len(np.loadtxt(tmp_path / 'out/preds/img.txt', delimiter=',')) == 22
+    with pytest.raises(SystemExit):
+        call_tool('track.py', tmp_path / 'config.py', weights, sequences / 'a/img', '--box', 8, 6, 16, 16,
+                  '--online-template')  # fmt: skip
+    assert 'FrozenTracker: test_cfg must be a dict of test_mode, margin' in capsys.readouterr().err

@@ -9,6 +9,7 @@ from .hip_track import HIPTrack, HIPTrackState, MemoryBank
 from .historical_prompt import HistoricalPrompt, MaskedResNet
 from .matchers import CorrelationMatcher, PropagationMatcher
 from .one_stream_vit import OneStreamFeatures, OneStreamViT
+from .online_template import IntervalScorePolicy
 from .single_object_tracker import CropPreprocessor, SingleObjectTracker
 from .two_stream_vit import TwoStreamViT
 
@@ -24,6 +25,7 @@ __all__ = [
     'HIPTrack',
     'HIPTrackState',
     'HistoricalPrompt',
+    'IntervalScorePolicy',
     'MaskedResNet',
     'MemoryBank',
     'OneStreamFeatures',

@@ -21,12 +21,15 @@ class TrackState(NamedTuple):
     """State of a tracked target.
 
     Attributes:
-        template: Normalized template ``(1, 3, H, W)``.
+        template: Normalized template ``(1, 3, H, W)``; with an online template, the first and the latest one
+            ``(1, 2, 3, H, W)``.
         box: Last box (x, y, w, h) in pixels of the frame.
+        number: Number of frames tracked.
     """
 
     template: Tensor
     box: list[float]
+    number: int = 0
 
 
 def boxes_in_crops(boxes: Sequence[Tensor], crops: Tensor) -> Tensor:
@@ -55,13 +58,17 @@ class DropTrack(SingleObjectTracker):
         template_factor: Side of the template in units of the square root of the target's area.
         search_factor: Side of the search region in the same units.
         ce_template_range: Template cells that score the search tokens; see :func:`template_cells`.
-        test_cfg: Options for testing, see :class:`SingleObjectTracker`.
+        test_cfg: Options for testing of :class:`SingleObjectTracker`, and ``online_template``, the config of a policy
+            such as :class:`IntervalScorePolicy`. With it, a second template, at first a copy of the first one, is
+            replaced by a crop around the found box whenever the policy says so. By default there is one template.
         data_preprocessor: Config of a :class:`CropPreprocessor`.
         init_cfg: Initialization config of MMEngine.
 
     Raises:
         ValueError: If a value is out of range.
     """
+
+    test_defaults = SingleObjectTracker.test_defaults | dict(online_template=None)
 
     def __init__(
         self,
@@ -77,6 +84,8 @@ class DropTrack(SingleObjectTracker):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(test_cfg, data_preprocessor, init_cfg)
+        policy = self.test_cfg['online_template']
+        self.renews_template = None if policy is None else MODELS.build(policy)
         for name, factor in (('template_factor', template_factor), ('search_factor', search_factor)):
             require(factor > 0, self, name, factor, 'a positive number')
         for name, size in (('template_size', template_size), ('search_size', search_size)):
@@ -111,20 +120,23 @@ class DropTrack(SingleObjectTracker):
         return self.predict_maps(inputs['img'], inputs['search_img'])
 
     def predict_maps(self, template: Tensor, search: Tensor, keep_ratio: float | None = None) -> CenterMaps:
-        """Predict maps from normalized templates and search regions ``(N, 3, H, W)``."""
+        """Predict maps from normalized search regions ``(N, 3, H, W)`` and one template each ``(N, 3, H, W)``, or
+        several ``(N, T, 3, H, W)``."""
         return self.head(self.backbone(template, search, self.ce_template_cells, keep_ratio).search)
 
     def loss(self, inputs: dict[str, Tensor], data_samples: list) -> dict[str, Tensor]:
         """Compute the losses of a batch.
 
         Args:
-            inputs: Normalized crops ``(N, 3, H, W)``: ``img`` for the templates, ``search_img`` for the search regions.
+            inputs: Normalized crops: ``img`` for the T templates of each search region, sample by sample,
+                ``(N * T, 3, H, W)``; ``search_img`` for the search regions ``(N, 3, H, W)``.
             data_samples: N data samples with the target (x1, y1, x2, y2) in ``search_gt_instances.bboxes``, in pixels
                 of the search region.
         """
         search = inputs['search_img']
         boxes = boxes_in_crops([sample.search_gt_instances.bboxes for sample in data_samples], search)
-        return self.head.loss(self.predict_maps(inputs['img'], search, self.keep_ratio), boxes)
+        templates = inputs['img'].unflatten(0, (len(search), -1))
+        return self.head.loss(self.predict_maps(templates, search, self.keep_ratio), boxes)
 
     @torch.no_grad()
     def initialize(self, frame: np.ndarray, box: Box) -> TrackState:
@@ -138,7 +150,9 @@ class DropTrack(SingleObjectTracker):
             ValueError: If the box is not four finite numbers, has no area, or does not overlap the frame.
         """
         box = check_box(box, frame.shape[:2])
-        return self._new_state(*self._crop(frame, box, **self.template_crop), box)
+        template, resize_factor = self._crop(frame, box, **self.template_crop)
+        target = self._new_state(template, resize_factor, box)
+        return target if self.renews_template is None else target._replace(template=torch.stack([template] * 2, dim=1))
 
     @torch.no_grad()
     def track(self, frame: np.ndarray, target: TrackState) -> tuple[TrackState, float]:
@@ -159,6 +173,7 @@ class DropTrack(SingleObjectTracker):
         crops = [self._crop(frame, target.box, **self.search_crop) for target in targets]
         if not crops:
             return []
+        targets = [target._replace(number=target.number + 1) for target in targets]
         boxes, scores, located = self._locate(torch.cat([search for search, _ in crops]), targets)
         tracked = []
         for (*box, score), (_, resize_factor), target in zip(
@@ -166,7 +181,11 @@ class DropTrack(SingleObjectTracker):
         ):
             box = box_to_frame(box, target.box, resize_factor, self.search_crop['out_size'])
             box = clip_box(box, frame.shape[:2], self.test_cfg['margin'])
-            tracked.append((target._replace(box=box), score))
+            target = target._replace(box=box)
+            if self.renews_template is not None and self.renews_template(target.number, score):
+                latest, _ = self._crop(frame, box, **self.template_crop)
+                target = target._replace(template=torch.stack((target.template[:, 0], latest), dim=1))
+            tracked.append((target, score))
         return tracked
 
     def _new_state(self, template: Tensor, resize_factor: float, box: list[float]) -> TrackState:

@@ -85,9 +85,9 @@ class HIPTrackState(NamedTuple):
     """State of a target tracked by :class:`HIPTrack`.
 
     Attributes:
-        template: Normalized template ``(1, 3, H, W)``.
+        template: As in :class:`TrackState`.
         box: Last box (x, y, w, h) in pixels of the frame.
-        template_box: The target's box (x, y, w, h) ``(1, 4)`` in units of the template.
+        template_box: The target's box (x, y, w, h) ``(1, 4)`` in units of the first template.
         number: Number of frames tracked.
         bank: Memory of the target.
     """
@@ -112,8 +112,8 @@ class HIPTrack(DropTrack):
 
     Args:
         prompt: Config of a :class:`HistoricalPrompt`; ``embed_dims`` is filled in.
-        test_cfg: Options of :class:`DropTrack`, and ``memory_interval`` (20) and ``max_memory_frames`` (150).
-        **kwargs: Further arguments of :class:`DropTrack`.
+        **kwargs: Arguments of :class:`DropTrack`. ``test_cfg`` has two more options, ``memory_interval`` (20) and
+            ``max_memory_frames`` (150).
 
     Raises:
         ValueError: If a value is out of range.
@@ -121,8 +121,10 @@ class HIPTrack(DropTrack):
     Source: WenRuiCai/HIPTrack@371b753:lib/models/hiptrack/hiptrack.py, lib/config/hiptrack/config.py:36, 99.
     """
 
-    def __init__(self, prompt: dict, test_cfg: dict | None = None, **kwargs) -> None:
-        super().__init__(test_cfg=dict(memory_interval=20, max_memory_frames=150) | (test_cfg or {}), **kwargs)
+    test_defaults = DropTrack.test_defaults | dict(memory_interval=20, max_memory_frames=150)
+
+    def __init__(self, prompt: dict, **kwargs) -> None:
+        super().__init__(**kwargs)
         for name in ('memory_interval', 'max_memory_frames'):
             value = self.test_cfg[name]
             require(isinstance(value, int) and value > 0, self, f'test_cfg.{name}', value, 'a positive whole number')
@@ -139,7 +141,8 @@ class HIPTrack(DropTrack):
         """Predict maps of single search regions, which read the template.
 
         Args:
-            template: Normalized templates ``(N, 3, H, W)``.
+            template: Normalized templates ``(N, 3, H, W)``, or several of each target ``(N, T, 3, H, W)``, of which the
+                first one is read.
             search: Normalized search regions ``(N, 3, H, W)``.
             keep_ratio: See :meth:`OneStreamViT.forward`.
             template_boxes: Boxes (x, y, w, h) ``(N, 4)`` in units of the template. By default, the target has the
@@ -160,9 +163,9 @@ class HIPTrack(DropTrack):
         before them with the masks of their predictions.
 
         Args:
-            template: Normalized templates ``(N, 3, H, W)``.
+            template: As for :meth:`predict_maps`.
             searches: Normalized search regions ``(N, T, 3, H, W)``.
-            template_boxes: Boxes (x, y, w, h) ``(N, 4)`` in units of the template.
+            template_boxes: Boxes (x, y, w, h) ``(N, 4)`` in units of the first template.
             keep_ratio: See :meth:`OneStreamViT.forward`.
 
         Returns:
@@ -183,16 +186,16 @@ class HIPTrack(DropTrack):
         """Compute the losses of a batch, summed over the frames of a sequence.
 
         Args:
-            inputs: Normalized crops: ``img`` for the N templates ``(N, 3, H, W)``, ``search_img`` for the T search
-                regions of each, sample by sample, ``(N * T, 3, H, W)``.
-            data_samples: N data samples with the target (x1, y1, x2, y2) in pixels of the crops: ``(1, 4)`` in
+            inputs: Normalized crops, sample by sample: ``img`` for the S templates of each sequence
+                ``(N * S, 3, H, W)``, ``search_img`` for its T search regions ``(N * T, 3, H, W)``.
+            data_samples: N data samples with the target (x1, y1, x2, y2) in pixels of the crops: ``(S, 4)`` in
                 ``gt_instances.bboxes``, ``(T, 4)`` in ``search_gt_instances.bboxes``.
 
         Returns:
             The losses of :meth:`CenterHead.loss`; ``iou`` is the mean over the frames.
         """
-        template, searches = inputs['img'], inputs['search_img'].unflatten(0, (len(data_samples), -1))
-        template_boxes = boxes_in_crops([sample.gt_instances.bboxes for sample in data_samples], template)
+        template, searches = (inputs[name].unflatten(0, (len(data_samples), -1)) for name in ('img', 'search_img'))
+        template_boxes = boxes_in_crops([sample.gt_instances.bboxes[:1] for sample in data_samples], template)
         boxes = boxes_in_crops([sample.search_gt_instances.bboxes for sample in data_samples], searches)
         boxes = boxes.unflatten(0, searches.shape[:2])
         maps = self.predict_sequence(template, searches, template_boxes, self.keep_ratio)
@@ -201,7 +204,14 @@ class HIPTrack(DropTrack):
         return losses | dict(iou=losses['iou'] / len(frames))
 
     def encode_template(self, template: Tensor, boxes: Tensor, features: OneStreamFeatures) -> Memory:
-        """Memory of a template: its image and its features, enlarged twofold, with the mask of the target's box."""
+        """Memory of a template: its image and its features, enlarged twofold, with the mask of the target's box.
+
+        Args:
+            template: As for :meth:`predict_maps`.
+            boxes: Boxes (x, y, w, h) ``(N, 4)`` in units of the (first) template.
+            features: Features of the encoder, with those of the template.
+        """
+        template = template if template.ndim == 4 else template[:, 0]
         image, enlarged = (
             F.interpolate(x, scale_factor=2, mode='bilinear', align_corners=True) for x in (template, features.template)
         )
@@ -225,18 +235,9 @@ class HIPTrack(DropTrack):
     def _encode_sequence(self, template: Tensor, searches: Tensor, keep_ratio: float | None) -> list[OneStreamFeatures]:
         """Features of all frames of sequences from one pass of the encoder, which knows no memory."""
         num_frames = searches.shape[1]
-        templates = template[:, None].expand(-1, num_frames, -1, -1, -1)
-        batch = self.backbone(
-            templates.flatten(0, 1), searches.flatten(0, 1), self.ce_template_cells, keep_ratio, with_template=True
-        )
-
-        def at(x: Tensor, frame: int) -> Tensor:
-            return x.unflatten(0, (-1, num_frames))[:, frame]
-
-        return [
-            OneStreamFeatures(at(batch.search, t), [at(ids, t) for ids in batch.kept], at(batch.template, t))
-            for t in range(num_frames)
-        ]
+        templates = template.repeat_interleave(num_frames, dim=0)
+        batch = self.backbone(templates, searches.flatten(0, 1), self.ce_template_cells, keep_ratio, with_template=True)
+        return [batch.of(slice(t, None, num_frames)) for t in range(num_frames)]
 
     def _new_state(self, template: Tensor, resize_factor: float, box: list[float]) -> HIPTrackState:
         side = self.template_crop['out_size']
@@ -249,23 +250,24 @@ class HIPTrack(DropTrack):
     def _locate(
         self, search: Tensor, targets: Sequence[HIPTrackState]
     ) -> tuple[Tensor, Tensor, Sequence[HIPTrackState]]:
-        # one by one: the memories of targets differ in length
-        found = [self._locate_one(part, target) for part, target in zip(search.split(1), targets, strict=True)]
-        boxes, scores, located = zip(*found, strict=True)
-        return torch.cat(boxes), torch.cat(scores), located
-
-    def _locate_one(self, search: Tensor, target: HIPTrackState) -> tuple[Tensor, Tensor, HIPTrackState]:
-        number = target.number + 1
-        template, new = target.template, number <= WARMUP
-        features = self.backbone(template, search, self.ce_template_cells, with_template=new)
-        key = self.prompt.key(features.search)
-        memory = self.encode_template(template, target.template_box, features) if new else target.bank.read()
-        fused = self._fuse(features.search, key, memory)
-        target = target._replace(number=number)
-        if self._stores(number):
-            box, _ = self.head.locate(fused)  # as published, without the window
-            target = target._replace(bank=target.bank.store(number, self.encode_frame(search, box, features, key)))
-        return *self.head.locate(fused, self.window), target
+        new = [target.number <= WARMUP for target in targets]
+        template = torch.cat([target.template for target in targets])
+        batch = self.backbone(template, search, self.ce_template_cells, with_template=any(new))
+        key = self.prompt.key(batch.search)
+        prompts = []
+        for i, (target, query) in enumerate(zip(targets, key.split(1))):  # their memories differ in length
+            frame = batch.of(slice(i, i + 1))
+            memory = self.encode_template(target.template, target.template_box, frame) if new[i] else target.bank.read()
+            prompts.append(self.prompt.prompt(frame.search, query, memory))
+        fused = self.prompt.fuse(batch.search, torch.cat(prompts))
+        stored = [i for i, target in enumerate(targets) if self._stores(target.number)]
+        located = list(targets)
+        if stored:
+            boxes, _ = self.head.locate(fused[stored])  # as published, without the window
+            memory = self.encode_frame(search[stored], boxes, batch.of(stored), key[stored])
+            for i, *frame in zip(stored, *(part.split(1) for part in memory)):
+                located[i] = targets[i]._replace(bank=targets[i].bank.store(targets[i].number, tuple(frame)))
+        return *self.head.locate(fused, self.window), located
 
     def _stores(self, number: int) -> bool:
         """Whether a frame is stored, counted from 1."""

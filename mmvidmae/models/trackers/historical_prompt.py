@@ -27,12 +27,13 @@ def read_memory(memory_key: Tensor, offset: Tensor, memory_value: Tensor, query_
 
     Source: WenRuiCai/HIPTrack@371b753:lib/models/hip/HistoricalPromptNetwork.py:102-134.
     """
-    return (memory_value @ memory_affinity(memory_key, offset, query_key)).unflatten(2, query_key.shape[2:])
+    read = memory_affinity(memory_key, offset, query_key) @ memory_value.mT
+    return read.mT.unflatten(2, query_key.shape[2:])
 
 
 def memory_affinity(memory_key: Tensor, offset: Tensor, query_key: Tensor) -> Tensor:
-    """Weights ``(N, M, h * w)`` of the memory cells, see :func:`read_memory`."""
-    return torch.baddbmm(offset[..., None], memory_key.mT, query_key.flatten(2)).softmax(1)
+    """Weights ``(N, h * w, M)`` of the memory cells, see :func:`read_memory`."""
+    return torch.baddbmm(offset[:, None], query_key.flatten(2).mT, memory_key).softmax(-1)
 
 
 def prepare_keys(key: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,5 +1,6 @@
 """Encoder of DropTrack and OSTrack: template and search region in one sequence."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -29,12 +30,17 @@ class OneStreamFeatures(NamedTuple):
     Attributes:
         search: Search features ``(N, D, h, w)``, zero where tokens were eliminated.
         kept: Ids ``(N, K)`` of the search tokens kept by each elimination, best first.
-        template: Template features ``(N, D, h, w)``, or None if they were not asked for.
+        template: Features ``(N, D, h, w)`` of the (first) template, or None if they were not asked for.
     """
 
     search: Tensor
     kept: list[Tensor]
     template: Tensor | None = None
+
+    def of(self, samples: slice | list[int]) -> 'OneStreamFeatures':
+        """Features of some samples."""
+        template = None if self.template is None else self.template[samples]
+        return OneStreamFeatures(self.search[samples], [ids[samples] for ids in self.kept], template)
 
 
 @MODELS.register_module()
@@ -116,16 +122,20 @@ class OneStreamViT(PairMAEViT):
         """Encode templates and search regions.
 
         Args:
-            template: Normalized templates ``(N, 3, H_z, W_z)`` of size ``template_size``.
+            template: Normalized templates ``(N, 3, H_z, W_z)`` of size ``template_size``, or ``(N, T, 3, H_z, W_z)``:
+                T templates of each target, whose tokens all go into the sequence.
             search: Normalized search regions ``(N, 3, H_x, W_x)`` of size ``search_size``.
-            cells: Template cells ``(M,)`` or ``(N, M)`` that score the search tokens; None for all.
+            cells: Cells ``(M,)`` or ``(N, M)`` of the first template that score the search tokens; None for all cells
+                of all templates.
             keep_ratio: Keep ratio that replaces those of all layers. 1 eliminates nothing.
-            with_template: Whether to return the template's features too.
+            with_template: Whether to return the first template's features too.
 
         Raises:
             ValueError: If an input has another size than ``template_size`` or ``search_size``.
         """
-        z, x = (self.embed_role(image, role) for role, image in enumerate((template, search)))
+        templates = template if template.ndim == 5 else template[:, None]
+        z = self.embed_role(templates.flatten(0, 1), 0).unflatten(0, templates.shape[:2]).flatten(1, 2)
+        x = self.embed_role(search, 1)
         num_template, num_search = z.shape[1], x.shape[1]
         tokens = self.pre_norm(self.drop_after_pos(torch.cat((z, x), dim=1)))
         ids = torch.arange(num_search, device=x.device).expand(x.shape[0], -1)
@@ -149,7 +159,7 @@ class OneStreamViT(PairMAEViT):
             x = full.scatter(1, ids[..., None].expand_as(x), x)
         z = None
         if with_template:
-            z = self.ln1(tokens[:, :num_template]).transpose(1, 2).unflatten(2, self.grids[0])
+            z = self.ln1(tokens[:, : math.prod(self.grids[0])]).transpose(1, 2).unflatten(2, self.grids[0])
         return OneStreamFeatures(x.transpose(1, 2).unflatten(2, self.grids[1]), kept, z)
 
     def branches(self, index: int) -> Branches | None:

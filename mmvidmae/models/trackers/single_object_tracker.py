@@ -81,18 +81,23 @@ class SingleObjectTracker(BaseModel, ABC):
 
     Attributes:
         num_modalities: Number m of aligned images in a frame ``(H, W, 3 * m)``.
+        test_defaults: Options for testing and their defaults.
 
     Raises:
-        ValueError: If an option is out of range.
+        ValueError: If an option is unknown or out of range.
     """
 
     num_modalities = 1
+    test_defaults: dict[str, Any] = dict(test_mode='OPE', margin=10)
 
     def __init__(
         self, test_cfg: dict | None = None, data_preprocessor: dict | None = None, init_cfg: dict | None = None
     ) -> None:
         super().__init__(data_preprocessor or dict(type='mmvidmae.CropPreprocessor'), init_cfg)
-        self.test_cfg = dict(test_mode='OPE', margin=10) | (test_cfg or {})
+        given = test_cfg or {}
+        known = ', '.join(self.test_defaults)
+        require(given.keys() <= self.test_defaults.keys(), self, 'test_cfg', dict(given), f'a dict of {known}')
+        self.test_cfg = self.test_defaults | given
         mode, margin = self.test_cfg['test_mode'], self.test_cfg['margin']
         require(mode in ('OPE', 'VOT'), self, 'test_cfg.test_mode', mode, "'OPE' or 'VOT'")
         require(margin >= 0, self, 'test_cfg.margin', margin, 'at least 0 pixels')

@@ -90,7 +90,8 @@ class TwoStreamViT(OneStreamViT):
         """Encode templates and search regions of two modalities.
 
         Args:
-            template: Normalized templates ``(N, 6, H_z, W_z)``, three channels for each modality.
+            template: Normalized templates ``(N, 6, H_z, W_z)`` or ``(N, T, 6, H_z, W_z)``, three channels for each
+                modality.
             search: Normalized search regions ``(N, 6, H_x, W_x)``.
             cells: See :meth:`OneStreamViT.forward`; ``(N, M)`` cells serve both modalities.
             keep_ratio: See :meth:`OneStreamViT.forward`.
@@ -117,9 +118,9 @@ class TwoStreamViT(OneStreamViT):
         """As :meth:`forward`, but with the features ``(2 * N, D, h, w)`` of each modality."""
         channels = 2 * self.patch_embed.projection.in_channels
         for name, x in (('template', template), ('search region', search)):
-            if x.shape[1] != channels:
-                raise ValueError(f'the {name} has {x.shape[1]} channels, but two modalities have {channels}')
-        template, search = (torch.cat(x.chunk(2, dim=1)) for x in (template, search))
+            if x.shape[-3] != channels:
+                raise ValueError(f'the {name} has {x.shape[-3]} channels, but two modalities have {channels}')
+        template, search = (torch.cat(x.chunk(2, dim=-3)) for x in (template, search))
         if cells is not None and cells.ndim == 2 and len(cells) > 1:
             cells = torch.cat((cells, cells))
         return super().forward(template, search, cells, keep_ratio, with_template)
