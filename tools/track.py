@@ -8,6 +8,7 @@ Example:
     python tools/track.py CONFIG CHECKPOINT visible.mp4 --thermal infrared.mp4 --box 120 80 64 48       # BAT
     python tools/track.py CONFIG CHECKPOINT video.mp4 --box 120 80 64 48 --box 10 20 30 40 --out-dir results
     python tools/track.py CONFIG CHECKPOINT 0 --box 200 150 100 100     # camera 0; Ctrl-C ends it
+    python tools/track.py tracker.onnx video.mp4 --box 120 80 64 48     # of tools/deployment/export.py
 
 Ctrl-C completes all files with the frames so far; for a video file or folder, the exit code is then 130.
 """
@@ -16,7 +17,7 @@ from mmvidmae.utils.inference_arguments import make_parser, model_options, outpu
 
 
 def main() -> None:
-    parser = make_parser(__doc__)
+    parser = make_parser(__doc__, or_onnx=True)
     parser.add_argument('video', help='video file, folder of images, or number of a camera')
     parser.add_argument(
         '--box',
@@ -31,6 +32,9 @@ def main() -> None:
         '--thermal', metavar='VIDEO', help='aligned thermal video, for a tracker of two modalities (BAT)'
     )
     args = parser.parse_args()
+    exported = args.config.lower().endswith('.onnx')
+    if args.checkpoint is None and not exported:
+        parser.error(f'the checkpoint of {args.config} is missing; only an .onnx file needs none')
     from mmvidmae.apis import TrackingInferencer  # these take seconds
     from mmvidmae.apis.programs import one_message, parse_video
 

@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.export import Dim
 
 from mmvidmae.utils.files import atomic_write
 
@@ -132,13 +134,11 @@ def _write_onnx(program: torch.export.ExportedProgram, part: Part, path: Path, o
         raise ValueError(
             f'{part.metadata["model"]} has {size / 2**30:.1f} GiB of weights, and an ONNX file holds 2: write .pt2'
         )
-    names = list(part.open_dims)
-    axes = {name: {axis: f'{name}_{axis}' for axis in dims} for name, dims in part.open_dims.items()}
     try:
         with _quiet():
             onnx_program = torch.onnx.export(
                 program,
-                input_names=names,
+                input_names=list(part.open_dims),
                 output_names=list(part.outputs),
                 opset_version=opset,
                 dynamo=True,
@@ -147,13 +147,30 @@ def _write_onnx(program: torch.export.ExportedProgram, part: Part, path: Path, o
     except Exception as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ValueError(f'{part.metadata["model"]} cannot be exported to ONNX: {reason}') from error
-    del axes
     graph = onnx_program.model
+    _name_dims(graph, part)
     for node in graph.graph.all_nodes():  # stack traces, which name files of this machine
         node.metadata_props.clear()
     graph.metadata_props.clear()
     graph.metadata_props.update(to_strings(part.metadata | dict(opset=opset)))
     onnx_program.save(path)
+
+
+def _name_dims(model: Any, part: Part) -> None:
+    """Name open dimensions (``targets``, ``8*rows``) in place of the exporter's symbols (``s21``, ``8*s30``)."""
+    names = {}
+    for value in model.graph.inputs:
+        for axis, dim in part.open_dims[value.name].items():
+            symbol = re.search(r's\d+', str(value.shape[axis]))
+            if symbol and isinstance(dim, Dim):
+                names[symbol[0]] = getattr(dim, 'root', dim).__name__
+    if not names:
+        return
+    pattern = re.compile(rf'\b({"|".join(names)})\b')
+    for value in (*model.graph.inputs, *(output for node in model.graph for output in node.outputs)):
+        for axis, size in enumerate(value.shape or ()):
+            if not isinstance(size, int):
+                value.shape[axis] = pattern.sub(lambda found: names[found[0]], str(size))
 
 
 def _quantize(path: Path) -> None:
