@@ -83,12 +83,14 @@ class TestTracker:
         assert np.ptp(theirs['boxes_xywh'], axis=0).max() > 1  # the boxes move
 
     def test_metadata(self, tracker):
-        model, path = tracker
+        _, path = tracker
         metadata = read_onnx_metadata(path)
-        assert metadata['kind'] == 'tracker' and metadata['channel_order'] == 'RGB'
+        assert metadata['kind'] == 'tracker'
+        assert metadata['channel_order'] == 'RGB'
         assert (metadata['template_size'], metadata['search_size'], metadata['patch_size']) == (32, 64, 8)
         assert (metadata['template_factor'], metadata['search_factor'], metadata['margin']) == (2.0, 5.0, 10)
-        assert metadata['score_map_size'] == metadata['window_size'] == [8, 8] and metadata['window'] == 'hann'
+        assert metadata['score_map_size'] == metadata['window_size'] == [8, 8]
+        assert metadata['window'] == 'hann'
         assert metadata['mean'] == pytest.approx([123.675, 116.28, 103.53])
         assert metadata['std'] == pytest.approx([58.395, 57.12, 57.375])
 
@@ -106,7 +108,8 @@ class TestTracker:
         crops = dict(img=torch.randn(1, 3, 32, 32), search_img=torch.randn(1, 3, 64, 64))
         boxes, scores = exported(crops)
         expected = model.locate(*crops.values())
-        assert torch.allclose(boxes, expected[0], atol=1e-4) and torch.allclose(scores, expected[1], atol=1e-4)
+        assert torch.allclose(boxes, expected[0], atol=1e-4)
+        assert torch.allclose(scores, expected[1], atol=1e-4)
         with pytest.raises(RuntimeError, match='cannot be trained'):
             exported(crops, mode='loss')
 
@@ -119,7 +122,8 @@ class TestTracker:
     def test_two_modalities_as_a_program(self, tmp_path):
         model = make_tracker(type_=BAT, type='mmvidmae.TwoStreamViT', adapter_dims=4)
         (file,) = export_model(model, tmp_path / 'bat.pt2')
-        assert file.difference < 1e-4 and read_program_metadata(file.path)['num_modalities'] == 2
+        assert file.difference < 1e-4
+        assert read_program_metadata(file.path)['num_modalities'] == 2
 
 
 class TestEncoder:
@@ -161,7 +165,8 @@ class TestEncoder:
             for frame in video.split(1):
                 features, own = program(frame, own)
                 found.append(features)
-        assert torch.allclose(torch.cat(found), expected, atol=1e-4) and torch.allclose(own, state, atol=1e-4)
+        assert torch.allclose(torch.cat(found), expected, atol=1e-4)
+        assert torch.allclose(own, state, atol=1e-4)
 
     def test_one_size_where_positions_have_none_of_onnx(self, tmp_path):
         model = make_encoder(pos_interp='dino')
@@ -204,7 +209,8 @@ class TestSegmentor:
         memory = run(files[0], image=normalize(first)[None], masks=masks)
         found = run(files[1], image=normalize(second)[None], memory=memory)
         assert torch.allclose(found, expected, atol=1e-4)
-        assert files[1].metadata['part'] == 'segment' and files[1].metadata['patch_size'] == 8
+        assert files[1].metadata['part'] == 'segment'
+        assert files[1].metadata['patch_size'] == 8
 
 
 class TestFaults:
@@ -239,7 +245,7 @@ class TestFaults:
 
         model = make_encoder()
         model.backbone.__class__ = Branching
-        with pytest.raises(ValueError, match='DropMAE cannot be exported by torch .*: '):
+        with pytest.raises(ValueError, match=r'DropMAE cannot be exported by torch .*: '):
             export_model(model, tmp_path / 'x.pt2')
 
     @pytest.mark.parametrize('name', ['onnx', 'onnxscript', 'onnxruntime'])
@@ -271,9 +277,9 @@ class TestFaults:
             OnnxTracker(tmp_path / 'damaged.onnx')
         with pytest.raises(FileNotFoundError, match=r'missing\.onnx does not exist'):
             OnnxTracker(tmp_path / 'missing.onnx')
-        with pytest.raises(ValueError, match='has no GPU|cannot be loaded|no metadata'):
+        with pytest.raises(ValueError, match=r'has no GPU|cannot be loaded|no metadata'):
             OnnxTracker(tmp_path / 'foreign.onnx', 'cuda')
-        with pytest.raises(ValueError, match='holds its weights: leave the checkpoint x.pth out'):
+        with pytest.raises(ValueError, match=r'holds its weights: leave the checkpoint x\.pth out'):
             TrackingInferencer(str(path), 'x.pth')
 
     def test_programs_without_metadata(self, tmp_path):

@@ -23,6 +23,7 @@ from ..layers import (
     require_whole,
 )
 from ..masking import TokenMask
+from .pretrained import PretrainedEncoder
 
 
 def _arch(embed_dims: int, num_layers: int, num_heads: int) -> dict:
@@ -30,7 +31,7 @@ def _arch(embed_dims: int, num_layers: int, num_heads: int) -> dict:
 
 
 @MODELS.register_module()
-class PairMAEViT(VisionTransformer):
+class PairMAEViT(PretrainedEncoder, VisionTransformer):
     """Vision transformer for clips of T frames, with the parameter names of mmpretrain's ``VisionTransformer``. A frame
     pair is T = 2.
 
