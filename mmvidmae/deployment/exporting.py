@@ -81,7 +81,7 @@ def export_model(
     files = []
     for part in parts_of(model, size):
         file = path.with_name(f'{path.stem}_{part.name}{path.suffix}') if part.name else path
-        program = _program(part)
+        program = to_program(part)
         with atomic_write(file) as unfinished:
             if to_onnx:
                 _write_onnx(program, part, unfinished, opset)
@@ -99,9 +99,15 @@ def export_model(
     return files
 
 
-def _program(part: Part) -> torch.export.ExportedProgram:
+def to_program(part: Part, device: str | torch.device = 'cpu') -> torch.export.ExportedProgram:
+    """Trace a part on a device, to which its module is moved.
+
+    Raises:
+        ValueError: If the part cannot be traced.
+    """
     torch.manual_seed(0)
-    inputs = part.make_inputs(False)
+    part.module.to(device)
+    inputs = {name: value.to(device) for name, value in part.make_inputs(False).items()}
     shapes = (tuple(part.open_dims.get(name, {}) for name in inputs),)  # of *inputs
     try:
         with torch.no_grad(), _quiet():
