@@ -58,8 +58,8 @@ def export_model(
             several parts is written as ``NAME_PART.onnx``.
         size: Height and width in pixels of the input, see :func:`parts_of`.
         opset: Operator set of ONNX.
-        int8: Whether the weights of matrix products are stored as int8 in ONNX, and inputs of these products are
-            quantized as they come. The difference is then reported and not limited.
+        int8: Whether to write a second ONNX file ``NAME_int8.onnx``. Its matrices are int8, and what is multiplied with
+            them is quantized as it comes. Its difference is reported and not limited.
 
     Raises:
         ImportError: If a package for ONNX is missing.
@@ -85,17 +85,21 @@ def export_model(
         with atomic_write(file) as unfinished:
             if to_onnx:
                 _write_onnx(program, part, unfinished, opset)
-                if int8:
-                    _quantize(unfinished)
                 found = _run_onnx(unfinished, _examples(part))
             else:
                 found = _write_program(program, part, unfinished)
             difference = _difference(part, found)
-            if not int8 and not difference <= TOLERANCE:
+            if not difference <= TOLERANCE:
                 raise ValueError(
                     f'{file} was not written: it differs from PyTorch by {difference:.2g}, more than {TOLERANCE:g}'
                 )
         files.append(Exported(file, difference, part.metadata))
+        if int8:
+            smaller = file.with_name(f'{file.stem}_int8{file.suffix}')
+            with atomic_write(smaller) as unfinished:
+                _quantize(file, unfinished)
+                difference = _difference(part, _run_onnx(unfinished, _examples(part)))
+            files.append(Exported(smaller, difference, part.metadata | QUANTIZED))
     return files
 
 
@@ -179,17 +183,21 @@ def _name_dims(model: Any, part: Part) -> None:
                 value.shape[axis] = pattern.sub(lambda found: names[found[0]], str(size))
 
 
-def _quantize(path: Path) -> None:
+QUANTIZED = dict(quantization='int8')
+"""Additional metadata of a file with int8 weights."""
+
+
+def _quantize(path: Path, target: Path) -> None:
     quantization, onnx = require_packages('int8', 'onnxruntime.quantization', 'onnx')
     metadata = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
     with _quiet():
         quantization.quantize_dynamic(
-            path, path, weight_type=quantization.QuantType.QInt8, op_types_to_quantize=['MatMul', 'Gemm']
+            path, target, weight_type=quantization.QuantType.QInt8, op_types_to_quantize=['MatMul', 'Gemm']
         )
-    quantized = onnx.load(path)
+    quantized = onnx.load(target)
     del quantized.metadata_props[:]
-    onnx.helper.set_model_props(quantized, metadata | to_strings(dict(quantization='int8')))
-    onnx.save(quantized, path)
+    onnx.helper.set_model_props(quantized, metadata | to_strings(QUANTIZED))
+    onnx.save(quantized, target)
 
 
 def _run_onnx(path: Path, examples: Sequence[Mapping[str, Tensor]]) -> list[list[Tensor]]:

@@ -5,7 +5,7 @@ Figures are medians, ratios are to PyTorch. Before that, features and the boxes 
 PyTorch.
 
 Example:
-    python tools/benchmarks/deployment.py                    # ViT-S/16; one image of 224 px; template 128, search 256 px
+    python tools/benchmarks/deployment.py     # ViT-S/16; one image of 224 px; template 128, search 256 px
     python tools/benchmarks/deployment.py --arch base --repeats 5 --compile
 """
 
@@ -51,11 +51,8 @@ FORMS = ('onnxruntime fp32', 'onnxruntime int8')
 
 def export(model: nn.Module, folder: Path, name: str) -> dict[str, Path]:
     """Export a model in all forms. Returns the files by form."""
-    files = {}
-    for form, int8 in zip(FORMS, (False, True), strict=True):
-        (file,) = export_model(model, folder / f'{name}_{form[-4:]}.onnx', int8=int8)
-        files[form] = file.path
-    return files
+    files = export_model(model, folder / f'{name}.onnx', int8=True)
+    return {form: file.path for form, file in zip(FORMS, files, strict=True)}
 
 
 def time_forms(

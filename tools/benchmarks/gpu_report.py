@@ -2,9 +2,10 @@
 
 The parts run in this order, each in its own process with a time limit: ``right`` (CUDA against CPU, mixed
 precision, attention dropout, the tests marked ``gpu``), ``steps`` (training steps against the references, a profile),
-``compiled``, ``exported`` (torch.export and AOTInductor), ``trackers``, ``propagation``, ``loading`` (pre-training from frame folders), ``learning`` (the methods
-side by side). Time that a part does not use goes to later parts. ``OUT/gpu_report.json`` has a row for each
-measurement and is complete at any time. A part that fails or runs out of time adds a row with its error.
+``compiled``, ``exported`` (torch.export and AOTInductor), ``trackers``, ``propagation``, ``loading`` (pre-training from
+frame folders), ``learning`` (the methods side by side). Time that a part does not use goes to later parts.
+``OUT/gpu_report.json`` has a row for each measurement and is complete at any time. A part that fails or runs out of
+time adds a row with its error.
 
 Nothing but the pre-training core is needed: no PyAV, no compiled mmcv. See ``docs/gpu.md`` to run it on a bare
 machine.

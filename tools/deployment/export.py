@@ -7,7 +7,7 @@ must know: sizes, normalization, crops. docs/deployment.md describes inputs and 
 Example:
     python tools/deployment/export.py CONFIG CHECKPOINT tracker.onnx
     python tools/deployment/export.py CONFIG CHECKPOINT encoder.onnx --size 224 224   # one input size only
-    python tools/deployment/export.py CONFIG CHECKPOINT tracker_int8.onnx --int8
+    python tools/deployment/export.py CONFIG CHECKPOINT tracker.onnx --int8    # also tracker_int8.onnx
     python tools/deployment/export.py CONFIG CHECKPOINT encoder.pt2    # a program of torch.export
 """
 
@@ -29,7 +29,7 @@ def main() -> None:
         help='one input size in pixels for an encoder or DropSeg (default: any size)',
     )
     parser.add_argument('--opset', type=int, default=18, help='operator set of ONNX (default: %(default)s)')
-    parser.add_argument('--int8', action='store_true', help='store matrices as int8 (ONNX); faster and less exact')
+    parser.add_argument('--int8', action='store_true', help='also write NAME_int8.onnx: faster and less exact')
     args = parser.parse_args()
     with leave_on_interrupt('Files named above are complete, others are not there.'):
         export(parser, args)
