@@ -98,7 +98,7 @@ def open_session(path: str | Path, device: str | torch.device | None = None) -> 
     options.log_severity_level = 3
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=_providers(onnxruntime, device))
-    except onnxruntime.capi.onnxruntime_pybind11_state.RuntimeException as error:
+    except Exception as error:  # onnxruntime has a dozen errors without a common class
         raise ValueError(f'{path} cannot be loaded by onnxruntime: {error}') from error
     return session, from_strings(session.get_modelmeta().custom_metadata_map, path)
 

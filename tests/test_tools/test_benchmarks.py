@@ -74,17 +74,6 @@ def test_tracking(benchmark):
 
 
 @pytest.mark.slow
-def test_deployment(benchmark):
-    pytest.importorskip('onnxscript')
-    pytest.importorskip('onnxruntime')
-    printed = benchmark(
-        'deployment.py --arch tiny --img-size 64 --template-size 32 --search-size 64 --frames 2 --repeats 1 --threads 1'
-    )
-    assert len(re.findall(r'(encoder|DropTrack) +(PyTorch|onnxruntime \w+) .* times PyTorch', printed)) == 6
-    assert printed.count('boxes differ by at most') == 2
-
-
-@pytest.mark.slow
 def test_pair_loading(benchmark, video_dir):
     folder = shlex.quote(str(video_dir))
     printed = benchmark(f'pair_loading.py {folder} --converted {folder} --repeats 1')
