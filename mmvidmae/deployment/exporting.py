@@ -179,7 +179,7 @@ def _name_dims(model: Any, part: Part) -> None:
     pattern = re.compile(rf'\b({"|".join(names)})\b')
     for value in (*model.graph.inputs, *(output for node in model.graph for output in node.outputs)):
         for axis, size in enumerate(value.shape or ()):
-            if not isinstance(size, int):
+            if not isinstance(size, int) and pattern.search(str(size)):  # dimensions without a name keep none
                 value.shape[axis] = pattern.sub(lambda found: names[found[0]], str(size))
 
 
