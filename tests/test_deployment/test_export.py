@@ -120,6 +120,14 @@ class TestTracker:
         )
         assert str(ROOT).encode() not in path.read_bytes()
 
+    def test_sizes_of_intermediate_values_are_not_mixed_up(self, tracker, onnxruntime, capfd):
+        """onnxruntime warns where a size differs from another of the same name."""
+        session = onnxruntime.InferenceSession(str(tracker[1]))
+        for number in (1, 3):
+            crops = torch.randn(number, 3, 32, 32).numpy(), torch.randn(number, 3, 64, 64).numpy()
+            session.run(None, dict(zip(('template', 'search'), crops)))
+        assert 'Shape mismatch' not in capfd.readouterr().err
+
     def test_other_tools_run_it_as_a_tracker(self, tracker):
         model, path = tracker
         exported = OnnxTracker(path, 'cpu')
