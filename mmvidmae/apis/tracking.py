@@ -50,7 +50,7 @@ class TrackingInferencer(VideoInferencer):
         if isinstance(model, str | PathLike) and Path(model).suffix.lower() == '.onnx':
             if weights is not None:
                 raise ValueError(f'{model} holds its weights: leave the checkpoint {weights} out')
-            model, device = OnnxTracker(model, device), None
+            model, device = OnnxTracker(Path(model), device), None
         super().__init__(model, weights, device, show_progress)
 
     def __call__(  # type: ignore[override]

@@ -157,6 +157,7 @@ def _write_onnx(program: torch.export.ExportedProgram, part: Part, path: Path, o
     except Exception as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ValueError(f'{part.metadata["model"]} cannot be exported to ONNX: {reason}') from error
+    assert onnx_program is not None
     graph = onnx_program.model
     _name_dims(graph, part)
     for node in graph.graph.all_nodes():  # stack traces, which name files of this machine

@@ -46,7 +46,7 @@ class PretrainedEncoder(nn.Module):
 
     about: Mapping[str, Any] = {}
 
-    def __new__(cls, *args, **kwargs):
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         """Remember the arguments, which become the config."""
         encoder = super().__new__(cls)
         encoder.__dict__['_arguments'] = (args, kwargs)
