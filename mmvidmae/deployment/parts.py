@@ -81,7 +81,7 @@ def parts_of(model: nn.Module, size: tuple[int, int] | None = None) -> list[Part
 def _tracker(model: DropTrack) -> Part:
     patch = model.backbone.patch_size
     channels = 3 * model.num_modalities
-    sides = dict(template=model.template_crop['out_size'], search=model.search_crop['out_size'])
+    sides: dict[str, Any] = dict(template=model.template_crop['out_size'], search=model.search_crop['out_size'])
     number = Dim('targets', max=_MOST)
 
     def make_inputs(other: bool) -> dict[str, Tensor]:

@@ -8,12 +8,10 @@ import hashlib
 import inspect
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, TypeVar
-
-from torch import nn
 
 from mmvidmae.compat.safetensors import read_safetensors
 from mmvidmae.registry import MODELS
@@ -36,7 +34,7 @@ _REPO_ID = re.compile(r'[\w-][\w.-]*/[\w-][\w.-]*')
 EncoderType = TypeVar('EncoderType', bound='PretrainedEncoder')
 
 
-class PretrainedEncoder(nn.Module):
+class PretrainedEncoder:
     """Base of encoders that can be saved as a folder and loaded from one.
 
     Attributes:
@@ -45,6 +43,8 @@ class PretrainedEncoder(nn.Module):
     """
 
     about: Mapping[str, Any] = {}
+    state_dict: Callable[..., dict[str, Any]]
+    eval: Callable[..., Any]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         """Remember the arguments, which become the config."""
