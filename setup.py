@@ -54,6 +54,7 @@ EXTRAS = dict(
     ],
     segmentation=['ftfy', 'prettytable', 'regex'],
     remote=['aiohttp', 's3fs'],
+    deployment=['onnx', 'onnxruntime', 'onnxscript'],
     test=['aiohttp', 'mypy', 'pytest', 'pytest-cov', 'pytest-timeout', 'pytest-xdist', 'ruff', 'timm'],
     docs=['furo', 'linkify-it-py', 'myst-parser', 'sphinx', 'sphinx-copybutton'],
 )

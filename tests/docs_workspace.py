@@ -47,7 +47,7 @@ RECIPES = dict(
 def make_workspace(root: Path) -> None:
     """Makes the folder; :func:`copy_workspace` gives each page its own."""
     root.mkdir(parents=True)
-    for name in ('tools', 'mmvidmae', 'requirements', 'tests', 'docs', 'Makefile', 'README.md'):
+    for name in ('tools', 'mmvidmae', 'requirements', 'tests', 'docs', 'hubconf.py', 'Makefile', 'README.md'):
         (root / name).symlink_to(ROOT / name)
     (root / 'configs').mkdir()
     for path in (ROOT / 'configs').iterdir():

@@ -1,7 +1,10 @@
-"""Python API: models by name; inferencers for features, reconstruction, tracking and video segmentation.
+"""Python API: models by name, encoders from folders; inferencers for features, reconstruction, tracking and video
+segmentation.
 
 Importing it also registers our models in mmpretrain's model list.
 """
+
+from mmvidmae.models.backbones import from_pretrained
 
 from .attention import AttentionShare, attention_share
 from .correspondence import KnownMotion, MatchAccuracy, attention_accuracy, feature_accuracy, warp_frames
@@ -26,6 +29,7 @@ __all__ = [
     'attention_accuracy',
     'attention_share',
     'feature_accuracy',
+    'from_pretrained',
     'get_model',
     'list_models',
     'open_clip',

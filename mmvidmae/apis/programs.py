@@ -20,7 +20,7 @@ def parse_video(text: str) -> str | int:
 
 @contextmanager
 def one_message(parser: argparse.ArgumentParser, out_dir: str, partial: bool = True) -> Iterator[None]:
-    """End the program with one message when a user's mistake or Ctrl-C comes within the block.
+    """End the program with one message when a user's mistake, a missing package or Ctrl-C comes within the block.
 
     Args:
         parser: Parser of the program.
@@ -29,7 +29,7 @@ def one_message(parser: argparse.ArgumentParser, out_dir: str, partial: bool = T
     """
     try:
         yield
-    except (OSError, ValueError, VideoReadError) as error:
+    except (ImportError, OSError, ValueError, VideoReadError) as error:
         parser.error(str(error))
     except KeyboardInterrupt as error:
         frames = error.frames if isinstance(error, Interrupted) else 0

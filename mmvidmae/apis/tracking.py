@@ -9,8 +9,12 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
+import torch
+from mmengine.config import Config
 from mmengine.structures import BaseDataElement
+from torch import nn
 
+from mmvidmae.deployment import OnnxTracker
 from mmvidmae.models.trackers import SingleObjectTracker
 from mmvidmae.utils.files import atomic_write
 from mmvidmae.visualization import VideoVisualizer
@@ -21,7 +25,8 @@ from .videos import Source, Video, check_frames, open_video
 
 class TrackingInferencer(VideoInferencer):
     """Tracks one or several targets from their boxes in the first frame. See :class:`VideoInferencer` for the
-    arguments of the constructor.
+    arguments of the constructor. ``model`` may also be an ONNX file of ``tools/deployment/export.py``, which runs
+    without PyTorch's model and takes no ``weights``.
 
     Example:
         >>> tracker = TrackingInferencer('CONFIG.py', 'CHECKPOINT.pth')
@@ -34,6 +39,19 @@ class TrackingInferencer(VideoInferencer):
     visualizer_type = VideoVisualizer
     preprocess_kwargs = {'thermal'}
     forward_kwargs = {'box'}
+
+    def __init__(
+        self,
+        model: nn.Module | str | PathLike | Config,
+        weights: str | PathLike | None = None,
+        device: str | torch.device | None = None,
+        show_progress: bool = True,
+    ) -> None:
+        if isinstance(model, str | PathLike) and Path(model).suffix.lower() == '.onnx':
+            if weights is not None:
+                raise ValueError(f'{model} holds its weights: leave the checkpoint {weights} out')
+            model, device = OnnxTracker(Path(model), device), None
+        super().__init__(model, weights, device, show_progress)
 
     def __call__(  # type: ignore[override]
         self,

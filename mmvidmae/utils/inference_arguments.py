@@ -4,17 +4,23 @@ import argparse
 from typing import Any
 
 
-def make_parser(description: str | None, vis_format: str = '.mp4', save_vis: bool = True) -> argparse.ArgumentParser:
+def make_parser(
+    description: str | None, vis_format: str = '.mp4', save_vis: bool = True, or_onnx: bool = False
+) -> argparse.ArgumentParser:
     """Make a parser with the arguments that all inference programs have.
 
     Args:
         description: Docstring of the program.
         vis_format: Default suffix of pictures.
         save_vis: Whether pictures are saved by default.
+        or_onnx: Whether the model may be an ONNX file, which needs no checkpoint.
     """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config of the model, or its name in the model index')
-    parser.add_argument('checkpoint', help="its checkpoint, or 'none' for random weights")
+    alternative = ', or an exported model (.onnx), which needs no checkpoint' if or_onnx else ''
+    parser.add_argument('config', help='config of the model, or its name in the model index' + alternative)
+    parser.add_argument(
+        'checkpoint', nargs='?' if or_onnx else None, help="its checkpoint, or 'none' for random weights"
+    )
     parser.add_argument('--device', help='such as cpu or cuda:1 (default: a GPU if there is one)')
     parser.add_argument(
         '--out-dir', default='outputs', help='folder for all files, with preds/ and vis/ (default: %(default)s)'

@@ -29,7 +29,7 @@ def load_whole(model: nn.Module, state_dict: Mapping[str, Tensor], source: str |
     missing = sorted(own - state_dict.keys())
     try:
         _, unexpected = model.load_state_dict(state_dict, strict=False)
-    except (RuntimeError, ValueError) as error:  # PyTorch lists parameters with other shapes
+    except (AssertionError, RuntimeError, ValueError) as error:  # PyTorch lists parameters with other shapes
         raise ValueError(f'{source} does not fit {type(model).__name__}. {error}. {_HINT}') from error
     unknown = sorted(
         name for name in unexpected if hasattr(model, name.partition('.')[0]) and not name.startswith(_NO_WEIGHTS)

@@ -31,6 +31,7 @@ FLOORS = (
     'evaluation',
     'visualization',
     'engine',
+    'deployment',
     'apis',
 )
 """From the lowest up: a module imports from its own floor and those before it."""

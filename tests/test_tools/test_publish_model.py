@@ -9,7 +9,7 @@ import torch
 from mmengine.config import Config
 from tiny_runs import build, tiny_config
 
-from mmvidmae.apis import get_model
+from mmvidmae.apis import from_pretrained, get_model
 from mmvidmae.converters import read_state_dict
 from mmvidmae.registry import MODELS
 
@@ -127,3 +127,31 @@ def test_a_checkpoint_of_a_training_loads_in_plain_mmpretrain(trained):
     state = read_state_dict(checkpoint)
     expected = sum(value.double().sum() for name, value in state.items() if name.startswith('backbone.layers.'))
     assert float(done.stdout.split('sum')[-1]) == pytest.approx(float(expected), abs=1e-6)
+
+
+class TestFolder:
+    def test_one_command_publishes_and_one_line_loads(self, trained, tmp_path, call_tool):
+        cfg, checkpoint = trained
+        Config(dict(model=cfg.model)).dump(tmp_path / 'model.py')
+        options = ('--name', 'mine', '--config', 'model.py', '--license', 'apache-2.0')
+        call_tool('publish_model.py', checkpoint, 'out', *options)
+        encoder = from_pretrained(tmp_path / 'out/mine_encoder')
+        model = get_model(Config(dict(model=cfg.model)), checkpoint, device='cpu')
+        frames = torch.randn(1, 3, *model.backbone.img_size)
+        assert torch.equal(encoder(frames)[-1], model.backbone(frames)[-1])
+        assert encoder.about['license'] == 'apache-2.0'
+        assert encoder.about['method'] == cfg.model.type.removeprefix('mmvidmae.')
+        assert encoder.about['preprocessing']['mean'] == model.data_preprocessor.mean.flatten().tolist()
+
+    def test_an_upload_is_refused_without_its_package_or_a_config(
+        self, trained, tmp_path, call_tool, monkeypatch, capsys
+    ):
+        monkeypatch.setitem(sys.modules, 'huggingface_hub', None)
+        cfg, checkpoint = trained
+        Config(dict(model=cfg.model)).dump(tmp_path / 'model.py')
+        with pytest.raises(SystemExit):
+            call_tool('publish_model.py', checkpoint, 'out', '--config', 'model.py', '--push', 'user/name')
+        assert 'run `pip install huggingface_hub`' in capsys.readouterr().err
+        with pytest.raises(SystemExit):
+            call_tool('publish_model.py', checkpoint, 'out', '--push', 'user/name')
+        assert 'need --config' in capsys.readouterr().err

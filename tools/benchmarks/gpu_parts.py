@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from types import MethodType
 from typing import Any, NamedTuple
@@ -30,6 +31,7 @@ from torch import Tensor, nn  # noqa: E402
 from torch.profiler import ProfilerActivity, profile, record_function  # noqa: E402
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
+from mmvidmae.deployment import parts_of, to_program  # noqa: E402
 from mmvidmae.models.layers import num_spatial_drops, sample_spatial_drops, spatial_drop_weights  # noqa: E402
 from mmvidmae.models.layers.spatial_dropout import SpatialDropAttention  # noqa: E402
 from mmvidmae.models.selfsup import DropMAE, SiamMAE, TwinMAE  # noqa: E402
@@ -403,6 +405,44 @@ def compiled(part: Part) -> None:
         )
 
 
+def exported(part: Part) -> None:
+    """DropTrack as a program of ``torch.export`` and, on a GPU, compiled ahead of time by AOTInductor, against eager.
+
+    onnxruntime for GPUs is a package of its own and not measured.
+    """
+    arch, sizes = part.sizes.trackers
+    for template, search in sizes:
+        model = tracking.make_tracker(arch, template, search)
+        (graph,) = parts_of(model)
+        program = to_program(graph, part.device)
+        inputs = [value.to(part.device) for value in graph.make_inputs(True).values()]
+        forms: dict[str, Callable[..., Any]] = {'eager': graph.module, 'torch.export': program.module()}
+        start = time.perf_counter()
+        if part.device.type == 'cuda':
+            with tempfile.TemporaryDirectory() as folder:
+                package = torch._inductor.aoti_compile_and_package(program, package_path=f'{folder}/tracker.pt2')
+                forms['AOTInductor'] = torch._inductor.aoti_load_package(package)
+        compile_seconds = time.perf_counter() - start
+        with torch.no_grad():
+            expected = forms['eager'](*inputs)
+            ways = {name: partial(form, *inputs) for name, form in forms.items()}
+            seconds = take_turns(ways, 3 * part.sizes.repeats, part.device)
+            for name in [name for name in forms if name != 'eager']:
+                row = dict(shapes=f'ViT-{arch}/16, {template} and {search} px, {len(inputs[0])} targets')
+                off = max((ours - theirs).abs().max().item() for ours, theirs in zip(ways[name](), expected))
+                part.check(f'DropTrack, {name}: difference from eager', off, 1e-2, **row)
+                part.rows.add(
+                    f'DropTrack, network, {name}',
+                    unit='targets/s',
+                    dtype=name_of(None),
+                    reference=len(inputs[0]) / seconds['eager'],
+                    ours=len(inputs[0]) / seconds[name],
+                    ratio=seconds['eager'] / seconds[name],
+                    compile_seconds=compile_seconds if name == 'AOTInductor' else None,
+                    **row,
+                )
+
+
 # --- trackers and propagation ----------------------------------------------------------------------------------------
 
 
@@ -645,6 +685,7 @@ PARTS: dict[str, Callable[[Part], None]] = dict(
     right=right,
     steps=steps,
     compiled=compiled,
+    exported=exported,
     trackers=trackers,
     propagation=propagation,
     loading=loading,

@@ -9,6 +9,7 @@ from mmvidmae.registry import MODELS
 from mmvidmae.utils.weights import load_pretrained
 
 from ..layers import init_mae_weights, require
+from .pretrained import PretrainedEncoder
 
 
 class LinearAdapter(BaseModule):
@@ -36,7 +37,7 @@ class LinearAdapter(BaseModule):
 
 
 @MODELS.register_module()
-class AdaptedViT(BaseModule):
+class AdaptedViT(PretrainedEncoder, BaseModule):
     """Frozen vision transformer with a :class:`LinearAdapter` on its patch tokens. Only the adapter is trained.
 
     It is the backbone of :class:`CoSettle`, and loads its checkpoints wherever a backbone with a feature map is used,

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import torch
 from mmcv.cnn.bricks import DropPath
 from mmpretrain.models.backbones import VisionTransformer
-from mmpretrain.models.utils import resize_pos_embed
 from torch import Tensor, nn
 
 from mmvidmae.compat.mmseg_layer_decay import know_frame_identities
@@ -14,6 +13,7 @@ from mmvidmae.registry import MODELS
 from ..layers import (
     build_2d_sincos_pos_embed,
     init_mae_weights,
+    interpolate_pos_embed,
     interpolate_pos_embed_dino,
     maybe_checkpoint,
     require,
@@ -23,6 +23,7 @@ from ..layers import (
     require_whole,
 )
 from ..masking import TokenMask
+from .pretrained import PretrainedEncoder
 
 
 def _arch(embed_dims: int, num_layers: int, num_heads: int) -> dict:
@@ -30,7 +31,7 @@ def _arch(embed_dims: int, num_layers: int, num_heads: int) -> dict:
 
 
 @MODELS.register_module()
-class PairMAEViT(VisionTransformer):
+class PairMAEViT(PretrainedEncoder, VisionTransformer):
     """Vision transformer for clips of T frames, with the parameter names of mmpretrain's ``VisionTransformer``. A frame
     pair is T = 2.
 
@@ -234,7 +235,7 @@ class PairMAEViT(VisionTransformer):
         pos_embed = self.pos_embed[:, self.num_extra_tokens :]
         if self.pos_interp == 'dino':
             return interpolate_pos_embed_dino(pos_embed, self.patch_resolution, grid)
-        return resize_pos_embed(pos_embed, self.patch_resolution, grid, self.interpolate_mode, 0)
+        return interpolate_pos_embed(pos_embed, self.patch_resolution, grid, self.interpolate_mode)
 
     def with_cls(self, tokens: Tensor) -> Tensor:
         """Put the class token, if there is one, in front of ``tokens (N, K, D)``."""

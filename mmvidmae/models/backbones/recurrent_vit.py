@@ -155,10 +155,10 @@ class RecurrentViT(PairMAEViT):
             ValueError: If the input size is not divisible by the patch size, or a source frame has hidden tokens.
         """
         if x.ndim == 4:
-            tokens, grid = self._encode_whole(x)
+            tokens, grid = self.encode_whole(x)
             return (self._format_output(self.core(tokens), grid),)
         if masks is None:
-            tokens, _ = self._encode_whole(x.flatten(0, 1))
+            tokens, _ = self.encode_whole(x.flatten(0, 1))
             return tuple(self.core.scan(tokens.unflatten(0, x.shape[:2]).unbind(1)))
         if any(mask.ids_keep.shape != mask.mask.shape for mask in masks[: self.num_sources]):
             raise ValueError(
@@ -177,11 +177,11 @@ class RecurrentViT(PairMAEViT):
         Returns:
             Features of the frames, ``(T, C, h, w)`` with ``out_type='featmap'``, and the state after the last one.
         """
-        tokens, grid = self._encode_whole(frames)
+        tokens, grid = self.encode_whole(frames)
         states = self.core.scan(tokens.split(1), state)
         return self._format_output(torch.cat(states), grid), states[-1]
 
-    def _encode_whole(self, frames: Tensor) -> tuple[Tensor, tuple[int, int]]:
+    def encode_whole(self, frames: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """Latents ``(N, 1 + L, D)`` of whole frames ``(N, 3, H, W)`` before the core, and the patch grid."""
         tokens, grid = self.embed(frames[:, None])
         (latent,) = self.encode(self.with_cls(tokens[:, 0]), self.out_indices)

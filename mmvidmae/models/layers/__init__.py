@@ -7,6 +7,7 @@ from .partial_layers import Branches, attend_and_feed, layer_of_last_tokens, pro
 from .position_embedding import (
     build_1d_sincos_pos_embed,
     build_2d_sincos_pos_embed,
+    interpolate_pos_embed,
     interpolate_pos_embed_antialiased,
     interpolate_pos_embed_dino,
     square_grid,
@@ -25,6 +26,7 @@ __all__ = [
     'build_2d_sincos_pos_embed',
     'check_shapes',
     'init_mae_weights',
+    'interpolate_pos_embed',
     'interpolate_pos_embed_antialiased',
     'interpolate_pos_embed_dino',
     'layer_of_last_tokens',

@@ -59,6 +59,27 @@ def build_1d_sincos_pos_embed(num_tokens: int, dims: int, cls_token: bool = Fals
     return embed.float()[None]
 
 
+def interpolate_pos_embed(
+    pos_embed: Tensor, grid: tuple[int, int], new_grid: tuple[int, int], mode: str = 'bicubic'
+) -> Tensor:
+    """Interpolate a position embedding to another grid, as mmpretrain and MAE do.
+
+    Args:
+        pos_embed: Embedding ``(1, rows * columns, D)`` without a class token.
+        grid: Grid (rows, columns) of ``pos_embed``.
+        new_grid: Target grid. If it equals ``grid``, ``pos_embed`` is returned unchanged.
+        mode: Mode of ``torch.nn.functional.interpolate``.
+
+    Returns:
+        Embedding ``(1, new rows * new columns, D)``.
+    """
+    if _same_grid(grid, new_grid):
+        return pos_embed
+    maps = pos_embed.mT.unflatten(2, tuple(grid)).float()
+    maps = F.interpolate(maps, size=tuple(new_grid), mode=mode, align_corners=False)
+    return maps.flatten(2).mT.to(pos_embed.dtype)
+
+
 def interpolate_pos_embed_dino(pos_embed: Tensor, grid: tuple[int, int], new_grid: tuple[int, int]) -> Tensor:
     """Interpolate a position embedding to another grid with the scale of DINO's and derived code.
 
@@ -76,7 +97,7 @@ def interpolate_pos_embed_dino(pos_embed: Tensor, grid: tuple[int, int], new_gri
 
     Source: ``interpolate_pos_encoding`` of DINO.
     """
-    if tuple(grid) == tuple(new_grid):
+    if _same_grid(grid, new_grid):
         return pos_embed
     scale = [float((new + 0.1) / old) for new, old in zip(new_grid, grid)]
     maps = pos_embed.mT.unflatten(2, tuple(grid))
@@ -96,7 +117,7 @@ def interpolate_pos_embed_antialiased(pos_embed: Tensor, grid: tuple[int, int], 
     Returns:
         Embedding ``(1, new rows * new columns, D)``.
     """
-    if tuple(grid) == tuple(new_grid):
+    if _same_grid(grid, new_grid):
         return pos_embed
     maps = pos_embed.mT.unflatten(2, tuple(grid)).to(torch.promote_types(pos_embed.dtype, torch.float32))
     maps = F.interpolate(maps, size=tuple(new_grid), mode='bicubic', antialias=True)
@@ -107,3 +128,9 @@ def square_grid(num_patches: int) -> tuple[int, int] | None:
     """Square grid with a number of patches, or None if the number is not a square."""
     side = math.isqrt(num_patches)
     return (side, side) if side * side == num_patches else None
+
+
+def _same_grid(grid: tuple[int, int], new_grid: tuple[int, int]) -> bool:
+    """Whether two grids are equal. Sizes that an export leaves open are no integers, and never equal: the graph always
+    interpolates."""
+    return all(isinstance(new, int) and new == old for old, new in zip(grid, new_grid, strict=True))

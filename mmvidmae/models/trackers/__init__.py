@@ -3,7 +3,7 @@
 from .bat import BAT
 from .candidate_elimination import box_cells, template_cells
 from .center_head import CenterHead, CenterMaps
-from .drop_track import DropTrack, TrackState
+from .drop_track import DropTrack
 from .frozen_tracker import FrozenTracker, FrozenTrackState
 from .hip_track import HIPTrack, HIPTrackState, MemoryBank
 from .historical_prompt import HistoricalPrompt, MaskedResNet
@@ -11,6 +11,7 @@ from .matchers import CorrelationMatcher, PropagationMatcher
 from .one_stream_vit import OneStreamFeatures, OneStreamViT
 from .online_template import IntervalScorePolicy
 from .single_object_tracker import CropPreprocessor, SingleObjectTracker
+from .template_tracker import TemplateTracker, TrackState
 from .two_stream_vit import TwoStreamViT
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     'OneStreamViT',
     'PropagationMatcher',
     'SingleObjectTracker',
+    'TemplateTracker',
     'TrackState',
     'TwoStreamViT',
     'box_cells',

@@ -12,7 +12,7 @@ from mmengine.structures import BaseDataElement, InstanceData
 from torch import Tensor
 
 from mmvidmae.registry import MODELS
-from mmvidmae.structures.boxes import Box, box_around, sample_crop
+from mmvidmae.structures.boxes import Box, box_around
 from mmvidmae.structures.regions import FAILED, INITIALIZED, UNKNOWN, region_overlap
 
 from ..layers import require
@@ -130,10 +130,6 @@ class SingleObjectTracker(BaseModel, ABC):
     def track_all(self, frame: np.ndarray, targets: Sequence[Any]) -> list[tuple[Any, float]]:
         """Track several targets in the next frame ``(H, W, 3)``, each as :meth:`track` does."""
         return [self.track(frame, target) for target in targets]
-
-    def _crop(self, frame: np.ndarray, box: Box, factor: float, out_size: int) -> tuple[Tensor, float]:
-        crop, resize_factor = sample_crop(frame, box, factor, out_size)
-        return self.data_preprocessor.normalize(torch.from_numpy(crop).permute(2, 0, 1)[None]), resize_factor
 
     def predict(self, inputs: dict[str, Tensor], data_samples: list[BaseDataElement]) -> list[BaseDataElement]:
         """Track one frame of a video. Frames must come in order. The tracking state of the current video is the only

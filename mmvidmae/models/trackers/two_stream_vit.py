@@ -104,7 +104,7 @@ class TwoStreamViT(OneStreamViT):
             ValueError: If an input has not six channels, or another size than ``template_size`` or ``search_size``.
         """
         both = self.encode_streams(template, search, cells, keep_ratio, with_template)
-        search, template = (x if x is None else torch.add(*x.chunk(2)) for x in (both.search, both.template))
+        search, template = (x if x is None else torch.add(*_streams(x)) for x in (both.search, both.template))
         return OneStreamFeatures(search, both.kept, template)
 
     def encode_streams(
@@ -130,7 +130,7 @@ class TwoStreamViT(OneStreamViT):
         layer, adapters = self.layers[index], self.adapters[index]
 
         def exchange(tokens: Tensor) -> Tensor:
-            return torch.cat(tokens.chunk(2)[::-1])
+            return torch.cat(_streams(tokens)[::-1])
 
         return Branches(
             lambda tokens: layer.attn.out_drop(adapters['attn'](exchange(tokens))),
@@ -143,3 +143,8 @@ class TwoStreamViT(OneStreamViT):
             adapters = self.adapters.state_dict()
             state_dict.update({f'{prefix}adapters.{name}': value for name, value in adapters.items()})
         super()._prepare_pos_embed(state_dict, prefix, *args, **kwargs)
+
+
+def _streams(x: Tensor) -> tuple[Tensor, ...]:
+    """Both modalities of a batch ``(2 N, ...)``. Unlike ``chunk``, this is exported with N left open."""
+    return x.unflatten(0, (2, -1)).unbind(0)
