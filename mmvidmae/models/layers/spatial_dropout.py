@@ -208,13 +208,15 @@ class SpatialDropAttention(MultiheadAttention):
         q, k = q * self.head_dims**-0.5, k.transpose(-2, -1)
         if not self.share_heads:  # one matrix for each sample and head
             q, k = q.flatten(0, 1)[:, None], k.flatten(0, 1)[:, None]
-        bias = q.new_zeros(len(q), 1, length, length)
+        bias = q.new_empty(len(q), 1, length, length)
         group = max(1, GROUP_ENTRIES // (q.shape[1] * length**2)) if in_groups(q) else len(q)
         half = length // 2
+        first, second = slice(half), slice(half, None)
         for queries, keys, part in zip(q.split(group), k.split(group), bias.split(group)):
             drawn = self._draw(queries, keys, num_drops)
-            for frame in (slice(half), slice(half, None)):
+            for frame, other in ((first, second), (second, first)):
                 part[..., frame, frame] = drawn[..., frame, :]
+                part[..., frame, other] = 0.0
         return bias if self.share_heads else bias.view(samples, heads, length, length)
 
     def _draw(self, q: Tensor, k: Tensor, num_drops: int) -> Tensor:
