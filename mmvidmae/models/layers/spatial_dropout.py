@@ -15,6 +15,7 @@ from mmpretrain.models.utils import MultiheadAttention
 from torch import Tensor
 
 from .arguments import require, require_share
+from .fused_spatial_dropout import BACKENDS, available, draw_spatial_drops, spatial_drop_attention, uses_triton
 
 EPS = 1e-6
 
@@ -144,6 +145,10 @@ class SpatialDropAttention(MultiheadAttention):
         share_heads: Whether to draw one mask per sample from the attention averaged over heads, instead of one mask per
             head.
         drop_strategy: ``'adaptive'``, ``'uniform'``, ``'match'`` or ``'row'``.
+        asad_backend: What draws the drops and attends. ``'torch'``: PyTorch. ``'triton'``: kernels for GPUs that know
+            only the adaptive strategy with one mask per head. ``'auto'``: the kernels for float16 and bfloat16 on a GPU
+            where they agree with PyTorch on a small draw at the first call, else PyTorch. Both draw by the same law,
+            but different entries for the same seed.
         **kwargs: Arguments of mmpretrain's ``MultiheadAttention`` (``embed_dims``, ``num_heads``, ...).
     """
 
@@ -153,11 +158,19 @@ class SpatialDropAttention(MultiheadAttention):
         spatial_drop: float = 0.0,
         share_heads: bool = False,
         drop_strategy: str = 'adaptive',
+        asad_backend: str = 'auto',
         **kwargs,
     ) -> None:
         super().__init__(*args, **kwargs)
         require_share(self, one=True, spatial_drop=spatial_drop)
         require(drop_strategy in STRATEGIES, self, 'drop_strategy', drop_strategy, f'one of {", ".join(STRATEGIES)}')
+        known = drop_strategy == 'adaptive' and not share_heads and not self.attn_drop
+        require(asad_backend in BACKENDS, self, 'asad_backend', asad_backend, f'one of {", ".join(BACKENDS)}')
+        if asad_backend == 'triton':
+            only = "'auto' or 'torch', except for drop_strategy='adaptive' with share_heads=False and no attn_drop"
+            require(known, self, 'asad_backend', asad_backend, only)
+            require(available(), self, 'asad_backend', asad_backend, "'auto' or 'torch', as Triton is not installed")
+        self.asad_backend = asad_backend if known else 'torch'
         self.drop_strategy = drop_strategy
         self.spatial_drop = spatial_drop
         self.share_heads = share_heads
@@ -177,9 +190,18 @@ class SpatialDropAttention(MultiheadAttention):
         bias = None
         if drop_mask is not None:
             bias = ~drop_mask
-        elif self.training:
+        elif self.training and (num_drops := num_spatial_drops(self.spatial_drop, q.shape[-2])):
+            if uses_triton(self.asad_backend, q):
+                seed = torch.randint(2**63 - 1, (1,), device=q.device)
+                drops = draw_spatial_drops(q.detach(), k.detach(), seed, num_drops)
+                return self._project(spatial_drop_attention(q, k, v, drops)[0])
             bias = self.sample_drop_bias(q, k)
-        x = F.scaled_dot_product_attention(q, k, v, attn_mask=bias, dropout_p=self.attn_drop if self.training else 0.0)
+        return self._project(
+            F.scaled_dot_product_attention(q, k, v, attn_mask=bias, dropout_p=self.attn_drop if self.training else 0.0)
+        )
+
+    def _project(self, x: Tensor) -> Tensor:
+        """Map the output ``(N, heads, L, D)`` of all heads to tokens."""
         return self.out_drop(self.gamma1(self.proj_drop(self.proj(x.transpose(1, 2).flatten(2)))))
 
     def sample_drop_mask(self, q: Tensor, k: Tensor) -> Tensor | None:
