@@ -17,6 +17,7 @@ from .spatial_dropout import EPS
 WORD = 32
 ROWS = 64
 CHUNK = 4096
+DRAW_WARPS = 16
 LOWEST = tl.constexpr(-1e30)  # finite, so that a tile without any entry gives no NaN
 LOG2E = tl.constexpr(1.4426950408889634)
 OFFSET = tl.constexpr(126)  # exponent of float32 with which the second of the 32 coarse bins begins less one
@@ -396,14 +397,14 @@ def num_words(length: int) -> int:
     return triton.cdiv(length // 2, WORD)
 
 
-def tiles(q: Tensor, rows: int = ROWS) -> dict:
+def tiles(q: Tensor) -> dict:
     """Sizes that are constants of a kernel."""
     dims = q.shape[-1]
     return dict(
         D=dims,
         BLOCK_D=max(16, triton.next_power_of_2(dims)),
         WORDS=num_words(q.shape[-2]),
-        ROWS=rows,
+        ROWS=ROWS,
         WORD=WORD,
         PRECISION='ieee' if q.dtype == torch.float32 else 'tf32',  # has no effect on other types
     )
@@ -452,7 +453,7 @@ def draw(q: Tensor, k: Tensor, seed: Tensor, number: int, programs: int | None =
         *k.stride()[:3],
         **tiles(q),
         CHUNK=CHUNK,
-        num_warps=16,
+        num_warps=DRAW_WARPS,
     )
     return drops, keys
 
