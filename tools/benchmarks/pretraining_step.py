@@ -104,6 +104,7 @@ def whole_batch(model: nn.Module) -> nn.Module:
     model = copy.deepcopy(model)
     for module in model.modules():
         if isinstance(module, SpatialDropAttention):
+            module.asad_backend = 'torch'
             module.sample_drop_bias = MethodType(whole_batch_bias, module)
     return model
 
@@ -127,13 +128,16 @@ def plain(model: nn.Module) -> nn.Module:
     return model
 
 
-def altered(model: nn.Module, **changes: float | bool) -> nn.Module:
-    """A copy of a model with other settings of its attention dropout: ``spatial_drop`` (P), ``share_heads``."""
+def altered(model: nn.Module, **changes: float | bool | str) -> nn.Module:
+    """A copy of a model with other settings of its attention dropout: ``spatial_drop`` (P), ``share_heads``,
+    ``asad_backend``."""
     model = copy.deepcopy(model)
     for module in model.modules():
         if isinstance(module, SpatialDropAttention):
             for name, value in changes.items():
                 setattr(module, name, value)
+            if module.share_heads:
+                module.asad_backend = 'torch'
     return model
 
 

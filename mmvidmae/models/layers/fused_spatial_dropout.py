@@ -151,8 +151,8 @@ def uses_triton(backend: str, q: Tensor) -> bool:
             )
         if q.dtype == torch.float64 or q.shape[-1] > MOST_DIMS:
             raise RuntimeError(
-                f"asad_backend='triton' takes 16 or 32 bits and {MOST_DIMS} dimensions of a head at most, got {q.dtype} "
-                f"and {q.shape[-1]}: use 'auto'"
+                f"asad_backend='triton' takes numbers of 16 or 32 bits and at most {MOST_DIMS} dimensions of a head, "
+                f"got {q.dtype} and {q.shape[-1]}: use 'auto'"
             )
         return True
     suits = q.is_cuda and q.dtype in (torch.float16, torch.bfloat16) and q.shape[-1] <= MOST_DIMS

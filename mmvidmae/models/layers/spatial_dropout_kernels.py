@@ -38,12 +38,13 @@ def load_tile(matrix, start, half, first, stride, D: tl.constexpr, BLOCK_D: tl.c
 def uniform(seed, sample, head, row, first, quarters, ROWS: tl.constexpr, WORD: tl.constexpr):
     """Numbers in (0, 1) for the entries ``first`` to ``first + WORD - 1`` of the rows: ``(ROWS, WORD)``.
 
-    Philox with the key ``seed`` counts entries by fours, heads and samples. The 23 bits and the half are exact.
+    Philox-4x32 with 7 rounds (Salmon et al., 2011) and the key ``seed`` counts entries by fours, heads and samples. The
+    23 bits and the half are exact.
     """
     quarter = first // 4 + tl.arange(0, WORD // 4)
     counter = row[:, None] * quarters + quarter[None, :]
     nothing = tl.zeros_like(counter)
-    a, b, c, d = tl.philox(seed, counter, nothing + head, nothing + sample, nothing)
+    a, b, c, d = tl.philox(seed, counter, nothing + head, nothing + sample, nothing, n_rounds=7)
     bits = tl.reshape(tl.join(tl.join(a, c), tl.join(b, d)), (ROWS, WORD))
     return ((bits >> 9).to(tl.float32) + 0.5) * (1.0 / 8388608)
 
@@ -125,14 +126,14 @@ def draw_kernel(
                     rest = rest * tl.exp2(top - higher) + tl.sum(tl.where(itself, share, 0.0), 1)
                     within = within * tl.exp2(top - higher) + tl.sum(tl.where(itself, 0.0, share), 1)
                     top = higher
-                total = rest + within
-                factor = (tl.exp2(match - top) / total + eps) / (within / total + (half - 1) * eps)
+                inverse = 1.0 / (rest + within)
+                factor = (tl.exp2(match - top) * inverse + eps) / (within * inverse + (half - 1) * eps)
                 for word in range(WORDS):
                     start = word * WORD
                     column = start + tl.arange(0, WORD)
                     tile = load_tile(tokens, own, half, start, k_token, D, BLOCK_D, WORD)
                     score = tl.dot(query, tl.trans(tile), input_precision=PRECISION) * scale
-                    weight = (tl.exp2(score - top[:, None]) / total[:, None] + eps) * factor[:, None]
+                    weight = (tl.exp2(score - top[:, None]) * inverse[:, None] + eps) * factor[:, None]
                     u = uniform(seed, sample, head, own + local, start, columns // 4, ROWS, WORD)
                     key = -tl.log(u) / weight
                     may = (column < half)[None, :] & (local < half)[:, None] & (column[None, :] != local[:, None])
