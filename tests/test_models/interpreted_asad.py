@@ -41,7 +41,7 @@ def columns_of(mask: torch.Tensor) -> torch.Tensor:
 
 
 @pytest.mark.parametrize(
-    ('length', 'ratio'), [(10, 1.0), (10, 0.3), (50, 0.5), (98, 0.1), (130, 0.9), (392, 0.1), (1568, 0.1)]
+    ('length', 'ratio'), [(10, 1.0), (50, 0.5), (98, 0.1), (130, 0.9), (392, 0.1), (1568, 0.1)]
 )
 def test_the_smallest_keys_are_dropped(monkeypatch, length: int, ratio: float):
     """Number, place, and the choice itself, which is that of top-k from the same keys."""
@@ -83,15 +83,15 @@ def test_keys_are_independent_exponential_numbers_over_the_weights(monkeypatch):
 def test_drops_follow_the_recorded_law():
     """Inclusion frequencies of the authors' sampler, from the same attention."""
     recorded = np.load(Path(__file__).parents[1] / 'data/parity/asad.npz')
-    logits = torch.from_numpy(recorded['logits'])
-    length, draws = logits.shape[-1], 24
+    logits = torch.from_numpy(recorded['logits'])[:2]
+    length, draws = logits.shape[-1], 16
     q = (length**0.5 * logits).expand(draws, -1, -1, -1).contiguous()
     k = torch.eye(length).expand_as(q).contiguous()
     number = int(recorded['mc/P0.3/n_drop'])
     drops, _ = kernels.draw(q, k, SEED, number)
     included = columns_of(fused_spatial_dropout.unpack(drops)).double()
     assert included.sum((-2, -1)).eq(number).all()
-    share = torch.from_numpy(recorded['mc/P0.3/freq']).double()
+    share = torch.from_numpy(recorded['mc/P0.3/freq'])[:2].double()
     deviation = (share * (1 - share) * (1 / draws + 1 / int(recorded['mc/P0.3/draws']))).sqrt()
     usual = (share > 0.1) & (share < 0.9)
     scores = ((included.mean(0) - share) / deviation)[usual]

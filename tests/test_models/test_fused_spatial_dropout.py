@@ -14,6 +14,8 @@ from mmvidmae.models.necks import JointPairDecoder
 triton = pytest.importorskip('triton')
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_kernels_under_the_interpreter():
     environment = dict(os.environ, TRITON_INTERPRET='1', OMP_NUM_THREADS='1')
     cases = Path(__file__).with_name('interpreted_asad.py')
