@@ -40,9 +40,7 @@ def columns_of(mask: torch.Tensor) -> torch.Tensor:
     return torch.cat((mask[..., :half, :half], mask[..., half:, half:]), dim=-2)
 
 
-@pytest.mark.parametrize(
-    ('length', 'ratio'), [(10, 1.0), (50, 0.5), (98, 0.1), (130, 0.9), (392, 0.1), (1568, 0.1)]
-)
+@pytest.mark.parametrize(('length', 'ratio'), [(10, 1.0), (50, 0.5), (98, 0.1), (130, 0.9), (392, 0.1), (1568, 0.1)])
 def test_the_smallest_keys_are_dropped(monkeypatch, length: int, ratio: float):
     """Number, place, and the choice itself, which is that of top-k from the same keys."""
     if length > 200:

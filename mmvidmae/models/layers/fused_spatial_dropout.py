@@ -59,7 +59,7 @@ def spatial_drop_attention(q: Tensor, k: Tensor, v: Tensor, drops: Tensor) -> tu
     """
     from .spatial_dropout_kernels import attend
 
-    out, norms = attend(*map(_for_kernels, (q, k, v)), drops)
+    out, norms = attend(_for_kernels(q), _for_kernels(k), _for_kernels(v), drops)
     return out.to(q.dtype), norms
 
 
@@ -75,9 +75,9 @@ def spatial_drop_attention_backward(
     """Gradients of queries, keys and values of :func:`spatial_drop_attention`."""
     from .spatial_dropout_kernels import attend_backward
 
-    grads = attend_backward(*map(_for_kernels, (grad, q, k, v)), drops, out, norms)
-    q_grad, k_grad, v_grad = (grad.to(q.dtype) for grad in grads)
-    return q_grad, k_grad, v_grad
+    grad, queries, keys, values = (_for_kernels(tensor) for tensor in (grad, q, k, v))
+    q_grad, k_grad, v_grad = attend_backward(grad, queries, keys, values, drops, out, norms)
+    return q_grad.to(q.dtype), k_grad.to(q.dtype), v_grad.to(q.dtype)
 
 
 @spatial_drop_attention_backward.register_fake

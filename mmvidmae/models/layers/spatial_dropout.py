@@ -114,7 +114,7 @@ def _smallest_bias(keys: Tensor, number: int) -> Tensor:
         border = ordered[..., :number].max(-1, keepdims=True)
         if (border < ordered[..., number : number + 1]).all():  # else equal keys are at the border
             keys.sub_(torch.from_numpy(border))
-            return F.threshold_(keys, 0.0, -torch.inf).clamp_(max=0.0)
+            return F.threshold(keys, 0.0, -torch.inf, inplace=True).clamp_(max=0.0)
     return torch.zeros_like(keys).masked_fill_(_smallest(keys, number), -torch.inf)
 
 
