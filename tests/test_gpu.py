@@ -8,7 +8,7 @@ import torch
 from mmengine.optim import AmpOptimWrapper
 from torch import nn
 
-from mmvidmae.models.layers import num_spatial_drops
+from mmvidmae.models.layers import fused_spatial_dropout, num_spatial_drops
 from mmvidmae.models.layers.spatial_dropout import SpatialDropAttention
 from mmvidmae.models.masking import seeded_uniform
 from mmvidmae.models.selfsup import DropMAE, SiamMAE
@@ -46,6 +46,25 @@ def test_drops_have_their_number_and_place(dtype):
     assert not half[..., 1, :, 0, :].any()
     assert not drops.diagonal(dim1=-2, dim2=-1).any()
     assert not torch.equal(drops[:, 0], drops[:, 1])  # each head has its own
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize('dims', [20, 32, 64])
+def test_kernels_of_asad_agree_with_pytorch(dtype, dims):
+    fused_spatial_dropout.check(torch.device('cuda'), dtype, dims)
+
+
+@pytest.mark.parametrize('tokens', [98, 392, 1568])
+def test_kernels_of_asad_drop_the_right_number(tokens):
+    q, k = torch.randn(2, 2, 3, tokens, 32, device='cuda', dtype=torch.bfloat16)
+    seed = torch.zeros(1, dtype=torch.int64, device='cuda')
+    assert fused_spatial_dropout.uses_triton('auto', q)
+    number = num_spatial_drops(0.1, tokens)
+    drops = fused_spatial_dropout.draw_spatial_drops(q, k, seed, number)
+    mask = fused_spatial_dropout.unpack(drops)
+    assert (mask.sum((-2, -1)) == number).all()
+    assert not mask.diagonal(dim1=-2, dim2=-1).any()
+    assert torch.equal(drops, fused_spatial_dropout.draw_spatial_drops(q, k, seed, number))
 
 
 @pytest.mark.parametrize('method', [DropMAE, SiamMAE])

@@ -25,14 +25,20 @@ from gpu_rows import Rows  # noqa: E402
 from mmengine.config import Config  # noqa: E402
 from mmengine.runner import Runner  # noqa: E402
 from PIL import Image  # noqa: E402
-from pretraining_step import candidates, make_model, reference_drops  # noqa: E402
+from pretraining_step import altered, candidates, make_model, reference_drops  # noqa: E402
 from side_by_side import TrainingStep, peak_memory, synchronize, take_turns  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 from torch.profiler import ProfilerActivity, profile, record_function  # noqa: E402
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
 from mmvidmae.deployment import parts_of, to_program  # noqa: E402
-from mmvidmae.models.layers import num_spatial_drops, sample_spatial_drops, spatial_drop_weights  # noqa: E402
+from mmvidmae.models.layers import (  # noqa: E402
+    SpatialDropBlock,
+    fused_spatial_dropout,
+    num_spatial_drops,
+    sample_spatial_drops,
+    spatial_drop_weights,
+)
 from mmvidmae.models.layers.spatial_dropout import SpatialDropAttention  # noqa: E402
 from mmvidmae.models.selfsup import DropMAE, SiamMAE, TwinMAE  # noqa: E402
 
@@ -278,6 +284,98 @@ def marked_tests(part: Part) -> None:
     part.check(f'tests marked gpu ({last.strip("= ")})', float(run.returncode), 0, unit='exit code')
 
 
+# --- asad ------------------------------------------------------------------------------------------------------------
+
+
+def asad(part: Part) -> None:
+    """Triton's kernels of ASAD against PyTorch's path: agreement, one block, whole steps against P = 0."""
+    kernels_agree(part)
+    time_block(part)
+    step_against_no_dropout(part)
+
+
+def kernels_agree(part: Part) -> None:
+    """Largest differences of the check that ``asad_backend='auto'`` makes."""
+    if part.device.type != 'cuda':
+        return
+    for dtype in (torch.float32, torch.float16, torch.bfloat16):
+        found = fused_spatial_dropout.check(part.device, dtype, 32)
+        for name, value in found.items():
+            part.rows.add(
+                f'ASAD, Triton against PyTorch: {name}',
+                ours=value,
+                shapes='34 tokens, head dimensions 32',
+                dtype=name_of(dtype),
+                unit='entries' if name == 'choice' else 'largest difference, relative to the largest value',
+            )
+
+
+def backends(part: Part) -> dict[str, dict[str, Any]]:
+    """Settings of the attention in the forms that are compared. Without a GPU, PyTorch stands in for Triton."""
+    kernels = 'triton' if part.device.type == 'cuda' else 'auto'
+    return {
+        'triton': dict(asad_backend=kernels),
+        'torch': dict(asad_backend='torch'),
+        'P = 0': dict(spatial_drop=0.0),
+    }
+
+
+def time_block(part: Part) -> None:
+    """Forward and backward pass of one block of DropMAE's decoder."""
+    _, side, pairs = part.sizes.step['dropmae']
+    blocks = {}
+    x = torch.randn(pairs, 2 * (side // 16) ** 2, 512, device=part.device, requires_grad=True)
+    for name, settings in backends(part).items():
+        torch.manual_seed(0)
+        blocks[name] = SpatialDropBlock(512, 16, 2048, **(dict(spatial_drop=0.1) | settings)).to(part.device).train()
+
+    def step(block: nn.Module) -> None:
+        with part.autocast(part.amp_type):
+            out = block(x)
+        out.sum().backward()
+
+    calls = {name: partial(step, block) for name, block in blocks.items()}
+    peaks = {name: peak_memory(call, part.device) for name, call in calls.items()} if part.device.type == 'cuda' else {}
+    seconds = take_turns(calls, 3 * part.sizes.repeats, part.device)
+    for name in ('triton', 'torch'):
+        part.rows.add(
+            f'decoder block, forward and backward: {name} against P = 0',
+            shapes=f'{pairs} pairs, {x.shape[1]} tokens, width 512, 16 heads',
+            dtype=name_of(part.amp_type),
+            unit='ms',
+            reference=1e3 * seconds['P = 0'],
+            ours=1e3 * seconds[name],
+            ratio=seconds[name] / seconds['P = 0'],
+            meaning='times as long as with P = 0',
+            memory_gib=peaks.get(name),
+        )
+
+
+def step_against_no_dropout(part: Part) -> None:
+    """A training step of DropMAE with each backend, as often as long as without dropout."""
+    arch, side, pairs = part.sizes.step['dropmae']
+    model = make_model('dropmae', arch, side, 16).to(part.device)
+    frames = part.frames(pairs, side)
+    forms = {
+        name: TrainingStep(altered(model, **settings), frames, part.amp_type)
+        for name, settings in backends(part).items()
+    }
+    peaks = {name: peak_memory(form, part.device) for name, form in forms.items()} if part.device.type == 'cuda' else {}
+    seconds = take_turns(forms, part.sizes.repeats, part.device)
+    for name in ('triton', 'torch'):
+        part.rows.add(
+            f'dropmae step: {name} against P = 0',
+            shapes=f'ViT-{arch}/16, {side} px, {pairs} pairs',
+            dtype=name_of(part.amp_type),
+            unit='ms',
+            reference=1e3 * seconds['P = 0'],
+            ours=1e3 * seconds[name],
+            ratio=seconds[name] / seconds['P = 0'],
+            meaning='times as long as with P = 0, at most 1.10 wanted for triton',
+            memory_gib=peaks.get(name),
+        )
+
+
 # --- steps -----------------------------------------------------------------------------------------------------------
 
 
@@ -337,15 +435,15 @@ def compare_steps(part: Part, method: str, rate: float) -> None:
 def profile_step(part: Part) -> None:
     """Profile a step of DropMAE: the most expensive kernels, and the share of sampling the drop masks."""
     arch, side, pairs = part.sizes.step['dropmae']
-    model = make_model('dropmae', arch, side, 16).to(part.device)
+    model = altered(make_model('dropmae', arch, side, 16), asad_backend='torch').to(part.device)
 
     def recorded(attn: SpatialDropAttention, q: Tensor, k: Tensor) -> Tensor | None:
         with record_function('ASAD'):
-            return type(attn).sample_drop_mask(attn, q, k)
+            return type(attn).sample_drop_bias(attn, q, k)
 
     for module in model.modules():
         if isinstance(module, SpatialDropAttention):
-            module.sample_drop_mask = MethodType(recorded, module)
+            module.sample_drop_bias = MethodType(recorded, module)
     step = TrainingStep(model, part.frames(pairs, side), part.amp_type)
     step()
     synchronize(part.device)
@@ -362,7 +460,9 @@ def profile_step(part: Part) -> None:
     shapes = f'ViT-{arch}/16, {side} px, {pairs} pairs'
     row = dict(shapes=shapes, dtype=name_of(part.amp_type), unit='ms of one step')
     drawn = sum(e.device_time_total if on_gpu else e.cpu_time_total for e in events if e.key == 'ASAD')
-    part.rows.add('dropmae step: choosing the drops (ASAD)', ours=drawn / 1e3, share_of_step=drawn / total, **row)
+    part.rows.add(
+        'dropmae step: choosing the drops (ASAD, PyTorch)', ours=drawn / 1e3, share_of_step=drawn / total, **row
+    )
     for event in sorted(kernels, key=time_of, reverse=True)[:10]:
         spent = time_of(event)
         part.rows.add(
@@ -683,6 +783,7 @@ def made_up_davis(root: Path) -> Path:
 
 PARTS: dict[str, Callable[[Part], None]] = dict(
     right=right,
+    asad=asad,
     steps=steps,
     compiled=compiled,
     exported=exported,

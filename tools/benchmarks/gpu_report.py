@@ -1,11 +1,11 @@
 """Measure correctness, speed and learning on a GPU in one run.
 
 The parts run in this order, each in its own process with a time limit: ``right`` (CUDA against CPU, mixed
-precision, attention dropout, the tests marked ``gpu``), ``steps`` (training steps against the references, a profile),
-``compiled``, ``exported`` (torch.export and AOTInductor), ``trackers``, ``propagation``, ``loading`` (pre-training from
-frame folders), ``learning`` (the methods side by side). Time that a part does not use goes to later parts.
-``OUT/gpu_report.json`` has a row for each measurement and is complete at any time. A part that fails or runs out of
-time adds a row with its error.
+precision, attention dropout, the tests marked ``gpu``), ``asad`` (Triton's kernels of the attention dropout against
+PyTorch, steps against P = 0), ``steps`` (training steps against the references, a profile), ``compiled``, ``exported``
+(torch.export and AOTInductor), ``trackers``, ``propagation``, ``loading`` (pre-training from frame folders),
+``learning`` (the methods side by side). Time that a part does not use goes to later parts. ``OUT/gpu_report.json`` has
+a row for each measurement and is complete at any time. A part that fails or runs out of time adds a row with its error.
 
 Nothing but the pre-training core is needed: no PyAV, no compiled mmcv. See ``docs/gpu.md`` to run it on a bare
 machine.
@@ -26,7 +26,9 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-PARTS = dict(right=1.5, steps=1.5, compiled=1.5, exported=1.0, trackers=1.0, propagation=0.5, loading=1.0, learning=3.0)
+PARTS = dict(
+    right=1.5, asad=1.0, steps=1.5, compiled=1.5, exported=1.0, trackers=1.0, propagation=0.5, loading=1.0, learning=3.0
+)
 """Weights of the parts: the time left is divided among the parts that have not run yet in these proportions."""
 
 OPTIONS = ('rehearse', 'frames', 'davis', 'commit', 'minutes', 'out')

@@ -11,11 +11,13 @@ Example:
     python tools/benchmarks/pretraining_step.py dropmae                      # ViT-B/16, 224 px, batch 2, fp32
     python tools/benchmarks/pretraining_step.py siammae --batch 4            # ViT-S/16
     python tools/benchmarks/pretraining_step.py dropmae --device cuda --amp bfloat16 --batch 64
+    python tools/benchmarks/pretraining_step.py dropmae --only-dropout --cpu-time --threads 1   # on a busy machine
 """
 
 import argparse
 import copy
 import sys
+import time
 from types import MethodType
 
 from mmvidmae.utils.interrupt import leave_on_interrupt
@@ -31,6 +33,8 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument('--repeats', type=int, default=5)
     parser.add_argument('--threads', type=int, default=2)
     parser.add_argument('--device', default='cpu')
+    parser.add_argument('--only-dropout', action='store_true', help='DropMAE: time only what shows the cost of dropout')
+    parser.add_argument('--cpu-time', action='store_true', help='CPU seconds of all threads instead of wall time')
     parser.add_argument('--amp', choices=('bfloat16', 'float16'))
     return parser
 
@@ -44,7 +48,12 @@ from side_by_side import TrainingStep, describe_memory, machine, peak_memory, ta
 from torch import Tensor, nn  # noqa: E402
 
 from mmvidmae.models.layers.blocks import CrossAttention  # noqa: E402
-from mmvidmae.models.layers.spatial_dropout import SpatialDropAttention, num_spatial_drops  # noqa: E402
+from mmvidmae.models.layers.spatial_dropout import (  # noqa: E402
+    SpatialDropAttention,
+    num_spatial_drops,
+    sample_spatial_drops,
+    spatial_drop_weights,
+)
 from mmvidmae.models.selfsup import DropMAE, SiamMAE  # noqa: E402
 
 
@@ -80,6 +89,26 @@ def reference_drops(logits: Tensor, ratio: float) -> Tensor:
     )
 
 
+@torch.no_grad()
+def whole_batch_bias(attn: SpatialDropAttention, q: Tensor, k: Tensor) -> Tensor:
+    """The same drops for the whole batch at once, by top-k and as a Boolean mask, which attention converts.
+
+    This is what GPUs do without Triton's kernels, and what CPUs did before they drew in groups.
+    """
+    weights = spatial_drop_weights((q * attn.head_dims**-0.5 @ k.transpose(-2, -1)).float().softmax(-1))
+    return ~sample_spatial_drops(weights, num_spatial_drops(attn.spatial_drop, q.shape[-2]))
+
+
+def whole_batch(model: nn.Module) -> nn.Module:
+    """A copy of a model that draws with :func:`whole_batch_bias`."""
+    model = copy.deepcopy(model)
+    for module in model.modules():
+        if isinstance(module, SpatialDropAttention):
+            module.asad_backend = 'torch'
+            module.sample_drop_bias = MethodType(whole_batch_bias, module)
+    return model
+
+
 def explicit_cross(attn: CrossAttention, x: Tensor, memory: Tensor) -> Tensor:
     """Cross-attention that holds its matrix."""
     q = attn.q(x).unflatten(2, (attn.num_heads, -1)).transpose(1, 2)
@@ -99,13 +128,16 @@ def plain(model: nn.Module) -> nn.Module:
     return model
 
 
-def altered(model: nn.Module, **changes: float | bool) -> nn.Module:
-    """A copy of a model with other settings of its attention dropout: ``spatial_drop`` (P), ``share_heads``."""
+def altered(model: nn.Module, **changes: float | bool | str) -> nn.Module:
+    """A copy of a model with other settings of its attention dropout: ``spatial_drop`` (P), ``share_heads``,
+    ``asad_backend``."""
     model = copy.deepcopy(model)
     for module in model.modules():
         if isinstance(module, SpatialDropAttention):
             for name, value in changes.items():
                 setattr(module, name, value)
+            if module.share_heads:
+                module.asad_backend = 'torch'
     return model
 
 
@@ -135,11 +167,18 @@ def make_model(method: str, arch: str, img_size: int, patch_size: int, **options
     return dict(dropmae=DropMAE, siammae=SiamMAE)[method](backbone=backbone, **options).train()
 
 
-def candidates(model: nn.Module) -> dict[str, nn.Module]:
+def candidates(model: nn.Module, only_dropout: bool = False) -> dict[str, nn.Module]:
     """What takes turns, by name: names that begin with ``ours`` have the optimizer of our recipes."""
+    if only_dropout:
+        return {
+            'ours': model,
+            'ours, whole batch by top-k': whole_batch(model),
+            'ours, P = 0': altered(model, spatial_drop=0.0),
+        }
     models = {'reference': plain(model), 'ours': model}
     if isinstance(model, DropMAE):
         models |= {
+            'ours, whole batch by top-k': whole_batch(model),
             'ours, one mask for all heads': altered(model, share_heads=True),
             'reference, P = 0': altered(plain(model), spatial_drop=0.0),
             'ours, P = 0': altered(model, spatial_drop=0.0),
@@ -150,6 +189,8 @@ def candidates(model: nn.Module) -> dict[str, nn.Module]:
 def main() -> None:
     parser = make_parser()
     args = parser.parse_args()
+    if args.only_dropout and args.method != 'dropmae':
+        parser.error('--only-dropout is for dropmae, the method with attention dropout')
     torch.set_num_threads(args.threads)
     device = torch.device(args.device)
     arch = args.arch or ('base' if args.method == 'dropmae' else 'small')
@@ -160,20 +201,22 @@ def main() -> None:
     amp = getattr(torch, args.amp) if args.amp else None
     steps = {
         name: TrainingStep(candidate, frames, amp, fused=name.startswith('ours'))
-        for name, candidate in candidates(model).items()
+        for name, candidate in candidates(model, args.only_dropout).items()
     }
     peaks = {name: peak_memory(step, device) for name, step in steps.items()} if device.type == 'cuda' else {}
-    seconds = take_turns(steps, args.repeats, device)
+    clock = time.process_time if args.cpu_time else time.perf_counter
+    seconds = take_turns(steps, args.repeats, device, clock)
 
     print(f'{args.method} {arch}/{args.patch_size}, {args.img_size} px, batch {args.batch}, {args.amp or "float32"}')
-    print(f'{machine(device)}, medians of {args.repeats}')
+    print(f'{machine(device)}, medians of {args.repeats}{", CPU time" if args.cpu_time else ""}')
     for name, value in seconds.items():
         memory = f'   {peaks[name]:6.2f} GiB above the weights' if peaks else ''
         print(f'{name:<30}{1000 * value:10.1f} ms   {args.batch / value:8.2f} pairs/s{memory}')
-    print(f'ours is {seconds["reference"] / seconds["ours"]:.2f} times as fast as the reference')
-    if args.method == 'dropmae':
-        for name in ('ours', 'ours, one mask for all heads'):
-            print(f'{name}: {seconds[name] / seconds["ours, P = 0"]:.2f} times as long as with P = 0')
+    if 'reference' in seconds:
+        print(f'ours is {seconds["reference"] / seconds["ours"]:.2f} times as fast as the reference')
+    for name, value in seconds.items():
+        if name.startswith('ours') and name != 'ours, P = 0' and 'ours, P = 0' in seconds:
+            print(f'{name}: {value / seconds["ours, P = 0"]:.2f} times as long as with P = 0')
     print(describe_memory(device))
 
 

@@ -26,6 +26,7 @@ model = dict(
         mlp_ratio=4.0,
         spatial_drop=0.1,  # P of ASAD, in every block, models_mae.py:26-64, 164-168
         share_heads=False,  # drops are sampled for each head
+        asad_backend='auto',  # on GPUs Triton's kernels where they work, else 'torch'
         frame_embed=True,
     ),
     # hidden patches of both frames, pixels normalized in each patch, models_mae.py:420-433

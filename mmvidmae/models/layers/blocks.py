@@ -28,6 +28,7 @@ class SpatialDropBlock(TransformerEncoderLayer):
         spatial_drop: See :class:`SpatialDropAttention`.
         share_heads: See :class:`SpatialDropAttention`.
         drop_strategy: See :class:`SpatialDropAttention`.
+        asad_backend: See :class:`SpatialDropAttention`.
     """
 
     def __init__(
@@ -38,10 +39,16 @@ class SpatialDropBlock(TransformerEncoderLayer):
         spatial_drop: float = 0.0,
         share_heads: bool = False,
         drop_strategy: str = 'adaptive',
+        asad_backend: str = 'auto',
     ) -> None:
         super().__init__(embed_dims, num_heads, feedforward_channels, norm_cfg=LN)
         self.attn = SpatialDropAttention(
-            embed_dims, num_heads, spatial_drop=spatial_drop, share_heads=share_heads, drop_strategy=drop_strategy
+            embed_dims,
+            num_heads,
+            spatial_drop=spatial_drop,
+            share_heads=share_heads,
+            drop_strategy=drop_strategy,
+            asad_backend=asad_backend,
         )
 
     def forward(self, x: Tensor, drop_mask: Tensor | None = None) -> Tensor:

@@ -8,17 +8,22 @@ Shapes: there are ``L`` tokens, the first ``h = L / 2`` from frame 0, the others
     (samples, heads) are arbitrary.
 """
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from mmpretrain.models.utils import MultiheadAttention
 from torch import Tensor
 
 from .arguments import require, require_share
+from .fused_spatial_dropout import BACKENDS, available, draw_spatial_drops, spatial_drop_attention, uses_triton
 
 EPS = 1e-6
 
 STRATEGIES = ('adaptive', 'uniform', 'match', 'row')
 """Ways to choose what is dropped, see :class:`SpatialDropAttention`."""
+
+GROUP_ENTRIES = 2**18
+"""Entries of attention that are drawn at once on the CPU, 1 MiB in single precision."""
 
 
 def num_spatial_drops(drop_ratio: float, num_tokens: int) -> int:
@@ -60,7 +65,7 @@ def sample_spatial_drops(weights: Tensor, num_drops: int, per_row: bool = False)
     """Draw ``num_drops`` entries of each matrix without replacement, with probabilities proportional to ``weights``.
 
     The keys ``W / Exp(1)`` in descending order have exactly the distribution of successive draws without replacement.
-    One top-k therefore replaces ``torch.multinomial`` and its loop. Entries are drawn from the whole matrix.
+    One selection therefore replaces ``torch.multinomial`` and its loop. Entries are drawn from the whole matrix.
 
     Args:
         weights: Weights ``(..., L, h)`` from :func:`spatial_drop_weights`.
@@ -71,19 +76,51 @@ def sample_spatial_drops(weights: Tensor, num_drops: int, per_row: bool = False)
         Boolean mask ``(..., L, L)``, True where attention is dropped. It is False on the diagonal and between frames.
     """
     length, half = weights.shape[-2:]
+    drops = torch.zeros(*weights.shape[:-2], length, length, dtype=torch.bool, device=weights.device)
+    chosen = _smallest(_drop_keys(weights, per_row), _numbers(num_drops, length, per_row)).view_as(weights)
+    for frame in (slice(half), slice(half, None)):
+        drops[..., frame, frame] = chosen[..., frame, :]
+    return drops
+
+
+def _numbers(num_drops: int, length: int, per_row: bool) -> int:
+    """Number of drops in each row of keys from :func:`_drop_keys`."""
+    return num_drops // length if per_row else num_drops
+
+
+def _drop_keys(weights: Tensor, per_row: bool) -> Tensor:
+    """Keys of weights ``(..., L, h)``: for each group of which a number is dropped a row, the smallest first."""
     # -log(rand) has the distribution Exp(1); on the CPU exponential_() takes five times longer. Without the minus sign,
     # the largest keys become the smallest.
     keys = torch.rand_like(weights).log_()
     torch.div(weights, keys, out=keys)
-    drops = torch.zeros(*weights.shape[:-2], length * length, dtype=torch.bool, device=weights.device)
-    if per_row:
-        chosen = keys.topk(num_drops // length, dim=-1, largest=False, sorted=False).indices
-        row = torch.arange(length, device=weights.device)[:, None]
-        return drops.unflatten(-1, (length, length)).scatter_(-1, chosen + half * (row >= half), True)
-    chosen = keys.flatten(-2).topk(num_drops, dim=-1, largest=False, sorted=False).indices
-    row = chosen // half
-    in_matrix = chosen + half * (row + (row >= half))  # from (L, h) to (L, L), with frame 1 in the right half
-    return drops.scatter_(-1, in_matrix, True).unflatten(-1, (length, length))
+    return keys if per_row else keys.flatten(-2)
+
+
+def _smallest(keys: Tensor, number: int) -> Tensor:
+    """Boolean mask of the ``number`` smallest keys of each row. Of equal keys at the border, top-k takes any."""
+    indices = keys.topk(number, dim=-1, largest=False, sorted=False).indices
+    return torch.zeros_like(keys, dtype=torch.bool).scatter_(-1, indices, True)
+
+
+def _smallest_bias(keys: Tensor, number: int) -> Tensor:
+    """``-inf`` for the ``number`` smallest keys of each row and 0 for the others; the keys may be overwritten.
+
+    On the CPU the keys are compared with the largest one to choose. NumPy finds it several times as fast as top-k
+    finds indices, and the additive mask is made by operations that use vectors of the CPU.
+    """
+    if number < keys.shape[-1] and in_groups(keys):
+        ordered = np.partition(keys.numpy(), number)
+        border = ordered[..., :number].max(-1, keepdims=True)
+        if (border < ordered[..., number : number + 1]).all():  # else equal keys are at the border
+            keys.sub_(torch.from_numpy(border))
+            return F.threshold(keys, 0.0, -torch.inf, inplace=True).clamp_(max=0.0)
+    return torch.zeros_like(keys).masked_fill_(_smallest(keys, number), -torch.inf)
+
+
+def in_groups(tensor: Tensor) -> bool:
+    """Whether drops are drawn for some matrices at a time, so that they stay in the cache: on a CPU, in eager mode."""
+    return tensor.device.type == 'cpu' and not torch.compiler.is_compiling()
 
 
 class SpatialDropAttention(MultiheadAttention):
@@ -108,6 +145,10 @@ class SpatialDropAttention(MultiheadAttention):
         share_heads: Whether to draw one mask per sample from the attention averaged over heads, instead of one mask per
             head.
         drop_strategy: ``'adaptive'``, ``'uniform'``, ``'match'`` or ``'row'``.
+        asad_backend: What draws the drops and attends. ``'torch'``: PyTorch. ``'triton'``: kernels for GPUs that know
+            only the adaptive strategy with one mask per head. ``'auto'``: the kernels for float16 and bfloat16 on a GPU
+            where they agree with PyTorch on a small draw at the first call, else PyTorch. Both draw by the same law,
+            but different entries for the same seed.
         **kwargs: Arguments of mmpretrain's ``MultiheadAttention`` (``embed_dims``, ``num_heads``, ...).
     """
 
@@ -117,11 +158,19 @@ class SpatialDropAttention(MultiheadAttention):
         spatial_drop: float = 0.0,
         share_heads: bool = False,
         drop_strategy: str = 'adaptive',
+        asad_backend: str = 'auto',
         **kwargs,
     ) -> None:
         super().__init__(*args, **kwargs)
         require_share(self, one=True, spatial_drop=spatial_drop)
         require(drop_strategy in STRATEGIES, self, 'drop_strategy', drop_strategy, f'one of {", ".join(STRATEGIES)}')
+        known = drop_strategy == 'adaptive' and not share_heads and not self.attn_drop
+        require(asad_backend in BACKENDS, self, 'asad_backend', asad_backend, f'one of {", ".join(BACKENDS)}')
+        if asad_backend == 'triton':
+            only = "'auto' or 'torch', except for drop_strategy='adaptive' with share_heads=False and no attn_drop"
+            require(known, self, 'asad_backend', asad_backend, only)
+            require(available(), self, 'asad_backend', asad_backend, "'auto' or 'torch', as Triton is not installed")
+        self.asad_backend = asad_backend if known else 'torch'
         self.drop_strategy = drop_strategy
         self.spatial_drop = spatial_drop
         self.share_heads = share_heads
@@ -138,25 +187,70 @@ class SpatialDropAttention(MultiheadAttention):
             Tokens ``(N, L, D)``.
         """
         q, k, v = self.qkv(x).unflatten(2, (3, self.num_heads, self.head_dims)).permute(2, 0, 3, 1, 4)
-        if drop_mask is None and self.training:
-            drop_mask = self.sample_drop_mask(q, k)
-        keep = None if drop_mask is None else ~drop_mask
-        x = F.scaled_dot_product_attention(q, k, v, attn_mask=keep, dropout_p=self.attn_drop if self.training else 0.0)
+        bias = None
+        if drop_mask is not None:
+            bias = ~drop_mask
+        elif self.training and (num_drops := num_spatial_drops(self.spatial_drop, q.shape[-2])):
+            if uses_triton(self.asad_backend, q):
+                seed = torch.randint(2**63 - 1, (1,), device=q.device)
+                drops = draw_spatial_drops(q.detach(), k.detach(), seed, num_drops)
+                return self._project(spatial_drop_attention(q, k, v, drops)[0])
+            bias = self.sample_drop_bias(q, k)
+        return self._project(
+            F.scaled_dot_product_attention(q, k, v, attn_mask=bias, dropout_p=self.attn_drop if self.training else 0.0)
+        )
+
+    def _project(self, x: Tensor) -> Tensor:
+        """Map the output ``(N, heads, L, D)`` of all heads to tokens."""
         return self.out_drop(self.gamma1(self.proj_drop(self.proj(x.transpose(1, 2).flatten(2)))))
 
-    @torch.no_grad()
     def sample_drop_mask(self, q: Tensor, k: Tensor) -> Tensor | None:
         """Draw the drop mask for queries and keys ``(N, heads, L, head_dims)``. None if there is nothing to drop."""
+        bias = self.sample_drop_bias(q, k)
+        return None if bias is None else bias.isinf()
+
+    @torch.no_grad()
+    def sample_drop_bias(self, q: Tensor, k: Tensor) -> Tensor | None:
+        """Draw the drop mask as what is added to the logits: ``-inf`` where attention is dropped, 0 elsewhere.
+
+        The fused attention converts a Boolean mask to this form. On the CPU the matrices are drawn in groups, so that
+        softmax, weights and keys stay in the cache of a core.
+
+        Args:
+            q: Queries ``(N, heads, L, head_dims)``.
+            k: Keys ``(N, heads, L, head_dims)``.
+
+        Returns:
+            Additive mask ``(N, heads or 1, L, L)`` of the type of the queries. None if there is nothing to drop.
+        """
         num_drops = num_spatial_drops(self.spatial_drop, q.shape[-2])
         if num_drops == 0:
             return None
+        samples, heads, length = q.shape[:3]
+        q, k = q * self.head_dims**-0.5, k.transpose(-2, -1)
+        if not self.share_heads:  # one matrix for each sample and head
+            q, k = q.flatten(0, 1)[:, None], k.flatten(0, 1)[:, None]
+        bias = q.new_empty(len(q), 1, length, length)
+        group = max(1, GROUP_ENTRIES // (q.shape[1] * length**2)) if in_groups(q) else len(q)
+        half = length // 2
+        first, second = slice(half), slice(half, None)
+        for queries, keys, part in zip(q.split(group), k.split(group), bias.split(group)):
+            drawn = self._draw(queries, keys, num_drops)
+            for frame, other in ((first, second), (second, first)):
+                part[..., frame, frame] = drawn[..., frame, :]
+                part[..., frame, other] = 0.0
+        return bias if self.share_heads else bias.view(samples, heads, length, length)
+
+    def _draw(self, q: Tensor, k: Tensor, num_drops: int) -> Tensor:
+        """Draw the additive mask ``(N, 1, L, h)`` within frames for scaled queries ``(N, heads, L, D)`` and keys
+        ``(N, heads, D, L)`` whose heads share a mask."""
         if self.drop_strategy == 'uniform':
-            samples, heads, length = q.shape[:3]
-            ones = q.new_ones(samples, 1 if self.share_heads else heads, length, length, dtype=torch.float32)
-            return sample_spatial_drops(spatial_drop_weights(ones, match_only=True), num_drops)
-        attn = (q * self.head_dims**-0.5 @ k.transpose(-2, -1)).float()
-        torch.softmax(attn, -1, out=attn)
-        if self.share_heads:
-            attn = attn.mean(1, keepdim=True)
-        weights = spatial_drop_weights(attn, self.drop_strategy == 'match')
-        return sample_spatial_drops(weights, num_drops, self.drop_strategy == 'row')
+            attn = q.new_ones(len(q), 1, q.shape[-2], q.shape[-2], dtype=torch.float32)
+        else:
+            attn = (q @ k).float()
+            torch.softmax(attn, -1, out=attn)
+            attn = attn.mean(1, keepdim=True) if attn.shape[1] > 1 else attn
+        weights = spatial_drop_weights(attn, match_only=self.drop_strategy in ('match', 'uniform'))
+        per_row = self.drop_strategy == 'row'
+        number = _numbers(num_drops, weights.shape[-2], per_row)
+        return _smallest_bias(_drop_keys(weights, per_row), number).view_as(weights)

@@ -175,6 +175,7 @@ class JointPairDecoder(PairDecoder):
         spatial_drop: Drop ratio P of ASAD, applied in every block in training; see :class:`SpatialDropAttention`.
         share_heads: Whether all heads share one ASAD mask, instead of one mask per head.
         drop_strategy: What is dropped; see :class:`SpatialDropAttention`.
+        asad_backend: ``'auto'``, ``'torch'`` or ``'triton'``: what draws the drops; see :class:`SpatialDropAttention`.
         frame_embed: Whether to add frame identity embeddings.
         num_frames: Number T of frames in a clip.
         with_cp: Whether to use gradient checkpointing: only block inputs are kept, and the backward pass reruns each
@@ -196,6 +197,7 @@ class JointPairDecoder(PairDecoder):
         spatial_drop: float = 0.1,
         share_heads: bool = False,
         drop_strategy: str = 'adaptive',
+        asad_backend: str = 'auto',
         frame_embed: bool = True,
         num_frames: int = 2,
         with_cp: bool = False,
@@ -204,7 +206,7 @@ class JointPairDecoder(PairDecoder):
         require(num_frames == 2 or not spatial_drop, self, 'spatial_drop', spatial_drop, '0 for more than two frames')
         hidden = int(mlp_ratio * decoder_dims)
         blocks = [
-            SpatialDropBlock(decoder_dims, num_heads, hidden, spatial_drop, share_heads, drop_strategy)
+            SpatialDropBlock(decoder_dims, num_heads, hidden, spatial_drop, share_heads, drop_strategy, asad_backend)
             for _ in range(depth)
         ]
         super().__init__(embed_dims, grid, patch_size, with_cls_token, decoder_dims, blocks, with_cp)

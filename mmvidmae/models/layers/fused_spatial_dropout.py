@@ -1,0 +1,249 @@
+"""ASAD on GPUs as two custom operators, whose Triton kernels are in ``spatial_dropout_kernels``.
+
+``mmvidmae::draw_spatial_drops`` chooses the drops of queries and keys and has no gradient. Its random numbers follow
+from a seed alone. ``mmvidmae::spatial_drop_attention`` attends to what remains and has one. Both work in
+``torch.compile``, mixed precision, gradient checkpointing, DDP and FSDP as built-in operators do.
+"""
+
+import logging
+import os
+from functools import cache
+from importlib.util import find_spec
+
+import torch
+import torch.nn.functional as F
+from mmengine.logging import print_log
+from torch import Tensor
+
+BACKENDS = ('auto', 'torch', 'triton')
+"""Values of ``asad_backend``, see :class:`SpatialDropAttention`."""
+
+MOST_DIMS = 128
+
+
+@torch.library.custom_op('mmvidmae::draw_spatial_drops', mutates_args=())
+def draw_spatial_drops(q: Tensor, k: Tensor, seed: Tensor, number: int) -> Tensor:
+    """Draw the entries to drop in each matrix of attention, by the law of ``sample_spatial_drops``.
+
+    Args:
+        q: Queries ``(N, heads, L, D)`` on a GPU.
+        k: Keys ``(N, heads, L, D)``.
+        seed: Seed ``(1,)`` int64 on the device. A matrix is drawn from seed, sample, head and its own queries and keys.
+        number: Number of entries to drop in each matrix, 1 to ``L (L / 2 - 1)``.
+
+    Returns:
+        Drops as bits, ``(N, heads, L, words)`` int32; :func:`unpack` gives a Boolean mask.
+    """
+    from .spatial_dropout_kernels import draw
+
+    return draw(_for_kernels(q), _for_kernels(k), seed, number)[0]
+
+
+@draw_spatial_drops.register_fake
+def _(q: Tensor, k: Tensor, seed: Tensor, number: int) -> Tensor:
+    return q.new_empty(*q.shape[:3], (q.shape[2] // 2 + 31) // 32, dtype=torch.int32)
+
+
+@torch.library.custom_op('mmvidmae::spatial_drop_attention', mutates_args=())
+def spatial_drop_attention(q: Tensor, k: Tensor, v: Tensor, drops: Tensor) -> tuple[Tensor, Tensor]:
+    """Scaled dot-product attention without the entries of :func:`draw_spatial_drops`.
+
+    Args:
+        q: Queries ``(N, heads, L, D)`` on a GPU.
+        k: Keys ``(N, heads, L, D)``.
+        v: Values ``(N, heads, L, D)``.
+        drops: Drops as bits, ``(N, heads, L, words)`` int32.
+
+    Returns:
+        Output ``(N, heads, L, D)``, and binary logarithms of the softmax's sums ``(N, heads, L)``.
+    """
+    from .spatial_dropout_kernels import attend
+
+    out, norms = attend(_for_kernels(q), _for_kernels(k), _for_kernels(v), drops)
+    return out.to(q.dtype), norms
+
+
+@spatial_drop_attention.register_fake
+def _(q: Tensor, k: Tensor, v: Tensor, drops: Tensor) -> tuple[Tensor, Tensor]:
+    return _like_tokens(q), q.new_empty(q.shape[:3], dtype=torch.float32)
+
+
+@torch.library.custom_op('mmvidmae::spatial_drop_attention_backward', mutates_args=())
+def spatial_drop_attention_backward(
+    grad: Tensor, q: Tensor, k: Tensor, v: Tensor, drops: Tensor, out: Tensor, norms: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of queries, keys and values of :func:`spatial_drop_attention`."""
+    from .spatial_dropout_kernels import attend_backward
+
+    grad, queries, keys, values = (_for_kernels(tensor) for tensor in (grad, q, k, v))
+    q_grad, k_grad, v_grad = attend_backward(grad, queries, keys, values, drops, out, norms)
+    return q_grad.to(q.dtype), k_grad.to(q.dtype), v_grad.to(q.dtype)
+
+
+@spatial_drop_attention_backward.register_fake
+def _(grad: Tensor, q: Tensor, k: Tensor, v: Tensor, drops: Tensor, out: Tensor, norms: Tensor) -> tuple[Tensor, ...]:
+    return _like_tokens(q), _like_tokens(q), _like_tokens(q)
+
+
+def _like_tokens(q: Tensor) -> Tensor:
+    """An empty tensor of the shape of queries whose memory is in the order of tokens, ``(N, L, heads, D)``."""
+    samples, heads, length, dims = q.shape
+    return q.new_empty(samples, length, heads, dims).transpose(1, 2)
+
+
+def _save(ctx, inputs: tuple[Tensor, ...], output: tuple[Tensor, Tensor]) -> None:
+    ctx.mark_non_differentiable(output[1])
+    ctx.save_for_backward(*inputs, *output)
+
+
+def _backward(ctx, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+    return *spatial_drop_attention_backward(grad, *ctx.saved_tensors), None
+
+
+spatial_drop_attention.register_autograd(_backward, setup_context=_save)
+
+
+def _for_kernels(tensor: Tensor) -> Tensor:
+    """The tensor as the kernels read it: its last dimension is contiguous, and the interpreter, which cannot multiply
+    bfloat16, gets float32."""
+    if tensor.dtype == torch.bfloat16 and interpreted():
+        tensor = tensor.float()
+    return tensor if tensor.stride(-1) == 1 else tensor.contiguous()
+
+
+def unpack(drops: Tensor) -> Tensor:
+    """Boolean mask ``(N, heads, L, L)`` of drops as bits ``(N, heads, L, words)``."""
+    length = drops.shape[2]
+    half = length // 2
+    bits = (drops[..., None] >> torch.arange(32, device=drops.device)) & 1
+    within = bits.flatten(-2)[..., :half].bool()
+    mask = within.new_zeros(*drops.shape[:2], length, length)
+    mask[..., :half, :half] = within[..., :half, :]
+    mask[..., half:, half:] = within[..., half:, :]
+    return mask
+
+
+def interpreted() -> bool:
+    """Whether Triton's interpreter runs the kernels, also on CPUs."""
+    return os.environ.get('TRITON_INTERPRET', '0') == '1'
+
+
+def available() -> bool:
+    """Whether Triton is installed."""
+    return find_spec('triton') is not None
+
+
+def uses_triton(backend: str, q: Tensor) -> bool:
+    """Whether queries are attended to by the kernels.
+
+    Args:
+        backend: One of ``BACKENDS``. ``'auto'`` takes the kernels for float16 and bfloat16 on GPUs where they work.
+        q: Queries ``(N, heads, L, D)``.
+
+    Raises:
+        RuntimeError: If ``'triton'`` cannot be used for these queries.
+    """
+    if backend == 'triton':
+        if not (q.is_cuda or interpreted()):
+            raise RuntimeError(
+                f"asad_backend='triton' needs a GPU, but the model is on {q.device}. Use 'auto', or set "
+                'TRITON_INTERPRET=1 in the environment, which runs the kernels slowly on a CPU'
+            )
+        if q.dtype == torch.float64 or q.shape[-1] > MOST_DIMS:
+            raise RuntimeError(
+                f"asad_backend='triton' takes numbers of 16 or 32 bits and at most {MOST_DIMS} dimensions of a head, "
+                f"got {q.dtype} and {q.shape[-1]}: use 'auto'"
+            )
+        return True
+    suits = q.is_cuda and q.dtype in (torch.float16, torch.bfloat16) and q.shape[-1] <= MOST_DIMS
+    return backend == 'auto' and suits and works(q.device, q.dtype, q.shape[-1])
+
+
+@torch.compiler.assume_constant_result
+def works(device: torch.device, dtype: torch.dtype, dims: int) -> bool:
+    """Whether the kernels agree with PyTorch on a device, for a type and head dimensions. The first call runs
+    :func:`check`. A failure is logged once, as a warning."""
+    return _works(device, dtype, dims)
+
+
+@cache
+def _works(device: torch.device, dtype: torch.dtype, dims: int) -> bool:
+    try:
+        with torch.autocast(device.type, enabled=False), torch.enable_grad():
+            check(device, dtype, dims)
+    except Exception as error:  # compilers and drivers raise errors of any kind
+        lines = str(error).strip().splitlines()
+        reason = f'{type(error).__name__}: {lines[0] if lines else ""}'
+        print_log(
+            f'ASAD: Triton cannot be used on {device} ({reason}). PyTorch draws the drops, which takes longer. '
+            "asad_backend='torch' in the config of the neck avoids this warning.",
+            logger='current',
+            level=logging.WARNING,
+        )
+        return False
+    return True
+
+
+def check(device: torch.device, dtype: torch.dtype, dims: int) -> dict[str, float]:
+    """Compare the kernels with PyTorch on a small draw.
+
+    The same keys must give the same choice, keys must be exponential numbers divided by the weights of the law, and
+    attention and gradients must agree.
+
+    Args:
+        device: Where to compare.
+        dtype: Type of queries, keys and values.
+        dims: Dimensions of a head.
+
+    Returns:
+        The largest differences, by name, relative to the largest value.
+
+    Raises:
+        RuntimeError: If a difference is too large.
+    """
+    from .spatial_dropout import num_spatial_drops, spatial_drop_weights
+    from .spatial_dropout_kernels import draw
+
+    half, heads = 17, 2
+    number = num_spatial_drops(0.3, 2 * half)
+    generator = torch.Generator().manual_seed(0)
+    q, k, v, grad = torch.randn(4, 2, heads, 2 * half, dims, generator=generator).to(device, dtype)
+    seed = torch.zeros(1, dtype=torch.int64, device=device)
+    drops, keys = draw(_for_kernels(q), _for_kernels(k), seed, number, programs=len(q) * heads)
+    keys = keys[..., :half].unflatten(0, (-1, heads))
+    mask = unpack(drops)
+    within = torch.cat((mask[..., :half, :half], mask[..., half:, half:]), dim=-2)
+    expected = torch.zeros_like(within).flatten(-2)
+    expected.scatter_(-1, keys.flatten(-2).topk(number, largest=False).indices, True)
+
+    def exponentials(q: Tensor, k: Tensor, keys: Tensor) -> Tensor:
+        weights = spatial_drop_weights((q.float() @ k.float().mT * dims**-0.5).softmax(-1))
+        return torch.where(weights > 0, keys * weights, 0)
+
+    flat_keys = draw(_for_kernels(torch.zeros_like(q)), _for_kernels(k), seed, number, programs=len(q) * heads)[1]
+    flat = exponentials(torch.zeros_like(q), k, flat_keys[..., :half].unflatten(0, (-1, heads)))
+    found = {
+        'choice': float((within.flatten(-2) != expected).sum()),
+        'exponential numbers': _difference(exponentials(q, k, keys), flat),
+    }
+    results = []
+    for attend in (
+        lambda q, k, v: spatial_drop_attention(q, k, v, drops)[0],
+        lambda q, k, v: F.scaled_dot_product_attention(q, k, v, attn_mask=~mask),
+    ):
+        leaves = [tensor.detach().clone().requires_grad_() for tensor in (q, k, v)]
+        out = attend(*leaves)
+        out.backward(grad)
+        results.append([out, *(leaf.grad for leaf in leaves)])
+    for name, ours, reference in zip(('output', 'gradient of q', 'gradient of k', 'gradient of v'), *results):
+        found[name] = _difference(ours, reference)
+    limits = dict.fromkeys(found, 1e-5 if dtype == torch.float32 else 2e-2) | {'choice': 0, 'exponential numbers': 1e-3}
+    for name, value in found.items():
+        if not value <= limits[name]:
+            raise RuntimeError(f'{name} differ by {value:.1e} from PyTorch, at most {limits[name]:.0e} is right')
+    return found
+
+
+def _difference(ours: Tensor, reference: Tensor) -> float:
+    ours, reference = ours.detach().double(), reference.detach().double()
+    return float((ours - reference).abs().max() / reference.abs().max())
