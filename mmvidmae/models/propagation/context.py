@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from .affinity import SMALL, top_affinities, transfer_labels
-from .labels import Labels, min_max
+from .labels import Labels, Size, min_max
 from .protocol import PropagationProtocol
 
 
@@ -126,8 +126,12 @@ class FeaturePropagation:
                 label = self.context.propagate(cells) * (1 - new.sum(1, keepdim=True))
                 label[:, 1:] += new
             self.context.give(cells, label)
-        grid = tuple(feature.shape[1:])
-        return label.T.unflatten(1, grid[::-1]).mT if turned else label.T.unflatten(1, grid)
+        return _to_grid(label, tuple(feature.shape[1:]), turned)
+
+    def predict(self, feature: Tensor) -> Tensor:
+        """Predict the labels ``(K, h, w)`` of the next frame, which stays out of the context."""
+        turned = self._turned(feature)
+        return _to_grid(self.context.propagate(_to_cells(feature, turned)), tuple(feature.shape[1:]), turned)
 
     def recall(self, feature: Tensor, soft: Tensor) -> None:
         """Take over a frame that :meth:`step` predicted before from the same reference labels."""
@@ -163,3 +167,8 @@ def propagate_features(
 def _to_cells(x: Tensor, turned: bool) -> Tensor:
     """``(C, h, w)`` to ``(h, w, C)``, or ``(w, h, C)`` if ``turned``."""
     return (x.permute(2, 1, 0) if turned else x.permute(1, 2, 0)).contiguous()
+
+
+def _to_grid(label: Tensor, grid: Size, turned: bool) -> Tensor:
+    """``(cells, K)`` to ``(K, h, w)``."""
+    return label.T.unflatten(1, grid[::-1]).mT if turned else label.T.unflatten(1, grid)
