@@ -100,13 +100,13 @@ class FrameFeatures(NamedTuple):
         return sum(x.numel() * x.element_size() for x in (*self.layers, *self.keys))
 
     def choose(self, layer: int, head: int | None) -> Tensor:
-        """Output of a layer, or the keys of one of its heads: ``(C, h, w)``.
+        """Output of a layer, or the keys of one of its heads: ``(C, h, w)``. Negative layers count from the end.
 
         Raises:
             ValueError: If there is no such layer or head.
         """
-        if not 0 <= layer < len(self.layers):
-            raise ValueError(f'layer {layer}: the encoder shows layers 0 to {len(self.layers) - 1}')
+        if not -len(self.layers) <= layer < len(self.layers):
+            raise ValueError(f'layer {layer}: the encoder has layers {-len(self.layers)} to {len(self.layers) - 1}')
         if head is None:
             return self.layers[layer]
         if not self.keys or not 0 <= head < len(self.keys[layer]):

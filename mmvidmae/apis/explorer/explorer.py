@@ -63,8 +63,8 @@ class HiddenPatches(NamedTuple):
             ValueError: If there is no such layer or head.
         """
         layers = self.attention.layers
-        if not 0 <= layer < len(layers):
-            raise ValueError(f'layer {layer}: the decoder has layers 0 to {len(layers) - 1}')
+        if not -len(layers) <= layer < len(layers):
+            raise ValueError(f'layer {layer}: the decoder has layers {-len(layers)} to {len(layers) - 1}')
         heads = layers[layer][0]
         if head is not None and not 0 <= head < len(heads):
             raise ValueError(f'head {head}: the decoder has heads 0 to {len(heads) - 1}')
@@ -225,7 +225,7 @@ class Explorer:
         numbers: tuple[int, int],
         point: tuple[float, float],
         short_side: int,
-        layer: int | None = None,
+        layer: int = -1,
         head: int | None = None,
         best: int = 5,
     ) -> PointMatches:
@@ -237,7 +237,7 @@ class Explorer:
             numbers: Frames A and B.
             point: Position (x, y) in pixels of frame A.
             short_side: Short side of the encoder's input.
-            layer: Layer from 0; the last one by default. Outputs of the layer are compared.
+            layer: Layer from 0, or negative from the end. Outputs of the layer are compared.
             head: Head from 0. Its attention keys in this layer are compared instead.
             best: Number of best matches.
 
@@ -246,7 +246,6 @@ class Explorer:
         """
         height, width = self.frame(clip, numbers[0]).shape[:2]
         source, target = (self.features(name, clip, number, short_side) for number in numbers)
-        layer = len(source.layers) - 1 if layer is None else layer
         with self.costs.measure('compare a point', name):
             place = (point[0] / width, point[1] / height)
             return match_point(source.choose(layer, head), target.choose(layer, head), place, best)
