@@ -174,7 +174,9 @@ class PointMatches(NamedTuple):
     values: list[float]
 
 
-def match_point(source: Tensor, target: Tensor, point: tuple[float, float], number: int = 1) -> PointMatches:
+def match_point(
+    source: Tensor, target: Tensor, point: tuple[float, float], number: int = 1, apart: float = 0.05
+) -> PointMatches:
     """Find the patches of a frame that are most similar to a point of another frame.
 
     Args:
@@ -182,6 +184,7 @@ def match_point(source: Tensor, target: Tensor, point: tuple[float, float], numb
         target: Features ``(D, h', w')`` of the frame to search.
         point: Position (x, y) in 0..1 of the frame.
         number: Number of patches to find.
+        apart: Least distance of two of them along an axis, in units of the side of the frame.
 
     Raises:
         ValueError: If the point lies outside the frame.
@@ -192,7 +195,13 @@ def match_point(source: Tensor, target: Tensor, point: tuple[float, float], numb
     rows, columns = source.shape[1:]
     cell = F.normalize(source[:, int(y * rows), int(x * columns)], dim=0)
     similarity = torch.einsum('c,chw->hw', cell, F.normalize(target, dim=0)).float().cpu()
-    values, index = similarity.flatten().topk(min(number, similarity.numel()))
     rows, columns = similarity.shape
-    places = [((i % columns + 0.5) / columns, (i // columns + 0.5) / rows) for i in index.tolist()]
-    return PointMatches(similarity.numpy(), places, values.tolist())
+    rest = similarity.clone()
+    places, values = [], []
+    while len(places) < number and rest.max() > -torch.inf:
+        row, column = divmod(int(rest.argmax()), columns)
+        places.append(((column + 0.5) / columns, (row + 0.5) / rows))
+        values.append(float(rest[row, column]))
+        down, right = max(1, round(apart * rows)), max(1, round(apart * columns))
+        rest[max(0, row - down + 1) : row + down, max(0, column - right + 1) : column + right] = -torch.inf
+    return PointMatches(similarity.numpy(), places, values)

@@ -6,7 +6,7 @@ Nothing but :mod:`.page` imports Gradio.
 from .costs import Costs, Step
 from .encoders import DINOV2, SIAMMAE, FrameFeatures, LoadedModel, ModelSource, parse_models, small_models
 from .explorer import Explorer, HiddenPatches
-from .prompts import Region, format_regions, outline_of, parse_regions
+from .prompts import Region, format_regions, outlines_of, parse_regions
 from .propagation import CorrectedPropagation
 
 __all__ = [
@@ -22,7 +22,7 @@ __all__ = [
     'Region',
     'Step',
     'format_regions',
-    'outline_of',
+    'outlines_of',
     'parse_models',
     'parse_regions',
     'small_models',

@@ -10,7 +10,6 @@ from urllib.parse import urlencode
 os.environ['GRADIO_ANALYTICS_ENABLED'] = 'False'  # read when Gradio is imported
 os.environ.setdefault('HF_HUB_OFFLINE', '1')
 
-import cv2
 import gradio as gr
 import numpy as np
 
@@ -29,7 +28,7 @@ from .pictures import (
     draw_regions,
     draw_tracked,
 )
-from .prompts import NUM_OBJECTS, Region, bounds_of, format_regions, outline_of, parse_regions
+from .prompts import NUM_OBJECTS, Region, bounds_of, format_regions, outlines_of, parse_regions
 
 VIEWS = dict(
     match='Correspondence',
@@ -52,6 +51,9 @@ OWN = dict(
 )
 """Fields of a link: those of all views, and those of each view."""
 
+PICTURE = 480
+"""Largest short side of a picture in pixels."""
+
 NONE, ALL = 'none', 'all'
 HEADS = [ALL, *map(str, range(16))]
 TRAINED, CHOSEN = 'as in training', 'chosen'
@@ -67,6 +69,7 @@ CSS = """
 footer {display: none !important}
 """
 QUIET: dict[str, Any] = dict(show_progress='hidden')
+CLICK: dict[str, Any] = dict(show_progress='hidden', trigger_mode='multiple')  # no click is lost while one is answered
 
 SHOW_LINK = "(query) => { history.replaceState(null, '', query); return location.href }"
 
@@ -176,7 +179,7 @@ class Page:
             self.dinov2 = gr.Button('DINOv2-S', size='sm', elem_id='dinov2', min_width=80)
         with gr.Accordion('Another model', open=False, visible=add_models):
             self.config = gr.Dropdown(list_models(), value=None, label='Name in the model index')
-            self.checkpoint = gr.Textbox(label='Checkpoint', placeholder='work_dirs/.../epoch_400.pth')
+            self.checkpoint = gr.Textbox('', label='Checkpoint', placeholder='work_dirs/.../epoch_400.pth')
             self.add = gr.Button('Load', size='sm')
         with gr.Group():
             self.clip = self._field('clip', gr.Dropdown(explorer.clips, value=clip, label='Clip', elem_id='clip'))
@@ -189,12 +192,14 @@ class Page:
                 'size', gr.Slider(64, 1080, self.short_side, step=8, label='Short side, pixels', elem_id='size')
             )
         self.upload = gr.UploadButton('Upload a video', size='sm', file_types=['video'], elem_id='upload')
-        self.link = gr.Textbox(label='Link to this view', buttons=['copy'], interactive=False, elem_id='link', lines=2)
+        self.link = gr.Textbox(
+            label='Link to this view', buttons=['copy'], interactive=False, elem_id='link', max_lines=3
+        )
 
     def _make_match(self) -> None:
         with gr.Row():
-            self.point = self._field('point', gr.Textbox(label='Point in frame A: x y', elem_id='point'))
-            self.layer = self._field('layer', gr.Slider(-12, -1, -1, step=1, label='Layer (-1 is the last)'))
+            self.point = self._field('point', gr.Textbox('', label='Point in frame A: x y', elem_id='point'))
+            self.layer = self._field('layer', gr.Slider(-12, -1, -1, step=1, label='Layer (-1: the last)'))
             self.head = self._field(
                 'head',
                 gr.Dropdown(HEADS, value=ALL, label='Head (its keys; all: the output)', elem_id='head'),
@@ -206,9 +211,9 @@ class Page:
 
     def _make_attention(self) -> None:
         with gr.Row():
-            self.patch = self._field('patch', gr.Textbox(label='Patch of the future frame: x y, 0 to 1'))
+            self.patch = self._field('patch', gr.Textbox('', label='Patch of the future frame: x y, 0 to 1'))
             self.decoder_layer = self._field(
-                'decoder_layer', gr.Slider(-8, -1, -1, step=1, label='Layer of the decoder (-1 is the last)')
+                'decoder_layer', gr.Slider(-8, -1, -1, step=1, label='Decoder layer (-1: the last)')
             )
             self.decoder_head = self._field('decoder_head', gr.Dropdown(HEADS, value=ALL, label='Head (all: the mean)'))
         self._make_masking()
@@ -230,16 +235,20 @@ class Page:
         self.masks.append(dict(seed=seed, masking=masking, past=past, future=future))
 
     def _make_propagate(self) -> None:
+        objects = [str(i + 1) for i in range(NUM_OBJECTS)]
         with gr.Row():
-            self.object = gr.Radio(
-                [str(i + 1) for i in range(NUM_OBJECTS)], value='1', label='Object', elem_id='object', min_width=80
-            )
-            self.shape = gr.Radio([MASK, BOX], value=MASK, label='What you draw is its', elem_id='shape', min_width=120)
-            self.draw = gr.Button('Add', elem_id='add-region', min_width=60)
-            self.propagate = gr.Button('Propagate to B', variant='primary', elem_id='run-propagate', min_width=100)
-            self.stop = gr.Button('Stop', variant='stop', elem_id='stop-propagate', min_width=60)
-            self.correct = gr.Button('Correct the shown frame', elem_id='correct', min_width=120)
-            self.clear = gr.Button('Clear', min_width=60)
+            self.object = gr.Radio(objects, value='1', label='Object', elem_id='object', min_width=200)
+            self.shape = gr.Radio([MASK, BOX], value=MASK, label='What you draw is its', elem_id='shape', min_width=220)
+            with gr.Column(scale=2, min_width=360):
+                with gr.Row():
+                    self.draw = gr.Button('Add', size='sm', elem_id='add-region', min_width=60)
+                    self.propagate = gr.Button(
+                        'Propagate to B', size='sm', variant='primary', elem_id='run-propagate', min_width=110
+                    )
+                    self.stop = gr.Button('Stop', size='sm', variant='stop', elem_id='stop-propagate', min_width=60)
+                with gr.Row():
+                    self.correct = gr.Button('Correct the shown frame', size='sm', elem_id='correct', min_width=160)
+                    self.clear = gr.Button('Clear', size='sm', elem_id='clear', min_width=60)
         with gr.Row():
             self.editor = gr.ImageEditor(
                 label='Frame A: draw with the brush',
@@ -257,13 +266,13 @@ class Page:
         self.at = gr.Slider(0, 1, 0, step=1, label='Shown frame', elem_id='at')
         self.propagate_text = gr.Markdown(elem_id='propagate-text')
         with gr.Accordion('What is drawn, as text', open=False):
-            self.regions = self._field('regions', gr.Textbox(label='FRAME:OBJECT:x_y_x_y ...', elem_id='regions'))
+            self.regions = self._field('regions', gr.Textbox('', label='FRAME:OBJECT:x_y_x_y ...', elem_id='regions'))
 
     def _make_track(self) -> None:
-        with gr.Row():
-            self.box = self._field('box', gr.Textbox(label='Box: x y w h', elem_id='box'))
-            self.track = gr.Button('Track to B', variant='primary', elem_id='run-track')
-            self.stop_track = gr.Button('Stop', variant='stop')
+        with gr.Row(equal_height=True):
+            self.box = self._field('box', gr.Textbox('', label='Box: x y w h', elem_id='box', scale=3))
+            self.track = gr.Button('Track to B', variant='primary', elem_id='run-track', min_width=100)
+            self.stop_track = gr.Button('Stop', variant='stop', min_width=80)
         with gr.Row():
             self.track_a = picture('Frame A: click two corners of the box', 'track-a')
             self.tracked = [picture('Result', f'tracked{i}', visible=not i) for i in range(2)]
@@ -360,7 +369,7 @@ class Page:
         self.tab['costs'].select(self.show_costs, None, self.table, **QUIET)
 
         # the views
-        clicked = self.match_a.select(explained(self.click_point), common, [self.point, self.match_a], **QUIET)
+        clicked = self.match_a.select(explained(self.click_point), common, [self.point, self.match_a], **CLICK)
         self._linked(clicked.success(explained(self.run_match), *match, show_progress='minimal'))
         for event in (self.layer.release, self.head.input, self.point.submit):
             self._linked(event(explained(self.run_match), *match, show_progress='minimal'))
@@ -368,7 +377,7 @@ class Page:
         for event in (self.hide.click, self.decoder_layer.release, self.decoder_head.input, self.patch.submit):
             self._linked(event(explained(self.run_attention), *attention))
         for _, hidden, _ in self.attention_rows:
-            clicked = hidden.select(explained(self.click_patch), hidden, self.patch, **QUIET)
+            clicked = hidden.select(explained(self.click_patch), hidden, self.patch, **CLICK)
             self._linked(clicked.success(explained(self.run_attention), *attention, show_progress='minimal'))
 
         drawn = [self.regions, self.editor]
@@ -381,7 +390,7 @@ class Page:
         again(self.correct.click(int, self.at, self.a, **QUIET))
         again(self.clear.click(lambda: ('', None, None), None, [self.regions, *self.propagated], **QUIET))
 
-        self.track_a.select(explained(self.click_corner), [*common, self.box], [self.box, self.track_a], **QUIET)
+        self.track_a.select(explained(self.click_corner), [*common, self.box], [self.box, self.track_a], **CLICK)
         run = self.track.click(explained(self.run_track), *track, show_progress='minimal')
         self._linked(run)
         self.stop_track.click(None, None, None, cancels=[run])
@@ -436,7 +445,7 @@ class Page:
         frame = self.explorer.frame(clip, a)
         match_a = mark_point(frame, *numbers_of(point, 2)) if point else frame
         track_a = draw_corners(frame, numbers_of(box, 2, 4)) if box else frame
-        yield [shrink(match_a, size), self._sheet(one, clip, a, size, regions), shrink(track_a, size)]
+        yield [shrink(match_a, PICTURE), self._sheet(one, clip, a, size, regions), shrink(track_a, PICTURE)]
         if view == 'match':
             for name in chosen_models(one, two):
                 for number in (a, b):
@@ -450,19 +459,19 @@ class Page:
             ids = self.explorer.propagation(one, clip, regions, size).masks.get(a)
         frame = self.explorer.frame(clip, a)
         drawn = draw_regions(frame, [region for region in regions if region.frame == a], ids)
-        return dict(background=shrink(drawn, size), layers=[], composite=None)
+        return dict(background=shrink(drawn, PICTURE), layers=[], composite=None)
 
     # Correspondence
 
     def click_point(self, one, two, clip, a, b, size, event: gr.SelectData) -> list:
         """A click in frame A, in pixels of the picture."""
         frame = self.explorer.frame(clip, a)
-        x, y = self._place(event, frame, size)
-        return [f'{x:.5g} {y:.5g}', shrink(mark_point(frame, x, y), size)]
+        x, y = self._place(event, frame)
+        return [f'{x:.5g} {y:.5g}', shrink(mark_point(frame, x, y), PICTURE)]
 
-    def _place(self, event: gr.SelectData, frame: np.ndarray, size: int) -> tuple[float, float]:
+    def _place(self, event: gr.SelectData, frame: np.ndarray) -> tuple[float, float]:
         """Position of a click in pixels of the frame: the middle of the clicked pixel of the picture."""
-        height, width = shrink(frame, size).shape[:2]
+        height, width = shrink(frame, PICTURE).shape[:2]
         return (event.index[0] + 0.5) / width * frame.shape[1], (event.index[1] + 0.5) / height * frame.shape[0]
 
     def run_match(self, one, two, clip, a, b, size, point: str, layer: int, head: str) -> list:
@@ -477,7 +486,7 @@ class Page:
         for name in names:
             which = None if head == ALL else int(head)
             found = self.explorer.match(name, clip, (a, b), (x, y), size, layer, which)
-            pictures.append(draw_matches(shrink(frame, size), found))
+            pictures.append(draw_matches(shrink(frame, PICTURE), found))
             lines.append(f'**{name}**: {describe_matches(found, frame.shape[:2])}')
         return [*padded(pictures, names), '\n\n'.join(lines)]
 
@@ -519,8 +528,9 @@ class Page:
         if drawn is None:
             raise ValueError('nothing is drawn: draw over the object in frame A with the brush')
         frame = self.explorer.frame(clip, a)
-        mask = cv2.resize(drawn.astype(np.uint8), frame.shape[1::-1], interpolation=cv2.INTER_NEAREST) > 0
-        new = outline_of(a, int(number), mask) if shape == MASK else Region(a, int(number), (bounds_of(mask),))
+        scale = (frame.shape[1] / drawn.shape[1], frame.shape[0] / drawn.shape[0])
+        outlines = outlines_of(drawn, scale) if shape == MASK else (bounds_of(drawn, scale),)
+        new = Region(a, int(number), outlines)
         text = format_regions(parse_regions(format_regions([*regions, new])))
         return [text, self._sheet(one, clip, a, size, text)]
 
@@ -545,7 +555,7 @@ class Page:
                     del runs[name]
                     continue
                 at, ids = found
-                pictures[name] = shrink(draw_masks(self.explorer.frame(clip, at), ids), size)
+                pictures[name] = shrink(draw_masks(self.explorer.frame(clip, at), ids), PICTURE)
             done = not runs
             where = gr.Slider(minimum=start, maximum=max(b, start + 1), value=at)
             line = f'Frame {at} of {start} to {b}.' + (' Done.' if done else ' Stop, and correct any frame.')
@@ -554,7 +564,7 @@ class Page:
 
     def _propagated(self, name, clip, regions: list[Region], size, at: int) -> Picture:
         ids = self.explorer.propagation(name, clip, regions, size).masks.get(at)
-        return None if ids is None else shrink(draw_masks(self.explorer.frame(clip, at), ids), size)
+        return None if ids is None else shrink(draw_masks(self.explorer.frame(clip, at), ids), PICTURE)
 
     def show_propagated(self, one, two, clip, a, b, size, text: str, at: int) -> list[Picture]:
         """The results for a frame."""
@@ -566,12 +576,12 @@ class Page:
     def click_corner(self, one, two, clip, a, b, size, box: str, event: gr.SelectData) -> list:
         """A click in frame A: the first or the second corner of the box."""
         frame = self.explorer.frame(clip, a)
-        x, y = self._place(event, frame, size)
+        x, y = self._place(event, frame)
         before = numbers_of(box, 2, 4) if box else []
         corners = [x, y]
         if len(before) == 2:
             corners = [min(x, before[0]), min(y, before[1]), abs(x - before[0]), abs(y - before[1])]
-        return [' '.join(f'{value:.5g}' for value in corners), shrink(draw_corners(frame, corners), size)]
+        return [' '.join(f'{value:.5g}' for value in corners), shrink(draw_corners(frame, corners), PICTURE)]
 
     def run_track(self, one, two, clip, a, b, size, box: str) -> Iterator[list]:
         """Track the box up to frame B, frame by frame."""
@@ -592,7 +602,7 @@ class Page:
                     continue
                 number, place, score = found
                 drawn = draw_tracked(self.explorer.frame(clip, number), place, number, score)
-                pictures[name] = shrink(drawn, size)
+                pictures[name] = shrink(drawn, PICTURE)
                 where = ' '.join(f'{value:.0f}' for value in place)
                 lines[name] = f'**{name}**: frame {number} of {a} to {b}, box {where}, score {score:.2f}'
             yield [*padded(list(pictures.values()), names), '\n\n'.join(lines.values()) + ('' if runs else ' Done.')]

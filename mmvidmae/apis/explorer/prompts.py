@@ -13,6 +13,8 @@ NUM_OBJECTS = 3
 LONGEST = 300
 """Number of corners of an outline that a link still holds."""
 
+NOTHING = 'nothing is drawn: draw over the object with the brush'
+
 Point = tuple[float, float]
 
 
@@ -53,8 +55,12 @@ class Region(NamedTuple):
         return f'{self.frame}:{self.object}:{"/".join(outlines)}'
 
 
-def outline_of(frame: int, object_id: int, mask: np.ndarray) -> Region:
-    """Make a region of a mask ``(H, W)`` bool in pixels of the frame. The outline is simplified to fit into a link.
+def outlines_of(mask: np.ndarray, scale: Point = (1.0, 1.0)) -> tuple[tuple[Point, ...], ...]:
+    """Find the outlines of a mask ``(h, w)`` bool, simplified to fit into a link.
+
+    Args:
+        mask: Mask of a picture of the frame.
+        scale: Pixels (x, y) of the frame for each pixel of the picture.
 
     Raises:
         ValueError: If the mask is empty.
@@ -66,20 +72,21 @@ def outline_of(frame: int, object_id: int, mask: np.ndarray) -> Region:
         outlines = [cv2.approxPolyDP(contour, tolerance, True)[:, 0] for contour in contours]
         outlines = [outline for outline in outlines if len(outline) > 2]
         if not outlines:
-            raise ValueError('nothing is drawn: draw over the object with the brush')
-    return Region(frame, object_id, tuple(tuple((float(x), float(y)) for x, y in outline) for outline in outlines))
+            raise ValueError(NOTHING)
+    place = np.array(scale)
+    return tuple(
+        tuple((float(x), float(y)) for x, y in (outline + 0.5) * place - 0.5)  # the middle of a pixel stays there
+        for outline in outlines
+    )
 
 
-def bounds_of(mask: np.ndarray) -> tuple[Point, Point]:
-    """Upper left and lower right corner of what a mask ``(H, W)`` bool contains.
-
-    Raises:
-        ValueError: If the mask is empty.
-    """
+def bounds_of(mask: np.ndarray, scale: Point = (1.0, 1.0)) -> tuple[Point, Point]:
+    """Find the upper left and lower right corner of a mask; see :func:`outlines_of`."""
     rows, columns = np.nonzero(mask)
     if not len(rows):
-        raise ValueError('nothing is drawn: draw over the object with the brush')
-    return (float(columns.min()), float(rows.min())), (float(columns.max() + 1), float(rows.max() + 1))
+        raise ValueError(NOTHING)
+    x, y = scale
+    return (float(columns.min()) * x, float(rows.min()) * y), ((columns.max() + 1.0) * x, (rows.max() + 1.0) * y)
 
 
 def format_regions(regions: Sequence[Region]) -> str:
