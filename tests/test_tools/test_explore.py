@@ -16,7 +16,7 @@ from mmvidmae.apis.explorer import SIAMMAE, Explorer, parse_models
 
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
-PATIENCE = 120_000  # milliseconds, which only a hang reaches
+PATIENCE = 60_000  # milliseconds, which only a hang reaches
 NEEDS_GRADIO = 'needs gradio: make full, or pip install -r requirements/explorer.txt --no-deps'
 
 
@@ -86,6 +86,26 @@ def link_of(page, view: str) -> dict[str, str]:
     return {name: values[0] for name, values in parse_qs(urlsplit(link).query).items()}
 
 
+def draw_and_add(page) -> None:
+    """Draw in the editor and add it. The editor has no sign that it is ready, and what is drawn before is lost."""
+    canvas = page.locator('#editor canvas').first
+    canvas.wait_for()
+    for _ in range(20):
+        page.wait_for_timeout(1000)
+        box = canvas.bounding_box()
+        x, y = box['x'] + box['width'] / 2, box['y'] + box['height'] / 2
+        page.mouse.move(x - 10, y)
+        page.mouse.down()
+        page.mouse.move(x + 10, y + 10, steps=5)
+        page.mouse.up()
+        page.wait_for_timeout(500)
+        page.click('#add-region')
+        page.wait_for_timeout(1000)
+        if 'regions=' in page.locator('#link textarea').input_value():
+            return
+    raise AssertionError('nothing could be drawn')
+
+
 def value_of(page, name: str) -> str:
     return page.locator(f'#{name} :is(input, textarea)').first.input_value()
 
@@ -127,16 +147,7 @@ def test_a_link_restores_its_view(browser, address):
 def test_a_drawn_mask_is_propagated_and_restored_by_its_link(browser):
     page = browser.page
     open_view(page, 'Propagate')
-    canvas = page.locator('#editor canvas').first
-    canvas.wait_for()
-    page.wait_for_timeout(1500)  # the editor has no sign that it is ready
-    box = canvas.bounding_box()
-    x, y = box['x'] + box['width'] / 2, box['y'] + box['height'] / 2
-    page.mouse.move(x - 10, y)
-    page.mouse.down()
-    page.mouse.move(x + 10, y + 10, steps=5)
-    page.mouse.up()
-    page.wait_for_timeout(500)
+    draw_and_add(page)
     page.click('#run-propagate')
     page.wait_for_selector('#propagate-text:has-text("Frame 9 of 1 to 9. Done.")')
     page.wait_for_selector('#propagated0 img')
