@@ -188,12 +188,10 @@ def install_core(environment: Environment) -> None:
 
 
 def install_full(environment: Environment) -> None:
-    """Install the core, the downstream toolboxes on compiled mmcv, the explorer, and the tools of tests and documentation."""
+    """Install the core, the toolboxes on compiled mmcv, the explorer, and the tools of tests and documentation."""
     install_core(environment)
     names = ('tracking', 'segmentation', 'explorer', 'test', 'docs')
-    say(
-        f'installing the toolboxes, the explorer, and the tools of tests and documentation: requirements/{{{",".join(names)}}}.txt'
-    )
+    say(f'installing toolboxes, explorer, tools of tests and documentation: requirements/{{{",".join(names)}}}.txt')
     lists = [part for name in names for part in ('-r', environment.requirements(name))]
     environment.pip_install('--no-deps', *lists)
     if environment.query('import mmcv.ops') is None:

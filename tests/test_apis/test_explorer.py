@@ -316,7 +316,11 @@ def test_costs_show_memory_that_is_free_again():
         np.ones((96, 2**20)).sum()
     with costs.measure('small'):
         pass
-    large, small = costs.summary()
+    with costs.measure('outer'), costs.measure('inner'):
+        np.ones((96, 2**20)).sum()
+    large, small, inner, outer = costs.summary()
+    assert min(inner.mebibytes, outer.mebibytes) > 700
+    assert inner.cpu_seconds > outer.cpu_seconds, 'the time of a step inside another one counts once'
     if torch.cuda.is_available():
         pytest.skip('on a GPU its memory is measured')
     assert large.name == 'large (1 x)'

@@ -24,7 +24,7 @@ NEEDS_GRADIO = 'needs gradio: make full, or pip install -r requirements/explorer
 def folder(tmp_path_factory, write_video) -> Path:
     """Two clips, and beside the folder a file that is no clip."""
     root = tmp_path_factory.mktemp('explore')
-    write_video(root / 'clips' / 'square.mp4', 12, height=96, width=128)
+    write_video(root / 'clips' / 'square.mp4', 120, height=96, width=128)
     write_video(root / 'clips' / 'other.mp4', 6, height=96, width=128, seed=1)
     (root / 'secret.txt').write_text('secret')
     (root / 'broken.mp4').write_bytes(b'this is no video' * 100)
@@ -86,7 +86,7 @@ def link_of(page, view: str) -> dict[str, str]:
     return {name: values[0] for name, values in parse_qs(urlsplit(link).query).items()}
 
 
-def draw_and_add(page) -> None:
+def draw_and_add(page, expected: str = 'regions=') -> None:
     """Draw in the editor and add it. The editor has no sign that it is ready, and what is drawn before is lost."""
     canvas = page.locator('#editor canvas').first
     canvas.wait_for()
@@ -101,7 +101,7 @@ def draw_and_add(page) -> None:
         page.wait_for_timeout(500)
         page.click('#add-region')
         page.wait_for_timeout(1000)
-        if 'regions=' in page.locator('#link textarea').input_value():
+        if expected in page.locator('#link textarea').input_value():
             return
     raise AssertionError('nothing could be drawn')
 
@@ -159,6 +159,26 @@ def test_a_drawn_mask_is_propagated_and_restored_by_its_link(browser):
     page.wait_for_selector('#propagate-text:has-text("Done.")')
     page.wait_for_selector('#propagated0 img')
     assert link_of(page, 'propagate') == link
+
+
+def test_a_propagation_can_be_stopped_corrected_and_goes_on(browser, address):
+    page = browser.page
+    page.goto(
+        f'{address}?view=propagate&one={SIAMMAE}&two=none&clip=square.mp4&a=0&b=119&size=96&regions=0:1:30_30_70_70'
+    )
+    page.wait_for_selector('#propagate-text:has-text("Frame 5 of")')
+    page.click('#stop-propagate')
+    page.wait_for_timeout(3000)
+    text = page.locator('#propagate-text').inner_text()
+    assert 'Done' not in text
+    page.wait_for_timeout(1000)
+    assert page.locator('#propagate-text').inner_text() == text, 'it has stopped'
+    stopped = int(text.split()[1])
+    page.click('#correct')
+    page.wait_for_function(f"document.querySelector('#a input').value == '{stopped}'")
+    draw_and_add(page, f';{stopped}:1:')
+    page.click('#run-propagate')
+    page.wait_for_selector('#propagate-text:has-text("Frame 119 of 0 to 119. Done.")')
 
 
 def test_two_clicks_give_a_box_that_is_tracked(browser):

@@ -19,8 +19,8 @@ class Step(NamedTuple):
     Attributes:
         name: What was done.
         model: Name of the model, or ``''``.
-        seconds: Elapsed time.
-        cpu_seconds: Time of all threads of the process.
+        seconds: Elapsed time, without that of the steps inside it.
+        cpu_seconds: The same of all threads of the process.
         mebibytes: Largest memory during the step above that before it, of the process or of the GPU; None if it cannot
             be measured here.
     """
@@ -32,24 +32,42 @@ class Step(NamedTuple):
     mebibytes: float | None
 
 
+class _Running:
+    """A step that is being measured: what the steps inside it took, and the largest memory so far in MiB."""
+
+    def __init__(self) -> None:
+        self.seconds = self.cpu_seconds = self.peak = 0.0
+
+
 class Costs:
     """Record of the last steps. Steps run one at a time, so that their figures are theirs alone."""
 
     def __init__(self, number: int = 500) -> None:
         self.steps: deque[Step] = deque(maxlen=number)
         self._lock = threading.RLock()
+        self._running: list[_Running] = []
 
     @contextmanager
     def measure(self, name: str, model: str = '') -> Iterator[None]:
-        """Measure the block. A block inside another one is measured, too."""
+        """Measure the block. The times of a step inside another one count for the inner step alone."""
         with self._lock:
+            if self._running:  # the peak begins again with the inner step
+                self._running[-1].peak = max(self._running[-1].peak, _memory('VmHWM') or 0.0)
             before = _start_memory()
+            self._running.append(step := _Running())
             begin, cpu = time.perf_counter(), time.process_time()
-            yield
-            seconds, cpu = time.perf_counter() - begin, time.process_time() - cpu
-            after = _memory('VmHWM')
-            grown = None if before is None or after is None else max(0.0, after - before)
-            self.steps.append(Step(name, model, seconds, cpu, grown))
+            try:
+                yield
+            finally:
+                seconds, cpu = time.perf_counter() - begin, time.process_time() - cpu
+                peak = max(step.peak, _memory('VmHWM') or 0.0)
+                self._running.pop()
+                if self._running:
+                    outer = self._running[-1]
+                    outer.seconds, outer.cpu_seconds = outer.seconds + seconds, outer.cpu_seconds + cpu
+                    outer.peak = max(outer.peak, peak)
+            grown = None if before is None else max(0.0, peak - before)
+            self.steps.append(Step(name, model, seconds - step.seconds, cpu - step.cpu_seconds, grown))
 
     def summary(self) -> list[Step]:
         """One entry for each kind of step, in the order of their first appearance: mean times, largest memory."""

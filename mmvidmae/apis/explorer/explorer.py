@@ -180,13 +180,9 @@ class Explorer:
 
     def add_model(self, source: ModelSource) -> str:
         """Add and load a model. Returns its name."""
+        with self.costs.measure('load the model', source.name):
+            self._models[source.name] = LoadedModel(source, self.device)
         self.sources[source.name] = source
-        try:
-            self.model(source.name)
-        except Exception:
-            if source != small_models('').get(source.name) and source.name not in small_models(''):
-                del self.sources[source.name]
-            raise
         return source.name
 
     def model(self, name: str) -> LoadedModel:
@@ -199,9 +195,7 @@ class Explorer:
         if name not in self.sources:
             raise ValueError(f'there is no model {name!r}: start the explorer with it, or choose another one')
         if name not in self._models:
-            with self.costs.measure('load the model', name):
-                if name not in self._models:
-                    self._models[name] = LoadedModel(self.sources[name], self.device)
+            self.add_model(self.sources[name])
         return self._models[name]
 
     # Views

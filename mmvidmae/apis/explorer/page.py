@@ -189,7 +189,7 @@ class Page:
                 'b', gr.Slider(0, last, min(last, 12), step=1, label='Frame B (last, future)', elem_id='b')
             )
             self.size = self._field(
-                'size', gr.Slider(64, 1080, self.short_side, step=8, label='Short side, pixels', elem_id='size')
+                'size', gr.Slider(64, 1080, self.short_side, step=8, label='Short side of inputs', elem_id='size')
             )
         self.upload = gr.UploadButton('Upload a video', size='sm', file_types=['video'], elem_id='upload')
         self.link = gr.Textbox(
@@ -205,9 +205,11 @@ class Page:
                 gr.Dropdown(HEADS, value=ALL, label='Head (its keys; all: the output)', elem_id='head'),
             )
         with gr.Row():
-            self.match_a = picture('Frame A: click a point', 'match-a')
-            self.match_b = [picture('Frame B', f'match-b{i}', visible=not i) for i in range(2)]
-        self.match_text = gr.Markdown(elem_id='match-text')
+            with gr.Column(min_width=200):
+                self.match_a = picture('Frame A: click a point', 'match-a')
+                self.match_text = gr.Markdown(elem_id='match-text')
+            with gr.Column(min_width=200):
+                self.match_b = [picture('Frame B', f'match-b{i}', visible=not i) for i in range(2)]
 
     def _make_attention(self) -> None:
         with gr.Row():
@@ -250,23 +252,27 @@ class Page:
                     self.correct = gr.Button('Correct the shown frame', size='sm', elem_id='correct', min_width=160)
                     self.clear = gr.Button('Clear', size='sm', elem_id='clear', min_width=60)
         with gr.Row():
-            self.editor = gr.ImageEditor(
-                label='Frame A: draw with the brush',
-                type='numpy',
-                format='png',
-                sources=(),
-                transforms=(),
-                layers=False,
-                buttons=['download', 'fullscreen'],
-                brush=gr.Brush(default_size=18, colors=['#ff3030'], color_mode='fixed'),
-                eraser=gr.Eraser(default_size=18),
-                elem_id='editor',
-            )
-            self.propagated = [picture('Result', f'propagated{i}', visible=not i) for i in range(2)]
-        self.at = gr.Slider(0, 1, 0, step=1, label='Shown frame', elem_id='at')
-        self.propagate_text = gr.Markdown(elem_id='propagate-text')
-        with gr.Accordion('What is drawn, as text', open=False):
-            self.regions = self._field('regions', gr.Textbox('', label='FRAME:OBJECT:x_y_x_y ...', elem_id='regions'))
+            with gr.Column(min_width=200):
+                self.editor = gr.ImageEditor(
+                    label='Frame A: draw with the brush',
+                    type='numpy',
+                    format='png',
+                    sources=(),
+                    transforms=(),
+                    layers=False,
+                    buttons=['download', 'fullscreen'],
+                    brush=gr.Brush(default_size=18, colors=['#ff3030'], color_mode='fixed'),
+                    eraser=gr.Eraser(default_size=18),
+                    elem_id='editor',
+                )
+                self.propagate_text = gr.Markdown(elem_id='propagate-text')
+                with gr.Accordion('What is drawn, as text', open=False):
+                    self.regions = self._field(
+                        'regions', gr.Textbox('', label='FRAME:OBJECT:x_y_x_y ...', elem_id='regions')
+                    )
+            with gr.Column(min_width=200):
+                self.propagated = [picture('Result', f'propagated{i}', visible=not i) for i in range(2)]
+                self.at = gr.Slider(0, 1, 0, step=1, label='Shown frame', elem_id='at')
 
     def _make_track(self) -> None:
         with gr.Row(equal_height=True):
@@ -274,9 +280,11 @@ class Page:
             self.track = gr.Button('Track to B', variant='primary', elem_id='run-track', min_width=100)
             self.stop_track = gr.Button('Stop', variant='stop', min_width=80)
         with gr.Row():
-            self.track_a = picture('Frame A: click two corners of the box', 'track-a')
-            self.tracked = [picture('Result', f'tracked{i}', visible=not i) for i in range(2)]
-        self.track_text = gr.Markdown(elem_id='track-text')
+            with gr.Column(min_width=200):
+                self.track_a = picture('Frame A: click two corners of the box', 'track-a')
+                self.track_text = gr.Markdown(elem_id='track-text')
+            with gr.Column(min_width=200):
+                self.tracked = [picture('Result', f'tracked{i}', visible=not i) for i in range(2)]
 
     def _make_reconstruct(self) -> None:
         self._make_masking()
@@ -289,8 +297,8 @@ class Page:
         self.table = gr.Dataframe(headers=headers, interactive=False, elem_id='costs-table', wrap=True)
         self.refresh_costs = gr.Button('Show the steps so far', variant='primary', elem_id='costs')
         gr.Markdown(
-            'Means over the repetitions of a step. CPU seconds are those of all threads. MiB is the largest memory '
-            'during the step above that before it. What is kept costs nothing when it is used again.'
+            'Means over the repetitions of a step, without the steps inside it. CPU seconds are those of all threads. '
+            'MiB is the largest memory during the step above that before it.'
         )
 
     # Connecting
@@ -343,12 +351,12 @@ class Page:
 
             return explained(run), [self.view, *inputs], outputs
 
-        def again(event: Any, *views: str) -> None:
-            """After an event, draw the frames, and run what is cheap and shown."""
+        def again(event: Any, *views: str) -> dict[str, Any]:
+            """After an event, draw the frames, and run what is cheap and shown. Returns the runs."""
             drawn = event.success(explained(self.draw_frames), *refresh, **QUIET)
-            for view in views:
-                drawn.success(*in_view(view), show_progress='minimal')
+            started = {view: drawn.success(*in_view(view), show_progress='minimal') for view in views}
             self._linked(drawn)
+            return started
 
         # what is chosen at the side
         again(self.clip.input(explained(self.choose_clip), self.clip, [self.a, self.b, *own], **QUIET), 'match')
@@ -384,16 +392,16 @@ class Page:
         self._linked(self.draw.click(explained(self.add_region), propagate[0], drawn, **QUIET))
         run = self.propagate.click(explained(self.run_propagate), *propagate, show_progress='minimal')
         self._linked(run)
-        self.stop.click(None, None, None, cancels=[run])
+        to_stop = [(self.stop, run, 'propagate')]
         shown = ([*common, self.regions, self.at], self.propagated)
         self.at.release(explained(self.show_propagated), *shown, **QUIET)
-        again(self.correct.click(int, self.at, self.a, **QUIET))
+        again(self.correct.click(lambda at: at, self.at, self.a, **QUIET))
         again(self.clear.click(lambda: ('', None, None), None, [self.regions, *self.propagated], **QUIET))
 
         self.track_a.select(explained(self.click_corner), [*common, self.box], [self.box, self.track_a], **CLICK)
         run = self.track.click(explained(self.run_track), *track, show_progress='minimal')
         self._linked(run)
-        self.stop_track.click(None, None, None, cancels=[run])
+        to_stop.append((self.stop_track, run, 'track'))
 
         self._linked(self.reconstruct.click(explained(self.run_reconstruct), *reconstruct))
         self.refresh_costs.click(self.show_costs, None, self.table, **QUIET)
@@ -401,7 +409,9 @@ class Page:
         # a link restores its view
         outputs = [self.tabs, self.view, *self.fields.values(), *self.masks[1].values()]
         restored = self.blocks.load(self.restore, None, outputs, **QUIET)
-        again(restored.success(*models, **QUIET), *runs)
+        started = again(restored.success(*models, **QUIET), *runs)
+        for button, run, view in to_stop:
+            self._linked(button.click(None, None, None, cancels=[run, started[view]]))
 
     def _linked(self, event: Any) -> None:
         """After an event, show the link of the view, also as the page's address."""

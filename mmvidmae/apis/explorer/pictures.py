@@ -31,11 +31,11 @@ def draw_matches(frame: np.ndarray, found: PointMatches) -> np.ndarray:
 
 def describe_matches(found: PointMatches, size: tuple[int, int]) -> str:
     """Words for the best matches in a frame of size ``(H, W)``."""
-    best = '; '.join(
+    best = ', '.join(
         f'{number}: ({x * size[1]:.0f}, {y * size[0]:.0f}) {value:.3f}'
         for number, ((x, y), value) in enumerate(zip(found.places, found.values), 1)
     )
-    return f'cosine {found.similarity.min():.2f} to {found.similarity.max():.2f}; best {best}'
+    return f'cosine {found.similarity.min():.2f} to {found.similarity.max():.2f}. Best at {best}'
 
 
 def draw_regions(frame: np.ndarray, regions: Sequence[Region], ids: np.ndarray | None = None) -> np.ndarray:

@@ -47,8 +47,9 @@ class CorrectedPropagation:
         self.regions = tuple(regions)
         self.start = regions[0].frame
         valid = 0 if before is None else self.agrees_until(before.regions)
-        self.masks = {} if before is None else {n: mask for n, mask in before.masks.items() if n < valid}
-        self._soft = {} if before is None else {n: before._soft[n] for n in self.masks}
+        known = {} if before is None else dict(before._soft)
+        self._soft = {n: soft for n, soft in known.items() if n < valid}
+        self.masks = {} if before is None else {n: before.masks[n] for n in self._soft}
 
     def agrees_until(self, regions: Sequence[Region]) -> int:
         """First frame whose result may differ from that of other regions. Larger than any frame if there is none."""
