@@ -17,6 +17,7 @@ from mmvidmae.apis.explorer import SIAMMAE, Explorer, parse_models
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
 PATIENCE = 60_000  # milliseconds, which only a hang reaches
+UPLOAD = '[data-testid="Upload a video-upload-button"]'
 NEEDS_GRADIO = 'needs gradio: make full, or pip install -r requirements/explorer.txt --no-deps'
 
 
@@ -217,10 +218,10 @@ def test_costs_of_the_steps_are_listed(browser):
 def test_uploads_are_checked(browser, folder):
     page = browser.page
     open_view(page, 'Correspondence')
-    page.set_input_files('#upload input[type=file], input#upload, [data-testid=file-upload]', folder / 'broken.mp4')
+    page.set_input_files(UPLOAD, folder / 'broken.mp4')
     page.wait_for_selector('text=broken.mp4 cannot be read')
     assert value_of(page, 'clip') == 'square.mp4'
-    page.set_input_files('#upload input[type=file], input#upload, [data-testid=file-upload]', folder / 'uploaded.mp4')
+    page.set_input_files(UPLOAD, folder / 'uploaded.mp4')
     page.wait_for_function("document.querySelector('#clip input').value == 'uploaded/uploaded.mp4'")
 
 

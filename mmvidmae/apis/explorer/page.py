@@ -81,7 +81,7 @@ def explained(function: Callable) -> Callable:
     mistakes = (OSError, ValueError, VideoReadError)
 
     def tell(error: Exception) -> Exception:
-        return gr.Error(str(error).splitlines()[0], duration=None, print_exception=False)
+        return gr.Error(str(error).splitlines()[0], duration=15, print_exception=False)
 
     if inspect.isgeneratorfunction(function):
 
@@ -667,7 +667,7 @@ class Page:
         try:
             return self.read_link(dict(request.query_params))
         except (ValueError, VideoReadError) as error:
-            gr.Warning(f'The link cannot be restored: {str(error).splitlines()[0]}', duration=None)
+            gr.Warning(f'The link cannot be restored: {str(error).splitlines()[0]}', duration=15)
             return [gr.skip()] * (2 + len(self.fields) + len(self.masks[1]))
 
     def read_link(self, query: Mapping[str, str]) -> list:

@@ -66,8 +66,9 @@ def outlines_of(mask: np.ndarray, scale: Point = (1.0, 1.0)) -> tuple[tuple[Poin
         ValueError: If the mask is empty.
     """
     contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-    tolerance, outlines = 0.5, []
-    while not outlines or sum(map(len, outlines)) > LONGEST:
+    tolerance = 0.5
+    outlines: list[np.ndarray] = []
+    while not outlines or sum(len(outline) for outline in outlines) > LONGEST:
         tolerance *= 2
         outlines = [cv2.approxPolyDP(contour, tolerance, True)[:, 0] for contour in contours]
         outlines = [outline for outline in outlines if len(outline) > 2]
