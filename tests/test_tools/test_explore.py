@@ -1,6 +1,7 @@
 """The explorer's page in a real browser (Chromium without a window), and what the program says to wrong arguments."""
 
 import importlib
+import re
 import shutil
 import socket
 import sys
@@ -25,7 +26,7 @@ NEEDS_GRADIO = 'needs gradio: make full, or pip install -r requirements/explorer
 def folder(tmp_path_factory, write_video) -> Path:
     """Two clips, and beside the folder a file that is no clip."""
     root = tmp_path_factory.mktemp('explore')
-    write_video(root / 'clips' / 'square.mp4', 40, height=96, width=128)
+    write_video(root / 'clips' / 'square.mp4', 120, height=96, width=128)
     write_video(root / 'clips' / 'other.mp4', 6, height=96, width=128, seed=1)
     (root / 'secret.txt').write_text('secret')
     (root / 'broken.mp4').write_bytes(b'this is no video' * 100)
@@ -165,21 +166,21 @@ def test_a_drawn_mask_is_propagated_and_restored_by_its_link(browser):
 def test_a_propagation_can_be_stopped_corrected_and_goes_on(browser, address):
     page = browser.page
     page.goto(
-        f'{address}?view=propagate&one={SIAMMAE}&two=none&clip=square.mp4&a=0&b=39&size=96&regions=0:1:30_30_70_70'
+        f'{address}?view=propagate&one={SIAMMAE}&two=none&clip=square.mp4&a=0&b=119&size=96&regions=0:1:30_30_70_70'
     )
     page.wait_for_selector('#propagate-text:has-text("Stop, and correct any frame")')
-    page.click('#stop-propagate')
+    page.locator('#stop-propagate').dispatch_event('click')
     page.wait_for_timeout(3000)
     text = page.locator('#propagate-text').inner_text()
     assert 'Done' not in text
     page.wait_for_timeout(1000)
     assert page.locator('#propagate-text').inner_text() == text, 'it has stopped'
-    stopped = int(text.split()[1])
+    stopped = int(re.search(r'Frame (\d+) of', text)[1])
     page.click('#correct')
     page.wait_for_function(f"document.querySelector('#a input').value == '{stopped}'")
     draw_and_add(page, f';{stopped}:1:')
     page.click('#run-propagate')
-    page.wait_for_selector('#propagate-text:has-text("Frame 39 of 0 to 39. Done.")')
+    page.wait_for_selector('#propagate-text:has-text("Frame 119 of 0 to 119. Done.")')
 
 
 def test_two_clicks_give_a_box_that_is_tracked(browser):
