@@ -53,9 +53,10 @@ EXTRAS = dict(
         'tqdm',
     ],
     segmentation=['ftfy', 'prettytable', 'regex'],
+    explorer=['gradio>=6.31'],
     remote=['aiohttp', 's3fs'],
     deployment=['onnx', 'onnxruntime', 'onnxscript'],
-    test=['aiohttp', 'mypy', 'pytest', 'pytest-cov', 'pytest-timeout', 'pytest-xdist', 'ruff', 'timm'],
+    test=['aiohttp', 'mypy', 'playwright', 'pytest', 'pytest-cov', 'pytest-timeout', 'pytest-xdist', 'ruff', 'timm'],
     docs=['furo', 'linkify-it-py', 'myst-parser', 'sphinx', 'sphinx-copybutton'],
 )
 EXTRAS['all'] = sorted(set(EXTRAS['tracking'] + EXTRAS['segmentation']))

@@ -188,10 +188,11 @@ def install_core(environment: Environment) -> None:
 
 
 def install_full(environment: Environment) -> None:
-    """Install the core, the downstream toolboxes on compiled mmcv, and the tools of export, tests and documentation."""
+    """Install the core, the toolboxes on compiled mmcv, export, the explorer, and the tools of tests and
+    documentation."""
     install_core(environment)
-    names = ('tracking', 'segmentation', 'deployment', 'test', 'docs')
-    say(f'installing the toolboxes, and what export, tests and pages need: requirements/{{{",".join(names)}}}.txt')
+    names = ('tracking', 'segmentation', 'deployment', 'explorer', 'test', 'docs')
+    say(f'installing toolboxes, export, explorer, tests and documentation: requirements/{{{",".join(names)}}}.txt')
     lists = [part for name in names for part in ('-r', environment.requirements(name))]
     environment.pip_install('--no-deps', *lists)
     if environment.query('import mmcv.ops') is None:

@@ -5,6 +5,7 @@ Example:
     python docs/images/make.py demo
     python docs/images/make.py propagation CONFIG CHECKPOINT
     python docs/images/make.py tracking CONFIG CHECKPOINT
+    python docs/images/make.py explorer dinov2_vits14.safetensors      # needs Chromium
 """
 
 import argparse
@@ -121,6 +122,34 @@ def tracking(config: str, checkpoint: str) -> None:
     save('tracking.jpg', [drawn[number] for number in shown], [str(number) for number in shown], (320, 180), 4)
 
 
+def explorer(dinov2: str) -> None:
+    """The page of the explorer: the small SiamMAE beside DINOv2-S."""
+    from PIL import Image
+    from playwright.sync_api import sync_playwright
+
+    from mmvidmae.apis.explorer import DINOV2, SIAMMAE, Explorer, parse_models
+    from mmvidmae.apis.explorer.page import Page
+
+    clips = fetch_clips(ROOT / WORK / 'originals')
+    page = Page(Explorer(clips, parse_models([SIAMMAE, DINOV2], dinov2), dinov2), 336)
+    link = f'?view=match&one={SIAMMAE}&two={DINOV2}&clip=bigbuckbunny.mp4&a=60&b=76&size=336&point=470+130&layer=-1'
+    path = Path(__file__).with_name('explorer.png')
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=shutil.which('chromium'), args=['--no-sandbox'])
+        tab = chromium.new_page(viewport=dict(width=1400, height=900))
+        tab.set_default_timeout(300_000)
+        tab.goto(page.launch('127.0.0.1', 7870, block=False) + link)
+        tab.wait_for_selector(f'#match-text:has-text("{DINOV2}")')
+        tab.wait_for_selector('#match-b1 img')
+        tab.wait_for_function("document.querySelector('#link textarea').value.includes('point=')")
+        tab.wait_for_timeout(3000)
+        tab.screenshot(path=path)
+        chromium.close()
+    page.blocks.close()
+    Image.open(path).convert('RGB').quantize(192).save(path, optimize=True)
+    print(path)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     makers = dict(propagation=propagation, tracking=tracking)
@@ -130,9 +159,12 @@ def main() -> None:
         command = pictures.add_parser(name, help=make.__doc__)
         command.add_argument('config')
         command.add_argument('checkpoint')
+    pictures.add_parser('explorer', help=explorer.__doc__).add_argument('dinov2')
     args = parser.parse_args()
     if args.picture == 'demo':
         demo()
+    elif args.picture == 'explorer':
+        explorer(args.dinov2)
     else:
         makers[args.picture](args.config, args.checkpoint)
 

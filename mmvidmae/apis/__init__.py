@@ -6,8 +6,16 @@ Importing it also registers our models in mmpretrain's model list.
 
 from mmvidmae.models.backbones import from_pretrained
 
-from .attention import AttentionShare, attention_share
-from .correspondence import KnownMotion, MatchAccuracy, attention_accuracy, feature_accuracy, warp_frames
+from .attention import AttentionShare, DecoderAttention, attention_share, decoder_attention
+from .correspondence import (
+    KnownMotion,
+    MatchAccuracy,
+    PointMatches,
+    attention_accuracy,
+    feature_accuracy,
+    match_point,
+    warp_frames,
+)
 from .features import FeatureInferencer
 from .model_zoo import get_model, list_models
 from .pairs import PairBatches, open_clip
@@ -18,20 +26,24 @@ from .videos import Interrupted
 
 __all__ = [
     'AttentionShare',
+    'DecoderAttention',
     'FeatureInferencer',
     'Interrupted',
     'KnownMotion',
     'MatchAccuracy',
     'PairBatches',
+    'PointMatches',
     'ReconstructionInferencer',
     'TrackingInferencer',
     'VideoSegmentationInferencer',
     'attention_accuracy',
     'attention_share',
+    'decoder_attention',
     'feature_accuracy',
     'from_pretrained',
     'get_model',
     'list_models',
+    'match_point',
     'open_clip',
     'warp_frames',
 ]

@@ -1,4 +1,4 @@
-"""Correspondence accuracy of features and cross-frame attention, measured with known motion."""
+"""Correspondence of features and cross-frame attention: of a point, and its accuracy, measured with known motion."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -6,15 +6,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from mmpretrain.models.utils import MultiheadAttention
-from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
 from mmvidmae.models import PairMAE, PairMAEViT
-from mmvidmae.models.layers import CrossAttention, attention_weights
-from mmvidmae.models.necks import DecoderBranch, JointPairDecoder, PairDecoder
-from mmvidmae.models.selfsup.pair_mae import PairMAEOutput
 
+from .attention import decoder_attention, reads_first_frame
 from .features import FeatureInferencer
 
 
@@ -139,13 +135,11 @@ def _feature_maps(model: nn.Module, frames: Tensor, layers: Sequence[int] | None
     return [torch.cat(maps)]
 
 
-@torch.no_grad()
 def attention_accuracy(model: PairMAE, motion: KnownMotion, seed: int = 0) -> MatchAccuracy | None:
     """Measure the accuracy of the decoder's cross-frame attention in each layer.
 
-    The frame is frame 0 and the warped frame is frame 1 of a clip, and all later ones. Patches are masked as in
-    training, and no attention is dropped. Attention from hidden patches of frame 1 to visible patches of frame 0 is
-    averaged over heads. With several branches, it is that of the first one that reads frame 0 and predicts frame 1.
+    The frame is frame 0 and the warped frame is frame 1 of a clip, and all later ones. Attention is that of
+    :func:`decoder_attention`, from hidden patches of frame 1 to visible patches of frame 0, averaged over heads.
 
     Args:
         model: A pair model. It is put into evaluation mode.
@@ -155,56 +149,59 @@ def attention_accuracy(model: PairMAE, motion: KnownMotion, seed: int = 0) -> Ma
     Returns:
         Accuracy by layer, or None if no branch of the decoder reads frame 0 and predicts frame 1.
     """
-    neck = model.neck
-    joint = isinstance(neck, JointPairDecoder)
-    branch = next((b for b in neck.branches if 1 in b.targets and (joint or 0 in b.memory)), None)
-    if branch is None:
+    if not reads_first_frame(model):
         return None
-    grid = tuple(side // model.backbone.patch_size for side in motion.frames.shape[-2:])
-    num = grid[0] * grid[1]
-    # an order without cross-attention has self-attention over memory and queries
-    attentions = [module for module in neck.modules() if isinstance(module, CrossAttention)] or [
-        module for module in neck.modules() if isinstance(module, MultiheadAttention)
-    ]
-    layers: list[Tensor] = []
-
-    def watch(attn: nn.Module, args: tuple[Tensor, ...]) -> None:
-        weights = attention_weights(attn, *args[: 1 + isinstance(attn, CrossAttention)]).mean(1)
-        layers.append((weights[:, num : 2 * num] if joint else weights[:, -num:]).cpu())
-
     clips = torch.stack((motion.frames, *[motion.warped] * (model.num_frames - 1)), dim=1)
-    clips = model.data_preprocessor(dict(inputs=clips, data_samples=None))['inputs']
-    samples = [DataSample(metainfo=dict(seed=seed + number)) for number in range(len(clips))]
-    handles = [attn.register_forward_pre_hook(watch) for attn in attentions]
-    branches, neck.branches = neck.branches, (branch,)  # the others would be watched, too
-    try:
-        output = model.eval().forward_pretrain(clips, **model._draws(clips, samples))
-    finally:
-        neck.branches = branches
-        for handle in handles:
-            handle.remove()
-    hidden = output.mask.bool().cpu()
-    past, future = hidden[:, :num], hidden[:, num : 2 * num]
-    if joint:
-        layers = [weights[..., :num] for weights in layers]
-    else:
-        start, visible = _place_of_first_frame(neck, branch, output)
-        layers = [weights[..., start : start + visible] for weights in layers]
-        if visible < num:  # the visible patches of the past, in rank order
-            rank = output.ids_restore[0].cpu()[:, None].expand(-1, num, -1)
-            layers = [weights.gather(2, rank.clamp(max=visible - 1)) for weights in layers]
+    attention = decoder_attention(model, clips, range(seed, seed + len(clips)), mean_heads=True)
+    past, future = attention.hidden.unbind(1)
     motion = motion._replace(moved=motion.moved & future)
-    results = [match_accuracy(weights, motion, grid, ~past) for weights in layers]
+    grid = tuple(side // model.backbone.patch_size for side in motion.frames.shape[-2:])
+    results = [match_accuracy(weights[:, 0, :, 0], motion, grid, ~past) for weights in attention.layers]
     return MatchAccuracy([accuracy for accuracy, _ in results], results[0][1])
 
 
-def _place_of_first_frame(neck: PairDecoder, branch: DecoderBranch, output: PairMAEOutput) -> tuple[int, int]:
-    """Begin and number of the patch tokens of frame 0 in the memory of a branch."""
-    extra = neck.num_extra_tokens
-    restored = branch.memory_tokens == 'restored'
-    counts = {
-        frame: output.ids_restore[frame].shape[1] if restored else output.latent[frame].shape[1] - extra
-        for frame in branch.memory
-    }
-    before = branch.memory[: branch.memory.index(0)]
-    return branch.sampled_token + sum(extra + counts[frame] for frame in before) + extra, counts[0]
+class PointMatches(NamedTuple):
+    """The patches of a frame that are most similar to a point of another frame.
+
+    Attributes:
+        similarity: Cosine similarity ``(h, w)`` of the point's patch and each patch of the frame.
+        places: Centers (x, y) of the most similar patches, best first, in 0..1 of the frame.
+        values: Their similarity.
+    """
+
+    similarity: np.ndarray
+    places: list[tuple[float, float]]
+    values: list[float]
+
+
+def match_point(
+    source: Tensor, target: Tensor, point: tuple[float, float], number: int = 1, apart: float = 0.05
+) -> PointMatches:
+    """Find the patches of a frame that are most similar to a point of another frame.
+
+    Args:
+        source: Features ``(D, h, w)`` of the frame of the point.
+        target: Features ``(D, h', w')`` of the frame to search.
+        point: Position (x, y) in 0..1 of the frame.
+        number: Number of patches to find.
+        apart: Least distance of two of them along an axis, in units of the side of the frame.
+
+    Raises:
+        ValueError: If the point lies outside the frame.
+    """
+    x, y = point
+    if not (0 <= x < 1 and 0 <= y < 1):
+        raise ValueError(f'the point ({x:g}, {y:g}) lies outside the frame: x and y are at least 0 and below 1')
+    rows, columns = source.shape[1:]
+    cell = F.normalize(source[:, int(y * rows), int(x * columns)], dim=0)
+    similarity = torch.einsum('c,chw->hw', cell, F.normalize(target, dim=0)).float().cpu()
+    rows, columns = similarity.shape
+    rest = similarity.clone()
+    places, values = [], []
+    while len(places) < number and rest.max() > -torch.inf:
+        row, column = divmod(int(rest.argmax()), columns)
+        places.append(((column + 0.5) / columns, (row + 0.5) / rows))
+        values.append(float(rest[row, column]))
+        down, right = max(1, round(apart * rows)), max(1, round(apart * columns))
+        rest[max(0, row - down + 1) : row + down, max(0, column - right + 1) : column + right] = -torch.inf
+    return PointMatches(similarity.numpy(), places, values)

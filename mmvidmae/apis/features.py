@@ -16,7 +16,7 @@ from torch import Tensor
 from torchvision.transforms.v2.functional import to_image
 
 from mmvidmae.datasets.sources import VIDEO_SUFFIXES
-from mmvidmae.models import PairMAE
+from mmvidmae.models import PairMAE, PairMAEViT
 from mmvidmae.utils.files import atomic_write
 from mmvidmae.utils.images import UnreadableImage, decode_image, rgb_of
 from mmvidmae.visualization import FeatureVisualizer, principal_components
@@ -134,12 +134,10 @@ class FeatureInferencer(VideoInferencer):
     @torch.no_grad()
     def _encode(self, batches: Iterable[Tensor], wanted: list[int], out_type: str) -> Iterator[BaseDataElement]:
         backbone, numbers = self.model.backbone, count()
-        first = backbone.num_extra_tokens
         for frames in batches:
             batch = dict(inputs=frames[:, None], data_samples=None)  # one frame instead of a pair
-            tokens, grid = backbone.embed(self.model.data_preprocessor(batch)['inputs'])
-            outputs = dict(zip(sorted(set(wanted)), backbone.encode(backbone.with_cls(tokens[:, 0]), set(wanted))))
-            maps = {layer: x[:, first:].mT.unflatten(2, grid) for layer, x in outputs.items()}
+            outputs, grid = layer_tokens(backbone, self.model.data_preprocessor(batch)['inputs'][:, 0], wanted)
+            maps = {layer: patch_map(backbone, tokens, grid) for layer, tokens in outputs.items()}
             chosen = maps if out_type == 'featmap' else outputs
             for row, frame in enumerate(frames.permute(0, 2, 3, 1).cpu().numpy()):
                 yield BaseDataElement(
@@ -193,6 +191,21 @@ class FeatureInferencer(VideoInferencer):
             yield self.visualizer.add_datasample('features', pred.frame, pred, components, pred.frame_id)
 
 
+def layer_tokens(
+    backbone: PairMAEViT, frames: Tensor, layers: Sequence[int]
+) -> tuple[dict[int, Tensor], tuple[int, int]]:
+    """Encode normalized single frames ``(N, 3, H, W)``. Returns the tokens ``(N, L, D)`` of each of the layers (from 0)
+    and the patch grid."""
+    tokens, grid = backbone.embed(frames[:, None])
+    wanted = sorted(set(layers))
+    return dict(zip(wanted, backbone.encode(backbone.with_cls(tokens[:, 0]), wanted))), grid
+
+
+def patch_map(backbone: PairMAEViT, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Arrange tokens ``(N, L, D)`` as a map ``(N, D, h, w)``, without the class token."""
+    return tokens[:, backbone.num_extra_tokens :].mT.unflatten(2, grid)
+
+
 def _open(frames: Frames) -> tuple[int, Iterator[tuple[str, Tensor]]]:
     """Number of frames, and an iterator over their names and images ``(C, H, W)``."""
     if isinstance(frames, Tensor | np.ndarray):
@@ -230,7 +243,7 @@ def _batches(
         if image.ndim != 3 or len(image) != 3 or image.dtype != torch.uint8:
             raise ValueError(f'{name}: must be uint8 RGB, got {image.dtype} of shape {tuple(image.shape)}')
         if short_side is not None:
-            image = _resize(image, short_side, patch)
+            image = resize_to_patches(image, short_side, patch)
         if size not in (None, image.shape):
             raise ValueError(
                 f'{name}: frames must be of one size, got {_pixels(image)} after {size[1]} x {size[2]}: one call each'
@@ -248,7 +261,8 @@ def _batches(
         yield torch.stack(batch)
 
 
-def _resize(image: Tensor, short_side: int, patch: int) -> Tensor:
+def resize_to_patches(image: Tensor, short_side: int, patch: int) -> Tensor:
+    """Resize an image ``(3, H, W)``, uint8, to about this short side. Both sides become multiples of the patch size."""
     scale = short_side / min(image.shape[1:])
     height, width = (max(1, round(side * scale / patch)) * patch for side in image.shape[1:])
     pixels = image.permute(1, 2, 0).cpu().numpy()

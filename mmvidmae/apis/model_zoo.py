@@ -21,6 +21,10 @@ ENCODER = 'backbone.'
 """Prefix of the encoder's parameter names."""
 
 
+SHIPPED = {'siammae_vit-tiny6-p8_1xb8-coslr-20e_clips': 'weights/siammae_small-bb628bb5.safetensors'}
+"""Models whose weights are in the repository: name, file beside the config."""
+
+
 def _find_configs() -> dict[str, Path]:
     """Find the configs of the model index by name.
 
@@ -87,11 +91,19 @@ def get_model(
     return model.to(get_device() if device is None else device)
 
 
-def load_weights(model: nn.Module, checkpoint: str | PathLike) -> None:
-    """Load weights into a model, as :func:`get_model` does."""
+def shipped_weights(name: str) -> Path | None:
+    """Weights of a model of the model index that are in the repository, or None. Wheels do not contain them."""
+    path = _CONFIGS[name].parent / SHIPPED[name] if name in SHIPPED else None
+    return path if path is not None and path.is_file() else None
+
+
+def load_weights(model: nn.Module, checkpoint: str | PathLike) -> bool:
+    """Load weights into a model, as :func:`get_model` does. Returns whether the file has more than an encoder, or the
+    model is one that needs no more."""
     state_dict, target = read_state_dict(checkpoint), model
     if isinstance(model, PairMAE) and all(name.startswith(ENCODER) for name in state_dict):
         state_dict = {name.removeprefix(ENCODER): value for name, value in state_dict.items()}
         target = model.backbone
         warnings.warn(f'{checkpoint} holds an encoder alone: the decoder is untrained', stacklevel=3)
     load_whole(target, state_dict, checkpoint)
+    return target is model

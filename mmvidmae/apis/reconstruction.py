@@ -1,7 +1,8 @@
 """Reconstruction of the hidden patches of a video."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,32 @@ from mmpretrain.structures import DataSample
 
 from mmvidmae.datasets.sources import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from mmvidmae.models import PairMAE
+from mmvidmae.models.masking import AsymmetricMasking
 from mmvidmae.utils.files import atomic_write
 from mmvidmae.visualization import ReconstructionVisualizer
 
 from .base import VideoInferencer
 from .pairs import PairBatches, Pairs, open_clip
 from .videos import DEFAULT_FPS, Source, stem_of
+
+
+@contextmanager
+def masking_ratio(model: PairMAE, mask_ratio: Sequence[float] | None) -> Iterator[None]:
+    """Within the block, mask each frame of a clip with a ratio of its own; with None, as in training.
+
+    Raises:
+        ValueError: If there is not one share in [0, 1) for each frame of a clip.
+    """
+    if mask_ratio is None:
+        yield
+        return
+    if len(mask_ratio) != model.num_frames:
+        raise ValueError(f'mask_ratio: expected a share for each of {model.num_frames} frames, got {mask_ratio}')
+    masking, model.masking = model.masking, AsymmetricMasking(tuple(mask_ratio))
+    try:
+        yield
+    finally:
+        model.masking = masking
 
 
 class ReconstructionInferencer(VideoInferencer):
@@ -36,6 +57,7 @@ class ReconstructionInferencer(VideoInferencer):
     visualizer_type = ReconstructionVisualizer
     formats = VIDEO_SUFFIXES | IMAGE_SUFFIXES
     preprocess_kwargs = {'pairs', 'gap', 'seed'}
+    forward_kwargs = {'mask_ratio'}
 
     def __call__(  # type: ignore[override]
         self,
@@ -50,6 +72,7 @@ class ReconstructionInferencer(VideoInferencer):
         save_vis: bool = True,
         vis_format: str = '.png',
         fps: float | None = None,
+        mask_ratio: Sequence[float] | None = None,
     ) -> dict[str, Any]:
         """Reconstruct pairs of a video.
 
@@ -67,6 +90,8 @@ class ReconstructionInferencer(VideoInferencer):
             vis_format: Suffix of an image, ``<out_dir>/vis/<name>.png``, with all pairs below each other, or of a video
                 with a frame for each pair.
             fps: Frames per second of this video; by default 25.
+            mask_ratio: Share of hidden patches of the past and of the future frame, in [0, 1). By default, patches are
+                masked as in training.
 
         Returns:
             ``predictions``: a dictionary of ``video``, ``frame_ids`` ((past, future) of each pair), ``errors``, and
@@ -78,7 +103,7 @@ class ReconstructionInferencer(VideoInferencer):
             ValueError: If the video does not have these frames, or the image or video cannot be written.
         """
         outputs = (out_dir, save_pred, save_vis, vis_format, fps)
-        given: dict[str, Any] = dict(pairs=pairs, gap=gap, seed=seed)
+        given: dict[str, Any] = dict(pairs=pairs, gap=gap, seed=seed, mask_ratio=mask_ratio)
         return super().__call__(inputs, return_datasamples, batch_size, *outputs, **given)
 
     def preprocess(
@@ -101,10 +126,12 @@ class ReconstructionInferencer(VideoInferencer):
         number = pairs if isinstance(pairs, int) else len(pairs)
         return Source(video.name, number, DEFAULT_FPS, batches, stem=stem_of(video))
 
-    def forward(self, inputs: Iterable[dict]) -> Iterator[DataSample]:
+    def forward(self, inputs: Iterable[dict], mask_ratio: Sequence[float] | None = None) -> Iterator[DataSample]:
         """Reconstruct batches of pairs. Yields a sample for each pair."""
         for batch in inputs:
-            for sample in self.model.test_step(batch):
+            with masking_ratio(self.model, mask_ratio):
+                samples = self.model.test_step(batch)
+            for sample in samples:
                 yield sample.cpu()
 
     def postprocess(

@@ -63,15 +63,8 @@ def test_the_version_is_in_the_changelog_and_the_citation():
 def test_metadata(built):
     metadata = built.metadata
     assert metadata['Version'] == check_env.__version__
-    assert set(metadata.get_all('Provides-Extra')) == {
-        'tracking',
-        'segmentation',
-        'all',
-        'remote',
-        'deployment',
-        'test',
-        'docs',
-    }
+    extras = {'tracking', 'segmentation', 'all', 'remote', 'deployment', 'explorer', 'test', 'docs'}
+    assert set(metadata.get_all('Provides-Extra')) == extras
     for requirement in map(Requirement, metadata.get_all('Requires-Dist')):
         name = canonicalize_name(requirement.name)
         assert not AMBIGUOUS.fullmatch(name), f'{requirement}: pip would install it beside a fork'

@@ -46,10 +46,10 @@ def main() -> None:
 
 def draw(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     import cv2
-    import numpy as np
     import torch
 
-    from mmvidmae.apis import FeatureInferencer, get_model
+    from mmvidmae.apis import FeatureInferencer, get_model, match_point
+    from mmvidmae.apis.features import resize_to_patches
     from mmvidmae.datasets import VideoReadError
     from mmvidmae.visualization import contact_sheet, draw_heat, mark_point
 
@@ -60,28 +60,26 @@ def draw(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         x, y = args.point
         if not (0 <= x < width and 0 <= y < height):
             raise ValueError(f'--point {x:g} {y:g} lies outside frame a, which is {width} x {height}')
-        patch = model.backbone.patch_size
-        scale = args.short_side / min(height, width)
-        size = tuple(max(1, round(side * scale / patch)) * patch for side in (height, width))
-        inputs = [cv2.resize(frame, size[::-1], interpolation=cv2.INTER_AREA) for frame in frames]
-        features = torch.nn.functional.normalize(FeatureInferencer(model)(inputs)['predictions'], dim=1)
+        frames[1] = cv2.resize(frames[1], (width, height))  # of one size, that of frame a
+        inputs = [
+            resize_to_patches(torch.from_numpy(frame).permute(2, 0, 1), args.short_side, model.backbone.patch_size)
+            for frame in frames
+        ]
+        features = FeatureInferencer(model)(inputs)['predictions']
+        found = match_point(features[0], features[1], (x / width, y / height))
     except (OSError, ValueError, VideoReadError) as error:
         parser.error(str(error))
 
-    rows, columns = features.shape[2:]
-    cell = features[0, :, int(y / height * rows), int(x / width * columns)]
-    similarity = torch.einsum('c,chw->hw', cell, features[1]).cpu().numpy()
-    row, column = np.unravel_index(similarity.argmax(), similarity.shape)
-    inputs = [cv2.resize(frame, frames[0].shape[1::-1]) for frame in frames]
-    best_x, best_y = (column + 0.5) / columns * width, (row + 0.5) / rows * height
+    low, best = found.similarity.min(), found.values[0]
+    best_x, best_y = found.places[0][0] * width, found.places[0][1] * height
     images = [
-        mark_point(inputs[0], x, y),
-        mark_point(draw_heat(inputs[1], similarity), best_x, best_y),
-        mark_point(inputs[1], best_x, best_y),
+        mark_point(frames[0], x, y),
+        mark_point(draw_heat(frames[1], found.similarity), best_x, best_y),
+        mark_point(frames[1], best_x, best_y),
     ]
-    captions = ['point', f'cosine {similarity.min():.2f} to {similarity.max():.2f}', f'best: {best_x:.0f} {best_y:.0f}']
+    captions = ['point', f'cosine {low:.2f} to {best:.2f}', f'best: {best_x:.0f} {best_y:.0f}']
     cv2.imwrite(args.out, contact_sheet(images, captions, columns=3)[..., ::-1])
-    print(f'{args.out}: most similar at {best_x:.0f} {best_y:.0f} (cosine {similarity.max():.3f})')
+    print(f'{args.out}: most similar at {best_x:.0f} {best_y:.0f} (cosine {best:.3f})')
 
 
 if __name__ == '__main__':

@@ -25,13 +25,20 @@ def main() -> None:
         '--gap', nargs=2, type=int, metavar=('MIN', 'MAX'), default=(4, 48), help='frames between them (default: 4 48)'
     )
     parser.add_argument('--seed', type=int, default=0, help='seed of the random pairs and the masks')
+    parser.add_argument(
+        '--mask-ratio',
+        nargs=2,
+        type=float,
+        metavar=('PAST', 'FUTURE'),
+        help='hidden share of each frame (default: as in training)',
+    )
     args = parser.parse_args()
     from mmvidmae.apis import ReconstructionInferencer  # these take seconds
     from mmvidmae.apis.programs import one_message
 
     with one_message(parser, args.out_dir):
         pairs = None if args.all else [tuple(args.frames)] if args.frames else args.num
-        options = dict(gap=tuple(args.gap), seed=args.seed, **output_options(args))
+        options = dict(gap=tuple(args.gap), seed=args.seed, mask_ratio=args.mask_ratio, **output_options(args))
         results = ReconstructionInferencer(**model_options(args))(args.video, pairs, **options)
     errors = results['predictions']['errors']
     print(f'{args.out_dir}: {len(errors)} pairs, mean error {sum(errors) / len(errors):.3f}')

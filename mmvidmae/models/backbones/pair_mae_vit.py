@@ -169,7 +169,7 @@ class PairMAEViT(PretrainedEncoder, VisionTransformer):
     def _prepare_pos_embed(self, state_dict: dict[str, Tensor], prefix: str, *args, **kwargs) -> None:
         """Fit a loaded position embedding. mmpretrain removes the place of a class token only if the grid is the
         same."""
-        if not self.num_extra_tokens and f'{prefix}cls_token' in state_dict:
+        if not self.num_extra_tokens and {f'{prefix}cls_token', f'{prefix}pos_embed'} <= state_dict.keys():
             state_dict[f'{prefix}pos_embed'] = state_dict[f'{prefix}pos_embed'][:, 1:]
         super()._prepare_pos_embed(state_dict, prefix, *args, **kwargs)
 

@@ -87,6 +87,63 @@ class PropagationContext:
         return [self._given[which], queue[self._oldest : min(end, length)], queue[: max(0, end - length)]]
 
 
+class FeaturePropagation:
+    """Label propagation frame by frame, for labels that may change on the way.
+
+    Args:
+        protocol: Options of the propagation.
+    """
+
+    def __init__(self, protocol: PropagationProtocol) -> None:
+        self.protocol = protocol
+        self.context: PropagationContext | None = None
+
+    def step(self, feature: Tensor, given: Tensor | None = None, whole: bool = False) -> Tensor | None:
+        """Predict the labels of the next frame.
+
+        Args:
+            feature: Unit-length features ``(C, h, w)``.
+            given: Reference labels ``(K, h, w)`` of this frame, if any. In a later frame than the first one with
+                reference labels, they overwrite the prediction where an object is.
+            whole: Whether reference labels are the labels of the whole frame, also in later frames.
+
+        Returns:
+            Soft labels ``(K, h, w)``, or None before the first frame with reference labels.
+        """
+        if self.context is None and given is None:
+            return None
+        turned = self._turned(feature)
+        cells = _to_cells(feature, turned)
+        label = None if given is None else _to_cells(given, turned).flatten(0, 1)
+        if self.context is None:
+            self.context = PropagationContext(self.protocol, cells, label)
+        elif label is None:
+            label = self.context.propagate(cells)
+            self.context.push(cells, label)
+        else:
+            if not whole:  # new objects overwrite the prediction where they appear
+                new = label[:, 1:]
+                label = self.context.propagate(cells) * (1 - new.sum(1, keepdim=True))
+                label[:, 1:] += new
+            self.context.give(cells, label)
+        return _to_grid(label, tuple(feature.shape[1:]), turned)
+
+    def predict(self, feature: Tensor) -> Tensor:
+        """Predict the labels ``(K, h, w)`` of the next frame, which stays out of the context."""
+        turned = self._turned(feature)
+        return _to_grid(self.context.propagate(_to_cells(feature, turned)), tuple(feature.shape[1:]), turned)
+
+    def recall(self, feature: Tensor, soft: Tensor) -> None:
+        """Take over a frame that :meth:`step` predicted before from the same reference labels."""
+        turned = self._turned(feature)
+        self.context.push(_to_cells(feature, turned), _to_cells(soft, turned).flatten(0, 1))
+
+    def _turned(self, feature: Tensor) -> bool:
+        """Whether a large grid gets its longer axis first, so that bands are narrow."""
+        height, width = feature.shape[1:]
+        return width > height and (1 + self.protocol.queue) * height * width > SMALL
+
+
 def propagate_features(
     features: Iterable[Tensor], labels: Labels, protocol: PropagationProtocol
 ) -> Iterator[tuple[int, Tensor]]:
@@ -100,32 +157,18 @@ def propagate_features(
     Yields:
         Number and soft labels ``(K, h, w)`` of each frame, from the first frame with reference labels on.
     """
-    context = None
+    propagation = FeaturePropagation(protocol)
     for frame, feature in enumerate(features):
-        grid = tuple(feature.shape[1:])
-        given = labels.given(frame, grid, feature.device)
-        if context is None and given is None:
-            continue
-        # a large grid gets its longer axis first, so that bands are narrow
-        turned = grid[1] > grid[0] and (1 + protocol.queue) * grid[0] * grid[1] > SMALL
-        cells = (feature.permute(2, 1, 0) if turned else feature.permute(1, 2, 0)).contiguous()
-        if given is not None:
-            given = (given.mT if turned else given).flatten(1).T.contiguous()
-        if context is None:
-            soft = given
-            context = PropagationContext(protocol, cells, soft)
-        elif given is None:
-            soft = context.propagate(cells)
-            context.push(cells, soft)
-        else:  # new objects overwrite the prediction where they appear
-            new = given[:, 1:]
-            soft = context.propagate(cells) * (1 - new.sum(1, keepdim=True))
-            soft[:, 1:] += new
-            context.give(cells, soft)
-        out = min_max(soft, dim=1) if protocol.output_norm == 'pixel' else soft
-        yield frame, _to_grid(out, grid, turned)
+        soft = propagation.step(feature, labels.given(frame, tuple(feature.shape[1:]), feature.device))
+        if soft is not None:
+            yield frame, min_max(soft, dim=0) if protocol.output_norm == 'pixel' else soft
 
 
-def _to_grid(soft: Tensor, grid: Size, turned: bool) -> Tensor:
+def _to_cells(x: Tensor, turned: bool) -> Tensor:
+    """``(C, h, w)`` to ``(h, w, C)``, or ``(w, h, C)`` if ``turned``."""
+    return (x.permute(2, 1, 0) if turned else x.permute(1, 2, 0)).contiguous()
+
+
+def _to_grid(label: Tensor, grid: Size, turned: bool) -> Tensor:
     """``(cells, K)`` to ``(K, h, w)``."""
-    return soft.T.unflatten(1, grid[::-1]).mT if turned else soft.T.unflatten(1, grid)
+    return label.T.unflatten(1, grid[::-1]).mT if turned else label.T.unflatten(1, grid)
