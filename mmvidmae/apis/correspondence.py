@@ -197,7 +197,8 @@ def match_point(
     similarity = torch.einsum('c,chw->hw', cell, F.normalize(target, dim=0)).float().cpu()
     rows, columns = similarity.shape
     rest = similarity.clone()
-    places, values = [], []
+    places: list[tuple[float, float]] = []
+    values: list[float] = []
     while len(places) < number and rest.max() > -torch.inf:
         row, column = divmod(int(rest.argmax()), columns)
         places.append(((column + 0.5) / columns, (row + 0.5) / rows))

@@ -165,7 +165,7 @@ def _segmentor(model: DropSeg, size: tuple[int, int] | None) -> list[Part]:
 
 
 def _encoder(model: nn.Module, backbone: nn.Module, size: tuple[int, int] | None) -> Part:
-    vit = backbone.encoder if isinstance(backbone, AdaptedViT) else backbone
+    vit: Any = backbone.encoder if isinstance(backbone, AdaptedViT) else backbone
     name = type(vit).__name__
     if size is None and not isinstance(vit, PairMAEViT):
         raise ValueError(f'the encoder {name} can be exported for one input size only: set size (--size HEIGHT WIDTH)')

@@ -243,7 +243,7 @@ class LoadedModel:
         image = self.input_of(frame, short_side)[None]
         if not self.layered:
             return FrameFeatures([self.encoder.extract_feat(image)[0].cpu()], [])
-        preprocessor = self.encoder.data_preprocessor
+        preprocessor: Any = self.encoder.data_preprocessor
         keys: list[Tensor] = []
         handles = [
             layer.attn.qkv.register_forward_hook(lambda _, x, out: keys.append(out.chunk(3, dim=-1)[1].clone()))

@@ -329,7 +329,7 @@ class Page:
         track = ([*common, self.box], [*self.tracked, self.track_text])
         reconstruct = ([*common, *self.masking.values()], [*self.reconstructed, self.reconstruct_text])
         refresh = ([self.view, *common, *own], frames)
-        runs = dict(
+        runs: dict[str, tuple[Callable, list, list]] = dict(
             match=(self.run_match, *match),
             attention=(self.run_attention, *attention),
             propagate=(self.run_propagate, *propagate),

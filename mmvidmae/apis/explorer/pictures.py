@@ -91,5 +91,5 @@ def _framed(pair: HiddenPatches, image: np.ndarray, patch: int | None) -> np.nda
         return image
     height, width = image.shape[0] / pair.grid[0], image.shape[1] / pair.grid[1]
     row, column = divmod(patch, pair.grid[1])
-    corners = [(round(c * width), round(r * height)) for r, c in ((row, column), (row + 1, column + 1))]
-    return cv2.rectangle(image.copy(), *corners, (255, 0, 0), 2)
+    first, last = ((round(c * width), round(r * height)) for r, c in ((row, column), (row + 1, column + 1)))
+    return cv2.rectangle(image.copy(), first, last, (255, 0, 0), 2)

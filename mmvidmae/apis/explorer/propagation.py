@@ -1,6 +1,7 @@
 """Propagation of drawn regions, which can be corrected on the way."""
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -47,9 +48,11 @@ class CorrectedPropagation:
         self.regions = tuple(regions)
         self.start = regions[0].frame
         valid = 0 if before is None else self.agrees_until(before.regions)
-        known = {} if before is None else dict(before._soft)
-        self._soft = {n: soft for n, soft in known.items() if n < valid}
-        self.masks = {} if before is None else {n: before.masks[n] for n in self._soft}
+        self._soft: dict[int, Any] = {}
+        self.masks: dict[int, np.ndarray] = {}
+        if before is not None:
+            self._soft = {n: soft for n, soft in before._soft.items() if n < valid}
+            self.masks = {n: before.masks[n] for n in self._soft}
 
     def agrees_until(self, regions: Sequence[Region]) -> int:
         """First frame whose result may differ from that of other regions. Larger than any frame if there is none."""
