@@ -13,8 +13,8 @@ from mmvidmae.registry import MODELS
 from ..layers import (
     build_2d_sincos_pos_embed,
     init_mae_weights,
-    interpolate_pos_embed,
     interpolate_pos_embed_dino,
+    interpolate_pos_embed_size,
     maybe_checkpoint,
     require,
     require_divisible,
@@ -235,7 +235,7 @@ class PairMAEViT(PretrainedEncoder, VisionTransformer):
         pos_embed = self.pos_embed[:, self.num_extra_tokens :]
         if self.pos_interp == 'dino':
             return interpolate_pos_embed_dino(pos_embed, self.patch_resolution, grid)
-        return interpolate_pos_embed(pos_embed, self.patch_resolution, grid, self.interpolate_mode)
+        return interpolate_pos_embed_size(pos_embed, self.patch_resolution, grid, self.interpolate_mode)
 
     def with_cls(self, tokens: Tensor) -> Tensor:
         """Put the class token, if there is one, in front of ``tokens (N, K, D)``."""

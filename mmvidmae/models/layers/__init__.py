@@ -7,12 +7,13 @@ from .partial_layers import Branches, attend_and_feed, layer_of_last_tokens, pro
 from .position_embedding import (
     build_1d_sincos_pos_embed,
     build_2d_sincos_pos_embed,
-    interpolate_pos_embed,
     interpolate_pos_embed_antialiased,
     interpolate_pos_embed_dino,
+    interpolate_pos_embed_size,
     square_grid,
 )
-from .spatial_dropout import SpatialDropAttention, num_spatial_drops, sample_spatial_drops, spatial_drop_weights
+from .spatial_drop_law import num_spatial_drops, spatial_drop_weights
+from .spatial_dropout import SpatialDropAttention, sample_spatial_drops
 
 __all__ = [
     'Branches',
@@ -26,9 +27,9 @@ __all__ = [
     'build_2d_sincos_pos_embed',
     'check_shapes',
     'init_mae_weights',
-    'interpolate_pos_embed',
     'interpolate_pos_embed_antialiased',
     'interpolate_pos_embed_dino',
+    'interpolate_pos_embed_size',
     'layer_of_last_tokens',
     'maybe_checkpoint',
     'num_spatial_drops',

@@ -15,6 +15,8 @@ import torch.nn.functional as F
 from mmengine.logging import print_log
 from torch import Tensor
 
+from .spatial_drop_law import num_spatial_drops, spatial_drop_weights
+
 BACKENDS = ('auto', 'torch', 'triton')
 """Values of ``asad_backend``, see :class:`SpatialDropAttention`."""
 
@@ -201,7 +203,6 @@ def check(device: torch.device, dtype: torch.dtype, dims: int) -> dict[str, floa
     Raises:
         RuntimeError: If a difference is too large.
     """
-    from .spatial_dropout import num_spatial_drops, spatial_drop_weights
     from .spatial_dropout_kernels import draw
 
     half, heads = 17, 2

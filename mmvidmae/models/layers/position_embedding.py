@@ -59,7 +59,7 @@ def build_1d_sincos_pos_embed(num_tokens: int, dims: int, cls_token: bool = Fals
     return embed.float()[None]
 
 
-def interpolate_pos_embed(
+def interpolate_pos_embed_size(
     pos_embed: Tensor, grid: tuple[int, int], new_grid: tuple[int, int], mode: str = 'bicubic'
 ) -> Tensor:
     """Interpolate a position embedding to another grid, as mmpretrain and MAE do.

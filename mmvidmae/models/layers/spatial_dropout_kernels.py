@@ -12,7 +12,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .spatial_dropout import EPS
+from .spatial_drop_law import EPS
 
 WORD = 32
 ROWS = 64
