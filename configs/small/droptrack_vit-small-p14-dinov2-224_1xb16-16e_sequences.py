@@ -1,5 +1,5 @@
-# A tracker from DINOv2 ViT-S/14, frozen but for its last three layers and the final norm: what a tracker is with an
-# encoder that was trained on much data, at the cost of two hours on a core (docs/results/dinov2_tracker.md).
+# A tracker from DINOv2 ViT-S/14, frozen but for its last three layers and the final norm. It trains in two hours on one
+# core, in bfloat16 on CPUs that have it (docs/results/dinov2_tracker.md).
 #   python tools/model_converters/get_dinov2.py checkpoints/dinov2_vits14.safetensors
 _base_ = './droptrack_vit-tiny6-p8-96_1xb16-1e_sequences.py'
 

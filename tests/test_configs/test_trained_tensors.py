@@ -51,6 +51,12 @@ def droptrack(name: str) -> float | None:
     return 0.1 if name.startswith('backbone.') else 1.0
 
 
+def dinov2_tracker(name: str) -> float | None:
+    """The stem and nine of the twelve layers are frozen."""
+    layer = re.match(r'backbone\.layers\.(\d+)\.', name)
+    return None if STEM.fullmatch(name) or (layer and int(layer[1]) < 9) else droptrack(name)
+
+
 def dropseg(name: str) -> float | None:
     return None if name == 'backbone.pos_embed' else 1.0
 
@@ -58,6 +64,8 @@ def dropseg(name: str) -> float | None:
 def expected(path: Path) -> Callable[[str], float | None]:
     if path.stem.startswith('fcn_dropmae-vit-tiny6'):
         return layer_decay(0.75, 6)
+    if path.stem.startswith('droptrack_vit-small-p14-dinov2'):
+        return dinov2_tracker
     rules = dict(linear=probe, droptrack=droptrack, ostrack=droptrack, dropseg=dropseg, **{'stark-st1': stark})
     return rules.get(path.stem.split('_')[0], layer_decay(0.65, 12))
 
@@ -98,7 +106,7 @@ def test_each_tensor_trains_at_its_rate(path):
     for name, _ in model.named_parameters():
         assert shares.get(name) == (None if share(name) is None else pytest.approx(share(name))), name
     stem = {name for name, _ in model.named_parameters() if STEM.fullmatch(name)}
-    with_identities = not re.search('ostrack|_siammae', path.stem)
+    with_identities = not re.search('ostrack|_siammae|dinov2', path.stem)
     assert ('backbone.frame_embed' in stem) == with_identities
     known = {'backbone.mask_embed.weight', 'backbone.mask_embed.bias'}  # DropSeg's own, which no pre-training has
     others = {name for name, _ in backbone.named_parameters(prefix='backbone')} - stem - known

@@ -57,7 +57,7 @@ def test_the_policy_asks_for_interval_and_score():
 
 @pytest.mark.parametrize(('kind', 'channels'), [(DropTrack, 3), (HIPTrack, 3), (BAT, 6)])
 def test_only_the_second_template_is_replaced_and_only_when_the_policy_says_so(kind, channels):
-    model, video = tracker(kind, online_template=dict(type='EverySecondFrame')), frames(13, channels)
+    model, video = tracker(kind, online_template=dict(type='mmvidmae.EverySecondFrame')), frames(13, channels)
     states = [model.initialize(video[0], (40, 30, 20, 24))]
     first = tracker(kind).initialize(video[0], (40, 30, 20, 24)).template
     for frame in video[1:]:
@@ -74,7 +74,7 @@ def test_only_the_second_template_is_replaced_and_only_when_the_policy_says_so(k
 
 
 def test_with_two_templates_the_box_depends_on_the_second():
-    model = tracker(DropTrack, online_template=dict(type='EverySecondFrame'))
+    model = tracker(DropTrack, online_template=dict(type='mmvidmae.EverySecondFrame'))
     video = frames(2, 3)
     target = model.initialize(video[0], (40, 30, 20, 24))
     other = target._replace(template=torch.stack((target.template[:, 0], target.template[:, 1].flip(-1)), dim=1))

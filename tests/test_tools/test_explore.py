@@ -26,7 +26,7 @@ NEEDS_GRADIO = 'needs gradio: make full, or pip install -r requirements/explorer
 def folder(tmp_path_factory, write_video) -> Path:
     """Two clips, and beside the folder a file that is no clip."""
     root = tmp_path_factory.mktemp('explore')
-    write_video(root / 'clips' / 'square.mp4', 120, height=96, width=128)
+    write_video(root / 'clips' / 'square.mp4', 60, height=96, width=128)
     write_video(root / 'clips' / 'other.mp4', 6, height=96, width=128, seed=1)
     (root / 'secret.txt').write_text('secret')
     (root / 'broken.mp4').write_bytes(b'this is no video' * 100)
@@ -76,6 +76,11 @@ def click_picture(page, name: str, x: float, y: float) -> None:
     picture.click(position=dict(x=x * box['width'], y=y * box['height']))
 
 
+def go_to(page, address: str, view: str, more: str = '') -> None:
+    """Open a view by a link. Tests do not build on each other: they may run in two processes."""
+    page.goto(f'{address}?view={view}&one={SIAMMAE}&two=none&clip=square.mp4&a=1&b=9&size=96{more}')
+
+
 def open_view(page, name: str) -> None:
     page.get_by_role('tab', name=name).click()
 
@@ -112,8 +117,10 @@ def value_of(page, name: str) -> str:
     return page.locator(f'#{name} :is(input, textarea)').first.input_value()
 
 
-def test_a_click_finds_the_matches_and_gives_a_link(browser):
+def test_a_click_finds_the_matches_and_gives_a_link(browser, address):
     page = browser.page
+    page.goto(address)
+    page.wait_for_selector('#match-a img')
     click_picture(page, 'match-a', 0.5, 0.25)
     page.wait_for_selector('#match-b0 img')
     page.wait_for_selector('#match-text:has-text("cosine")')
@@ -126,8 +133,10 @@ def test_a_click_finds_the_matches_and_gives_a_link(browser):
     assert page.url == page.locator('#link textarea').input_value()
 
 
-def test_a_picture_can_be_saved(browser, tmp_path):
+def test_a_picture_can_be_saved(browser, address, tmp_path):
     page = browser.page
+    go_to(page, address, 'match', '&point=40+30&layer=-1&head=all')
+    page.wait_for_selector('#match-b0 img')
     with page.expect_download() as download:
         page.locator('#match-b0 [aria-label*="ownload"], #match-b0 [title*="ownload"]').first.click()
     download.value.save_as(tmp_path / 'saved.png')
@@ -146,9 +155,9 @@ def test_a_link_restores_its_view(browser, address):
     assert (value_of(page, 'a'), value_of(page, 'b')) == ('1', '9')
 
 
-def test_a_drawn_mask_is_propagated_and_restored_by_its_link(browser):
+def test_a_drawn_mask_is_propagated_and_restored_by_its_link(browser, address):
     page = browser.page
-    open_view(page, 'Propagate')
+    go_to(page, address, 'propagate')
     draw_and_add(page)
     page.click('#run-propagate')
     page.wait_for_selector('#propagate-text:has-text("Frame 9 of 1 to 9. Done.")')
@@ -166,7 +175,7 @@ def test_a_drawn_mask_is_propagated_and_restored_by_its_link(browser):
 def test_a_propagation_can_be_stopped_corrected_and_goes_on(browser, address):
     page = browser.page
     page.goto(
-        f'{address}?view=propagate&one={SIAMMAE}&two=none&clip=square.mp4&a=0&b=119&size=96&regions=0:1:30_30_70_70'
+        f'{address}?view=propagate&one={SIAMMAE}&two=none&clip=square.mp4&a=0&b=59&size=96&regions=0:1:30_30_70_70'
     )
     page.wait_for_selector('#propagate-text:has-text("Stop, and correct any frame")')
     page.locator('#stop-propagate').dispatch_event('click')
@@ -180,12 +189,12 @@ def test_a_propagation_can_be_stopped_corrected_and_goes_on(browser, address):
     page.wait_for_function(f"document.querySelector('#a input').value == '{stopped}'")
     draw_and_add(page, f';{stopped}:1:')
     page.click('#run-propagate')
-    page.wait_for_selector('#propagate-text:has-text("Frame 119 of 0 to 119. Done.")')
+    page.wait_for_selector('#propagate-text:has-text("Frame 59 of 0 to 59. Done.")')
 
 
-def test_two_clicks_give_a_box_that_is_tracked(browser):
+def test_two_clicks_give_a_box_that_is_tracked_and_costs_are_listed(browser, address):
     page = browser.page
-    open_view(page, 'Track')
+    go_to(page, address, 'track')
     page.wait_for_selector('#track-a img')
     click_picture(page, 'track-a', 0.25, 0.25)
     page.wait_for_function("document.querySelector('#box :is(input, textarea)').value.split(' ').length == 2")
@@ -195,11 +204,14 @@ def test_two_clicks_give_a_box_that_is_tracked(browser):
     page.click('#run-track')
     page.wait_for_selector('#track-text:has-text("frame 9 of 1 to 9")')
     page.wait_for_selector('#tracked0 img')
+    open_view(page, 'Time and memory')
+    page.wait_for_selector('#costs-table:has-text("encode a frame, all layers")')
+    page.wait_for_selector('#costs-table:has-text("track in a frame")')
 
 
-def test_the_decoder_shows_attention_and_reconstructs(browser):
+def test_the_decoder_shows_attention_and_reconstructs(browser, address):
     page = browser.page
-    open_view(page, 'Decoder attention')
+    go_to(page, address, 'attention')
     page.click('#hide')
     page.wait_for_selector('#hidden0 img')
     page.wait_for_selector('#attention-text:has-text("click a hidden patch")')
@@ -209,16 +221,10 @@ def test_the_decoder_shows_attention_and_reconstructs(browser):
     assert 'error' in page.locator('#reconstruct-text').inner_text()
 
 
-def test_costs_of_the_steps_are_listed(browser):
+def test_uploads_are_checked(browser, address, folder):
     page = browser.page
-    open_view(page, 'Time and memory')
-    page.wait_for_selector('#costs-table:has-text("encode a frame, all layers")')
-    page.wait_for_selector('#costs-table:has-text("track in a frame")')
-
-
-def test_uploads_are_checked(browser, folder):
-    page = browser.page
-    open_view(page, 'Correspondence')
+    go_to(page, address, 'match')
+    page.wait_for_function("document.querySelector('#clip input')?.value == 'square.mp4'")
     page.set_input_files(UPLOAD, folder / 'broken.mp4')
     page.wait_for_selector('text=broken.mp4 cannot be read')
     assert value_of(page, 'clip') == 'square.mp4'
@@ -236,7 +242,7 @@ def test_what_is_missing_or_wrong_is_said(browser, address):
 
 
 def test_no_other_host_is_asked_and_the_page_has_no_errors(browser):
-    """After all views were open."""
+    """After the tests above."""
     hosts = {urlsplit(url).hostname for url in browser.asked if urlsplit(url).scheme not in ('data', 'blob')}
     assert hosts == {'127.0.0.1'}
     assert not browser.errors
