@@ -1,13 +1,12 @@
 """Tracking with an exported DropTrack, by onnxruntime."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from mmvidmae.models.trackers import SingleObjectTracker, TemplateTracker, TrackState
+from mmvidmae.models.trackers import SingleObjectTracker, TemplateTracker
 
 from .metadata import from_strings
 from .packages import require_packages
@@ -68,13 +67,10 @@ class OnnxTracker(TemplateTracker):
         raise RuntimeError(f"an exported model cannot be trained: its modes are 'predict' and 'tensor', not {mode!r}")
 
     def locate(self, template: Tensor, search: Tensor) -> tuple[Tensor, Tensor]:
-        """Locate targets, as :meth:`DropTrack.locate`."""
+        """Locate targets, see :meth:`TemplateTracker.locate`."""
         inputs = dict(template=template.cpu().numpy(), search=search.cpu().numpy())
         boxes, scores = self.session.run(['boxes', 'scores'], inputs)
         return torch.from_numpy(boxes), torch.from_numpy(scores)
-
-    def _locate(self, search: Tensor, targets: Sequence[TrackState]) -> tuple[Tensor, Tensor, Sequence[TrackState]]:
-        return *self.locate(torch.cat([target.template for target in targets]), search), targets
 
 
 def open_session(path: str | Path, device: str | torch.device | None = None) -> tuple[Any, dict[str, Any]]:

@@ -1,6 +1,7 @@
-"""Files that are there as a whole or not at all."""
+"""Files that are there as a whole or not at all, and their digests."""
 
 import glob
+import hashlib
 import os
 import shutil
 import socket
@@ -10,6 +11,15 @@ from pathlib import Path
 
 PARTIAL = '.part'
 """Suffix of what is being written."""
+
+
+def file_sha256(path: str | Path) -> str:
+    """SHA-256 of a file in hexadecimal digits. The file is read in blocks."""
+    digest = hashlib.sha256()
+    with open(path, 'rb') as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 @contextmanager

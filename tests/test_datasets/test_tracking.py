@@ -12,7 +12,7 @@ from mmengine.registry import DefaultScope
 from PIL import Image
 
 from mmvidmae.datasets import LoadPicture, SampleIndex, VideoReadError
-from mmvidmae.datasets.tracking import CausalPairSampling, OSTrackCrop, read_boxes, read_flags
+from mmvidmae.datasets.tracking import CausalPairSampling, ClipSampling, OSTrackCrop, read_boxes, read_flags
 from mmvidmae.registry import DATA_SAMPLERS, DATASETS
 
 pytest.importorskip('mmdet')
@@ -118,6 +118,21 @@ class TestCausalPairs:
         assert sampling([video(19)]) is None, 'fewer than 20 frames'
         assert sampling([video(40, hidden=range(4, 40))]) is None, 'fewer than 5 frames with a target'
 
+    def test_further_templates_come_before_the_search_frame(self):
+        random.seed(0)
+        sampling = CausalPairSampling(max_gap=30, num_templates=3)
+        half = video(120, hidden=range(1, 120, 2))
+        drawn = np.array([sampling([half])['frame_id'] for _ in range(300)])
+        assert not (drawn % 2).any()
+        assert (np.diff(drawn[:, :3], axis=1) >= 0).all()
+        assert (drawn[:, 3] > drawn[:, 2]).all()
+        for gaps in (drawn[:, 3] - drawn[:, 2], drawn[:, 2] - drawn[:, 0]):
+            assert 20 < gaps.max() < 40  # 30, and 5 more after a first frame, which has no earlier one
+        assert len(np.unique(drawn[:, 0])) > 30
+        assert sampling([video(1)])['frame_id'] == [0] * 4
+        assert sampling([video(40, hidden=range(8, 40))]) is None  # 5, and 4 for two further templates
+        assert len(ClipSampling(num_search=2, num_templates=2)([video(60)])['frame_id']) == 4
+
 
 class TestCrops:
     def pair(self, box=(40, 30, 60, 46)):
@@ -142,6 +157,12 @@ class TestCrops:
                 assert abs(columns[-1] + 1 - min(x2, image.shape[1])) < 2.5
                 assert abs(rows[0] - max(y1, 0)) < 2.5
                 assert abs(rows[-1] + 1 - min(y2, image.shape[0])) < 2.5
+
+    def test_every_template_is_cut_as_one(self):
+        pair = self.pair()
+        three = {name: [*values, values[0]] for name, values in pair.items()}
+        crop = OSTrackCrop(sizes=(32, 64), num_templates=2)(three)
+        assert crop['img_shape'] == [(32, 32), (32, 32), (64, 64)]
 
     def test_each_crop_is_flipped_and_lit_by_itself(self):
         random.seed(1)

@@ -1,15 +1,11 @@
 """The online template: a second template, which a policy replaces."""
 
-import random
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 import torch
 from mmengine.structures import BaseDataElement, InstanceData
 from torch import Tensor
 
-from mmvidmae.datasets.tracking import CausalPairSampling, ClipSampling, OSTrackCrop
 from mmvidmae.models.trackers import BAT, DropTrack, HIPTrack, IntervalScorePolicy, OneStreamViT
 from mmvidmae.registry import MODELS
 
@@ -126,36 +122,3 @@ def test_a_batch_with_two_templates_has_the_mean_loss_of_its_samples(kind, chann
     for name in ('loss_l1', 'loss_giou', 'iou'):
         assert torch.allclose(both[name], (first[name] + second[name]) / 2, atol=1e-4), name
     sum(value for name, value in both.items() if name.startswith('loss_')).backward()
-
-
-def video(length: int, visible: Callable[[int], bool] = lambda frame: True) -> dict:
-    return dict(
-        img_paths=[f'{i}.jpg' for i in range(length)],
-        frame_ids=np.arange(length),
-        video_id=0,
-        bboxes=np.arange(4 * length).reshape(length, 4),
-        visible=np.array([visible(frame) for frame in range(length)]),
-        bboxes_isvalid=np.ones(length, bool),
-    )
-
-
-def test_templates_are_drawn_before_the_search_frame():
-    random.seed(0)
-    sampling = CausalPairSampling(max_gap=30, num_templates=3)
-    drawn = np.array([sampling([video(120, lambda frame: frame % 2 == 0)])['frame_id'] for _ in range(300)])
-    assert not (drawn % 2).any()
-    assert (np.diff(drawn[:, :3], axis=1) >= 0).all()
-    assert (drawn[:, 3] > drawn[:, 2]).all()
-    for gaps in (drawn[:, 3] - drawn[:, 2], drawn[:, 2] - drawn[:, 0]):
-        assert 20 < gaps.max() < 40  # 30, and 5 more after a first frame, which has no earlier one
-    assert len(np.unique(drawn[:, 0])) > 30
-    assert sampling([video(1)])['frame_id'] == [0] * 4
-    assert sampling([video(40, lambda frame: frame < 8)]) is None  # 5, and 4 for two further templates
-    clip = ClipSampling(num_search=2, num_templates=2)([video(60)])
-    assert len(clip['frame_id']) == 4
-
-
-def test_every_template_is_cut_as_one():
-    results = dict(img=frames(3, 3), gt_bboxes=[np.array([[40.0, 30.0, 60.0, 46.0]])] * 3)
-    crop = OSTrackCrop(sizes=(32, 64), num_templates=2)(results)
-    assert crop['img_shape'] == [(32, 32), (32, 32), (64, 64)]

@@ -557,18 +557,12 @@ class Page:
         if not start <= b:
             raise ValueError(f'frame B ({b}) comes before frame {start}, in which you have drawn: move frame B')
         pictures: dict[str, Picture] = {name: self._propagated(name, clip, regions, size, b) for name in names}
-        at, done = b, False
-        while runs:
-            for name in list(runs):
-                found = next(runs[name], None)
-                if found is None:
-                    del runs[name]
-                    continue
-                at, ids = found
+        at = b
+        for found in in_turns(runs):
+            for name, (at, ids) in found.items():
                 pictures[name] = shrink(draw_masks(self.explorer.frame(clip, at), ids), PICTURE)
-            done = not runs
             where = gr.Slider(minimum=start, maximum=max(b, start + 1), value=at)
-            line = f'Frame {at} of {start} to {b}.' + (' Done.' if done else ' Stop, and correct any frame.')
+            line = f'Frame {at} of {start} to {b}.' + (' Stop, and correct any frame.' if found else ' Done.')
             yield [*first, *padded(list(pictures.values()), names), where, line]
             first = [gr.skip(), gr.skip()]
 
@@ -604,18 +598,13 @@ class Page:
         runs = {name: self.explorer.track(name, clip, (x, y, width, height), a, b) for name in names}
         pictures: dict[str, Picture] = {}
         lines: dict[str, str] = {}
-        while runs:
-            for name in list(runs):
-                found = next(runs[name], None)
-                if found is None:
-                    del runs[name]
-                    continue
-                number, place, score = found
+        for found in in_turns(runs):
+            for name, (number, place, score) in found.items():
                 drawn = draw_tracked(self.explorer.frame(clip, number), place, number, score)
                 pictures[name] = shrink(drawn, PICTURE)
                 where = ' '.join(f'{value:.0f}' for value in place)
                 lines[name] = f'**{name}**: frame {number} of {a} to {b}, box {where}, score {score:.2f}'
-            yield [*padded(list(pictures.values()), names), '\n\n'.join(lines.values()) + ('' if runs else ' Done.')]
+            yield [*padded(list(pictures.values()), names), '\n\n'.join(lines.values()) + ('' if found else ' Done.')]
 
     # Reconstruction
 
@@ -737,6 +726,15 @@ def padded(pictures: Sequence[Picture], names: Sequence[str]) -> list:
     """Pictures of two models, labeled with their names. The second one may be missing."""
     labeled: list = [gr.update(value=image, label=name) for image, name in zip(pictures, names)]
     return labeled + [None] * (2 - len(labeled))
+
+
+def in_turns(runs: Mapping[str, Iterator]) -> Iterator[dict[str, Any]]:
+    """Yield what each run finds in its next step, by name, and nothing after the last one."""
+    while True:
+        found = {name: step for name, run in runs.items() if (step := next(run, None)) is not None}
+        yield found
+        if not found:
+            return
 
 
 def drawn_mask(sheet: dict | None) -> np.ndarray | None:

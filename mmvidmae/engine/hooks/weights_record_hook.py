@@ -1,6 +1,5 @@
 """Record of the evaluated weights."""
 
-import hashlib
 from pathlib import Path
 
 from mmengine.dist import is_main_process
@@ -13,6 +12,7 @@ from torch import nn
 from mmvidmae.engine.unwrap import unwrapped_model
 from mmvidmae.evaluation.metrics.video_metric import VideoMetric
 from mmvidmae.registry import HOOKS
+from mmvidmae.utils.files import file_sha256
 
 Weights = str | dict
 """Description of weights. Either ``dict(checkpoint=..., sha256=...)`` with the first digits of the file's SHA-256 (None
@@ -71,13 +71,8 @@ def trained_iterations(runner: Runner) -> int:
 
 def identify(checkpoint: str) -> dict[str, str | None]:
     """Path and first digits of the SHA-256 of a checkpoint."""
-    path, digest = Path(checkpoint), hashlib.sha256()
-    if not path.is_file():
-        return dict(checkpoint=str(checkpoint), sha256=None)
-    with path.open('rb') as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return dict(checkpoint=str(checkpoint), sha256=digest.hexdigest()[:HASH_DIGITS])
+    digest = file_sha256(checkpoint)[:HASH_DIGITS] if Path(checkpoint).is_file() else None
+    return dict(checkpoint=str(checkpoint), sha256=digest)
 
 
 def describe(weights: Weights) -> str:

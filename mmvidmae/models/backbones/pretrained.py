@@ -4,7 +4,6 @@ Nothing of a folder is run. The weights are tensors, the config is JSON. The con
 this file alone, and no other file or address to load.
 """
 
-import hashlib
 import inspect
 import json
 import re
@@ -15,7 +14,7 @@ from typing import Any, TypeVar
 
 from mmvidmae.compat.safetensors import read_safetensors
 from mmvidmae.registry import MODELS
-from mmvidmae.utils.files import atomic_write
+from mmvidmae.utils.files import atomic_write, file_sha256
 from mmvidmae.utils.weights import load_whole
 from mmvidmae.version import __version__
 
@@ -96,7 +95,7 @@ class PretrainedEncoder:
         folder = Path(folder)
         with atomic_write(folder / WEIGHTS) as part:
             save_file(weights, part, dict(format='pt'))
-            digest = _sha256(part)
+            digest = file_sha256(part)
         described = dict(
             format_version=FORMAT,
             library_name='mmvidmae',
@@ -150,7 +149,7 @@ def from_pretrained(folder_or_repo_id: str | PathLike, revision: str | None = No
     config, weights = described['backbone'], folder / WEIGHTS
     if not weights.is_file():
         raise FileNotFoundError(f'{weights} is missing: {folder} is no whole folder of save_pretrained')
-    if _sha256(weights) != described['sha256'][WEIGHTS]:
+    if file_sha256(weights) != described['sha256'][WEIGHTS]:
         raise ValueError(f'{weights} is not the file that {CONFIG} was written for (SHA-256): get the folder again')
     try:
         encoder = MODELS.build(config)
@@ -271,14 +270,6 @@ def _read_config(path: Path) -> dict[str, Any]:
         raise ValueError(f'{path} has no sha256 of {WEIGHTS}')
     _check_types(described.get('backbone'), str(path), whole=True)
     return described
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open('rb') as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _card(about: Mapping[str, Any], config: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from mmvidmae.structures.boxes import hann_window
 
 from .candidate_elimination import template_cells
 from .center_head import CenterMaps
-from .template_tracker import TemplateTracker, TrackState
+from .template_tracker import TemplateTracker
 
 
 def boxes_in_crops(boxes: Sequence[Tensor], crops: Tensor) -> Tensor:
@@ -110,20 +110,7 @@ class DropTrack(TemplateTracker):
         templates = inputs['img'].unflatten(0, (len(search), -1))
         return self.head.loss(self.predict_maps(templates, search, self.keep_ratio), boxes)
 
-    def _locate(self, search: Tensor, targets: Sequence[TrackState]) -> tuple[Tensor, Tensor, Sequence[TrackState]]:
-        template = torch.cat([target.template for target in targets])
-        return *self.locate(template, search), targets
-
     def locate(self, template: Tensor, search: Tensor) -> tuple[Tensor, Tensor]:
-        """Locate targets in one pass, as in tracking. This is what is exported.
-
-        Args:
-            template: Normalized templates ``(N, 3, H, W)``, or several of each target ``(N, T, 3, H, W)``.
-            search: Normalized search regions ``(N, 3, H, W)``.
-
-        Returns:
-            Boxes ``(N, 4)`` (cx, cy, w, h) in units of the search region, and scores ``(N,)`` weighted with the Hann
-            window.
-        """
+        """Locate targets, see :meth:`TemplateTracker.locate`. This is what is exported."""
         features = self.backbone(template, search, self.ce_template_cells).search
         return self.head.locate(features, self.window)

@@ -129,10 +129,22 @@ class TemplateTracker(SingleObjectTracker):
         return TrackState(template, box)
 
     @abstractmethod
+    def locate(self, template: Tensor, search: Tensor) -> tuple[Tensor, Tensor]:
+        """Locate targets in one pass, as in tracking.
+
+        Args:
+            template: Normalized templates ``(N, 3, H, W)``, or several of each target ``(N, T, 3, H, W)``.
+            search: Normalized search regions ``(N, 3, H, W)``.
+
+        Returns:
+            Boxes ``(N, 4)`` (cx, cy, w, h) in units of the search region, and scores ``(N,)`` weighted with the Hann
+            window.
+        """
+
     def _locate(self, search: Tensor, targets: Sequence[TrackState]) -> tuple[Tensor, Tensor, Sequence[TrackState]]:
         """Locate N targets in their normalized search regions ``(N, 3, H, W)``.
 
         Returns:
-            Boxes ``(N, 4)`` (cx, cy, w, h) in units of the search region and scores ``(N,)``, as from
-            :meth:`CenterHead.locate`, and the targets with what they remember of the frame.
+            Boxes and scores of :meth:`locate`, and the targets with what they remember of the frame.
         """
+        return *self.locate(torch.cat([target.template for target in targets]), search), targets
