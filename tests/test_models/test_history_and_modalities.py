@@ -39,14 +39,15 @@ def checkpoint(tmp_path: Path) -> Path:
     return tmp_path / 'droptrack.pth'
 
 
-def hiptrack(path: Path | None = None, **test_cfg) -> HIPTrack:
+def hiptrack(path: Path | None = None, patch_size: int = 16, sizes: dict | None = None, **test_cfg) -> HIPTrack:
     torch.manual_seed(1)
+    encoder = ENCODER | dict(patch_size=patch_size)
     model = HIPTrack(
-        backbone=dict(type='mmvidmae.OneStreamViT', **ENCODER, **(pretrained(path, 'backbone.') if path else {})),
+        backbone=dict(type='mmvidmae.OneStreamViT', **encoder, **(pretrained(path, 'backbone.') if path else {})),
         head=dict(type='mmvidmae.CenterHead', channels=16, **(pretrained(path, 'head.') if path else {})),
         prompt=dict(type='mmvidmae.HistoricalPrompt', key_dims=8, base_channels=8),
         test_cfg=test_cfg,
-        **SIZES,
+        **(SIZES | (sizes or {})),
     )
     model.init_weights()
     return model
@@ -64,10 +65,11 @@ def bat(path: Path | None = None, **options) -> BAT:
     return model
 
 
-def batch(num_search: int, channels: int = 3) -> tuple[dict, list]:
+def batch(num_search: int, channels: int = 3, side: int = 64) -> tuple[dict, list]:
     torch.manual_seed(2)
-    inputs = dict(img=torch.randn(2, channels, 32, 32), search_img=torch.randn(2 * num_search, channels, 64, 64))
-    box = torch.tensor([[20.0, 16.0, 44.0, 40.0]])
+    template, search = (2, channels, side // 2, side // 2), (2 * num_search, channels, side, side)
+    inputs = dict(img=torch.randn(template), search_img=torch.randn(search))
+    box = torch.tensor([[20.0, 16.0, 44.0, 40.0]]) * side / 64
     sample = BaseDataElement(
         gt_instances=InstanceData(bboxes=box / 2),
         search_gt_instances=InstanceData(bboxes=box.repeat(num_search, 1)),
@@ -98,6 +100,21 @@ def test_hiptrack_from_droptrack_trains_prompt_and_head(checkpoint):
     still = {name for name, _ in model.named_parameters()} - changed
     assert still <= {name for name in still if name.startswith('backbone.')} | {'prompt.key.bias'}  # cancels in softmax
     assert not any(name.startswith('backbone.') for name in changed)
+
+
+def test_hiptrack_with_cells_of_another_size():
+    """Patches of 14 and 8 pixels: the memory encoder's ResNet, of stride 16, has a cell for each cell of the features."""
+    for patch in (14, 8):
+        model = hiptrack(patch_size=patch, sizes=dict(template_size=2 * patch, search_size=4 * patch))
+        inputs, samples = batch(3, side=4 * patch)
+        assert any(name.startswith('prompt.memory_encoder.resnet.') for name in step(model, inputs, samples))
+        model, video = model.eval(), frames(8)
+        target = model.initialize(video[0], (20, 15, 20, 20))
+        for frame in video[1:]:
+            target, score = model.track(frame, target)
+            assert 0 <= score <= 1
+        assert target.bank.frames == (5,)
+        assert target.bank.num_cells == 16
 
 
 def test_later_frames_read_earlier_ones_only():

@@ -203,6 +203,9 @@ class MaskedResNet(BaseModule):
 class MemoryEncoder(BaseModule):
     """Encoder of a memory frame: image and mask through a ResNet, fused with the features of the tracker's encoder.
 
+    The ResNet has a stride of 16. For encoders of another patch size, image and mask are first resized to 16 pixels for
+    each cell of the features.
+
     Args:
         embed_dims: Width D of the tracker's features.
         value_dims: Width V of the values.
@@ -224,12 +227,16 @@ class MemoryEncoder(BaseModule):
         Args:
             image: Normalized images ``(N, 3, H, W)``.
             mask: Foreground masks ``(N, H, W)``.
-            features: Features ``(N, D, H / 16, W / 16)`` of the tracker's encoder.
+            features: Features ``(N, D, h, w)`` of the tracker's encoder.
 
         Returns:
-            Values ``(N, V, H / 16, W / 16)``.
+            Values ``(N, V, h, w)``.
         """
-        x = self.resnet(torch.cat((image, mask[:, None].to(image)), dim=1))
+        x = torch.cat((image, mask[:, None].to(image)), dim=1)
+        size = tuple(16 * cells for cells in features.shape[2:])
+        if x.shape[2:] != size:
+            x = F.interpolate(x, size, mode='bilinear')
+        x = self.resnet(x)
         x = self.block1(torch.cat((x, features), dim=1))
         return self.block2(x + self.attention(x))
 
