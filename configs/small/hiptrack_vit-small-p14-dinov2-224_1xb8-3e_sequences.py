@@ -1,5 +1,5 @@
-# HIPTrack on the small tracker from DINOv2-S: the encoder is frozen, the head goes on, the historical prompt starts from
-# random weights (docs/results/dinov2_tracker.md). Set CHECKPOINT to the trained tracker:
+# HIPTrack on the small tracker from DINOv2-S: the encoder is frozen, the head is trained on, and the historical prompt
+# starts from random weights (docs/results/dinov2_tracker.md). Set CHECKPOINT to the trained tracker:
 # --cfg-options model.backbone.init_cfg.checkpoint=CHECKPOINT model.head.init_cfg.checkpoint=CHECKPOINT
 _base_ = './droptrack_vit-small-p14-dinov2-224_1xb16-16e_sequences.py'
 

@@ -103,7 +103,7 @@ def test_hiptrack_from_droptrack_trains_prompt_and_head(checkpoint):
 
 
 def test_hiptrack_with_cells_of_another_size():
-    """Patches of 14 and 8 pixels: the memory encoder's ResNet, of stride 16, has a cell for each cell of the features."""
+    """With patches of 14 and 8 pixels, the ResNet of stride 16 has as many cells as the features."""
     for patch in (14, 8):
         model = hiptrack(patch_size=patch, sizes=dict(template_size=2 * patch, search_size=4 * patch))
         inputs, samples = batch(3, side=4 * patch)
