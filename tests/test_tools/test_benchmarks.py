@@ -56,9 +56,10 @@ def test_the_reference_step_drops_by_the_same_law(monkeypatch):
 @pytest.mark.slow
 def test_scaling():
     """In a process of its own, as it starts others."""
-    command = 'scaling.py siammae --arch tiny --img-size 96 --batch 1 --repeats 1 --parts checkpointing'
+    command = 'scaling.py siammae --arch tiny --img-size 96 --batch 1 --repeats 1 --parts checkpointing precision'
     run = subprocess.run([sys.executable, *shlex.split(command)], cwd=BENCHMARKS, capture_output=True, text=True)
-    assert re.search(r'checkpointed: \d+\.\d\d times as fast as plain', run.stdout), run.stderr
+    for name in ('checkpointed', 'bf16 for CPUs'):
+        assert re.search(rf'{name}: \d+\.\d\d times as fast as plain', run.stdout), run.stderr
 
 
 def test_label_propagation(benchmark):

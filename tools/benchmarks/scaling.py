@@ -1,13 +1,15 @@
-"""Measure a training step (forward, backward, AdamW) with gradient checkpointing, torch.compile and more processes.
+"""Measure a training step (forward, backward, AdamW) with gradient checkpointing, torch.compile, the mixed precision of
+CPUs, and more processes.
 
-Step times are medians. The plain, checkpointed and compiled steps take turns in one process, and a single process takes
-turns with all processes together. Memory is the peak of weights, gradients, optimizer and activations of a process,
+Step times are medians. The steps of one process take turns in it, and a single process takes turns with all processes
+together. Memory is the peak of weights, gradients, optimizer and activations of a process,
 measured separately for each variant. Losses are compared first.
 
 Example:
     python tools/benchmarks/scaling.py dropmae                            # ViT-B/16, 224 px, batch 2, fp32, one thread
     python tools/benchmarks/scaling.py siammae --parts compile --threads 2
     python tools/benchmarks/scaling.py dropmae --arch large --batch 1 --parts processes
+    python tools/benchmarks/scaling.py siammae --parts precision --cpu-time     # on a busy machine
     python tools/benchmarks/scaling.py dropmae --device cuda --amp bfloat16 --batch 64 --parts checkpointing compile
 """
 
@@ -18,16 +20,24 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from mmvidmae.utils.interrupt import leave_on_interrupt
+
+PARTS = {
+    'checkpointing': ('checkpointed',),
+    'compile': ('compiled',),
+    'precision': ('bfloat16', 'bf16 for CPUs'),
+    'processes': ('DDP', 'FSDP'),
+}
+"""Variants that each part compares with the plain step (``processes``: with one process)."""
 
 
 def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('method', choices=('dropmae', 'siammae'))
-    parts = ('checkpointing', 'compile', 'processes')
-    parser.add_argument('--parts', nargs='+', choices=parts, default=parts, help='what to measure (default: all)')
+    parser.add_argument('--parts', nargs='+', choices=PARTS, help='what to measure (default: all of the device)')
     parser.add_argument('--arch', help="of the encoder (default: 'base' for DropMAE, 'small' for SiamMAE)")
     parser.add_argument('--img-size', type=int, default=224)
     parser.add_argument('--patch-size', type=int, default=16)
@@ -37,6 +47,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument('--threads', type=int, default=1, help='of a process (default: %(default)s)')
     parser.add_argument('--device', choices=('cpu', 'cuda'), default='cpu')
     parser.add_argument('--amp', choices=('bfloat16', 'float16'))
+    parser.add_argument('--cpu-time', action='store_true', help='CPU seconds in place of wall time, but for processes')
     return parser
 
 
@@ -46,22 +57,30 @@ if __name__ == '__main__':
 import torch  # noqa: E402
 import torch.distributed as dist  # noqa: E402
 from side_by_side import TrainingStep, machine, synchronize, take_turns  # noqa: E402
-from torch import multiprocessing, nn  # noqa: E402
+from torch import Tensor, multiprocessing, nn  # noqa: E402
 from torch.nn.parallel import DistributedDataParallel  # noqa: E402
 
+from mmvidmae.engine.optimizers.cpu_amp_optim_wrapper import AttentionInFloat32  # noqa: E402
 from mmvidmae.engine.strategies.fsdp import shard  # noqa: E402
 from mmvidmae.models.selfsup import DropMAE, SiamMAE  # noqa: E402
 
 
 def make_step(
-    args: argparse.Namespace, wrap: Callable[[nn.Module], nn.Module] | None = None, with_cp: bool = False, **options
-) -> TrainingStep:
+    args: argparse.Namespace,
+    wrap: Callable[[nn.Module], nn.Module] | None = None,
+    with_cp: bool = False,
+    amp: str | None = None,
+    mode: Callable[[], AbstractContextManager] = nullcontext,
+    **options,
+) -> Callable[[], Tensor]:
     """A training step of the method and sizes of the command line, always of the same pairs.
 
     Args:
         args: Of the command line.
         wrap: What makes a distributed model of a model.
         with_cp: Whether blocks are checkpointed.
+        amp: Type of mixed precision in place of that of the command line.
+        mode: Makes the context in which the step runs.
         **options: Of the model: ``compile``.
     """
     torch.manual_seed(0)
@@ -71,7 +90,14 @@ def make_step(
     )
     model = (wrap or nn.Identity())(model.to(args.device).train())
     frames = torch.randn(args.batch, 2, 3, args.img_size, args.img_size, device=args.device)
-    return TrainingStep(model, frames, getattr(torch, args.amp) if args.amp else None)
+    amp = amp or args.amp
+    step = TrainingStep(model, frames, getattr(torch, amp) if amp else None)
+
+    def run() -> Tensor:
+        with mode():
+            return step()
+
+    return run
 
 
 def resident(what: str) -> float:
@@ -136,7 +162,8 @@ def each_alone(args: argparse.Namespace) -> dict[str, float]:
         if name == 'compiled':
             print(f'compiling took {time.perf_counter() - start:.0f} s')
     compare(losses)
-    return take_turns(steps, args.repeats, torch.device(args.device))
+    clock = time.process_time if args.cpu_time else time.perf_counter
+    return take_turns(steps, args.repeats, torch.device(args.device), clock)
 
 
 def one_against_all(args: argparse.Namespace) -> dict[str, float]:
@@ -171,6 +198,8 @@ VARIANTS = {
     'plain': dict(),
     'checkpointed': dict(with_cp=True),
     'compiled': dict(compile=True),
+    'bfloat16': dict(amp='bfloat16'),
+    'bf16 for CPUs': dict(amp='bfloat16', mode=AttentionInFloat32),  # as CPUAmpOptimWrapper does
     'DDP': dict(wrap=DistributedDataParallel),
     'FSDP': dict(wrap=shard),
 }
@@ -181,6 +210,7 @@ def main() -> None:
     args = parser.parse_args()
     args.arch = args.arch or ('base' if args.method == 'dropmae' else 'small')
     device = torch.device(args.device)
+    args.parts = args.parts or [part for part in PARTS if part != 'precision' or args.device == 'cpu']
     torch.set_num_threads(args.threads)
     print(
         f'{args.method} {args.arch}/{args.patch_size}, {args.img_size} px, batch {args.batch}, {args.amp or "float32"}'
@@ -188,7 +218,7 @@ def main() -> None:
     print(f'{machine(device)}, medians of {args.repeats}')
 
     seconds = {}
-    names = [name for name, part in (('checkpointed', 'checkpointing'), ('compiled', 'compile')) if part in args.parts]
+    names = [name for part in PARTS if part in args.parts and part != 'processes' for name in PARTS[part]]
     if names:
         args.variants = ('plain', *names)
         seconds = in_processes(each_alone, 1, args)
@@ -201,7 +231,7 @@ def main() -> None:
 
     print(f'{"":<14}{"ms a step":>10}{"pairs/s":>9}{"GiB a process":>15}')
     for name, value in seconds.items():
-        processes = number if name in ('DDP', 'FSDP') else 1
+        processes = number if name in PARTS['processes'] else 1
         memory = ''
         if name != 'one process':
             args.variant = name
@@ -209,7 +239,7 @@ def main() -> None:
         print(f'{name:<14}{1000 * value:10.1f}{processes * args.batch / value:9.2f}{memory}')
     for name in names:
         print(f'{name}: {seconds["plain"] / seconds[name]:.2f} times as fast as plain')
-    for name in ('DDP', 'FSDP') if number > 1 else ():
+    for name in PARTS['processes'] if number > 1 else ():
         print(f'{name}: {number} processes do {number * seconds[alone] / seconds[name]:.2f} times the work of one')
 
 
