@@ -124,6 +124,9 @@ def parse_bash(code: str, before: str = '') -> None:
     if words[0] == 'bash' and (launcher := re.match(r'tools/dist_(train|test)\.sh', words[1])):
         processes = 3 if launcher[1] == 'train' else 4
         words = ['python', f'tools/{launcher[1]}.py', *words[2:processes], *words[processes + 1 :]]
+    elif words[0] == 'bash' and (launcher := re.match(r'tools/slurm_(train|test)\.sh', words[1])):
+        work_dir = ['--work-dir'] if launcher[1] == 'train' else []
+        words = ['python', f'tools/{launcher[1]}.py', words[4], *work_dir, *words[5:]]
     check = dict(python=parse_python, make=parse_make, pip=parse_install, mim=parse_install).get(words[0])
     if check:
         check(words[1:])
