@@ -66,7 +66,9 @@ def expected(path: Path) -> Callable[[str], float | None]:
         return layer_decay(0.75, 6)
     if path.stem.startswith('droptrack_vit-small-p14-dinov2'):
         return dinov2_tracker
-    rules = dict(linear=probe, droptrack=droptrack, ostrack=droptrack, dropseg=dropseg, **{'stark-st1': stark})
+    rules = dict(
+        linear=probe, hiptrack=probe, droptrack=droptrack, ostrack=droptrack, dropseg=dropseg, **{'stark-st1': stark}
+    )
     return rules.get(path.stem.split('_')[0], layer_decay(0.65, 12))
 
 
