@@ -151,6 +151,33 @@ def test_the_memory_belongs_to_the_target():
     assert apart[0][0].bank.keys.data_ptr() == apart[0][-1].bank.keys.data_ptr()  # allocated once
 
 
+def test_a_frame_without_the_target_is_stored_too():
+    """As published, there is no threshold. The target leaves the view before the frames that are stored."""
+    model, video = hiptrack(memory_interval=3).eval(), [*frames(4), *[np.zeros((90, 120, 3), np.uint8)] * 10]
+    target = model.initialize(video[0], (100, 15, 19, 20))
+    for frame in video[1:]:
+        target, score = model.track(frame, target)
+        x, y, width, height = target.box
+        assert 0 <= score <= 1
+        assert x + width >= 10
+        assert x <= 110
+        assert y + height >= 10
+        assert y <= 80
+    assert target.bank.frames == (5, 10, 12)
+    assert all(part.isfinite().all() for part in target.bank.read())
+
+
+def test_an_empty_mask_gives_a_finite_memory():
+    """A box across the upper border has an empty mask, see ``target_mask``."""
+    model = hiptrack().eval()
+    search = torch.randn(1, 3, 64, 64)
+    features = model.backbone(torch.randn(1, 3, 32, 32), search, model.ce_template_cells)
+    box = torch.tensor([[0.5, 0.0, 0.2, 0.4]])
+    assert not model.frame_mask(search, box, features).any()
+    memory = model.encode_frame(search, box, features, model.prompt.key(features.search))
+    assert all(part.isfinite().all() for part in memory)
+
+
 def test_the_oldest_frame_is_overwritten():
     bank = MemoryBank.empty(torch.zeros(1), 1, 1, 2, 3)
     for number in range(1, 6):
