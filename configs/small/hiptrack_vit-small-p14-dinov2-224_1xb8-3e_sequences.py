@@ -14,7 +14,7 @@ train_pipeline = _base_.train_pipeline
 train_pipeline[0] = dict(type='mmvidmae.ClipSampling', num_search=5, max_jump=10)  # JHMDB's clips have 15 to 40 frames
 train_dataloader = dict(batch_size=8, sampler=dict(samples_per_epoch=1600), dataset=dict(pipeline=train_pipeline))
 train_cfg = dict(max_epochs=3)  # 4,800 clips of five search regions
-optim_wrapper = dict(optimizer=dict(lr=1e-3), paramwise_cfg=None)
+optim_wrapper = dict(paramwise_cfg=None)
 param_scheduler = [
     dict(type='mmvidmae.LinearLR', start_factor=0.01, by_epoch=False, end=50),
     dict(type='CosineAnnealingLR', by_epoch=False, begin=50, end=600),

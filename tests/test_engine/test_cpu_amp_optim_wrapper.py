@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from mmengine.optim import build_optim_wrapper
 from torch import nn
 
-import mmvidmae  # noqa: F401
+from mmvidmae.models.layers import maybe_checkpoint
 
 
 def test_forward_pass_in_bfloat16_and_the_rest_in_float32():
@@ -49,3 +49,22 @@ def test_attention_is_computed_in_float32(masked):
         results.append([out, *torch.autograd.grad(out, leaves, grad)])
     for ours, reference in zip(*results):
         assert torch.equal(ours, reference)
+
+
+def test_gradient_checkpointing_gives_the_same_gradients():
+    """A block runs again in the backward pass, with the same precision of attention."""
+    gradients = []
+    for with_cp in (False, True):
+        torch.manual_seed(0)
+        model = nn.Linear(16, 16)
+        wrapper = build_optim_wrapper(model, dict(type='mmvidmae.CPUAmpOptimWrapper', optimizer=dict(type='AdamW')))
+
+        def block(x: torch.Tensor, model: nn.Module = model) -> torch.Tensor:
+            x = model(x)
+            return F.scaled_dot_product_attention(x, x, x)
+
+        with wrapper.optim_context(model):
+            out = maybe_checkpoint(block, torch.randn(2, 3, 50, 16), with_cp=with_cp)
+        wrapper.backward(out.float().square().mean())
+        gradients.append(model.weight.grad)
+    assert torch.equal(*gradients)

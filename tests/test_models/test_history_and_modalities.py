@@ -39,15 +39,16 @@ def checkpoint(tmp_path: Path) -> Path:
     return tmp_path / 'droptrack.pth'
 
 
-def hiptrack(path: Path | None = None, patch_size: int = 16, sizes: dict | None = None, **test_cfg) -> HIPTrack:
+def hiptrack(path: Path | None = None, patch_size: int = 16, **test_cfg) -> HIPTrack:
     torch.manual_seed(1)
     encoder = ENCODER | dict(patch_size=patch_size)
+    sizes = SIZES | dict(template_size=2 * patch_size, search_size=4 * patch_size)
     model = HIPTrack(
         backbone=dict(type='mmvidmae.OneStreamViT', **encoder, **(pretrained(path, 'backbone.') if path else {})),
         head=dict(type='mmvidmae.CenterHead', channels=16, **(pretrained(path, 'head.') if path else {})),
         prompt=dict(type='mmvidmae.HistoricalPrompt', key_dims=8, base_channels=8),
         test_cfg=test_cfg,
-        **(SIZES | (sizes or {})),
+        **sizes,
     )
     model.init_weights()
     return model
@@ -105,7 +106,7 @@ def test_hiptrack_from_droptrack_trains_prompt_and_head(checkpoint):
 def test_hiptrack_with_cells_of_another_size():
     """With patches of 14 and 8 pixels, the ResNet of stride 16 has as many cells as the features."""
     for patch in (14, 8):
-        model = hiptrack(patch_size=patch, sizes=dict(template_size=2 * patch, search_size=4 * patch))
+        model = hiptrack(patch_size=patch)
         inputs, samples = batch(3, side=4 * patch)
         assert any(name.startswith('prompt.memory_encoder.resnet.') for name in step(model, inputs, samples))
         model, video = model.eval(), frames(8)

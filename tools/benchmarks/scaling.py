@@ -2,8 +2,8 @@
 CPUs, and more processes.
 
 Step times are medians. The steps of one process take turns in it, and a single process takes turns with all processes
-together. Memory is the peak of weights, gradients, optimizer and activations of a process,
-measured separately for each variant. Losses are compared first.
+together. Memory is the peak of weights, gradients, optimizer and activations of a process, measured separately for each
+variant. Losses are compared first.
 
 Example:
     python tools/benchmarks/scaling.py dropmae                            # ViT-B/16, 224 px, batch 2, fp32, one thread

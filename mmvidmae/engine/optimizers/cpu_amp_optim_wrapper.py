@@ -7,7 +7,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from mmengine.optim import OptimWrapper
-from torch import nn
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from mmvidmae.registry import OPTIM_WRAPPERS
@@ -16,7 +16,7 @@ from mmvidmae.registry import OPTIM_WRAPPERS
 class AttentionInFloat32(TorchFunctionMode):
     """Computes ``scaled_dot_product_attention`` in float32 within autocast, and returns the type of the query.
 
-    PyTorch's bfloat16 attention for CPUs takes 1.3 to 4 times as long, forward and backward, at 37 to 392 tokens.
+    PyTorch's bfloat16 attention for CPUs is slower (``tools/benchmarks/scaling.py --parts precision``).
     """
 
     def __torch_function__(self, func: Callable, types: Sequence[type], args: tuple = (), kwargs: dict | None = None):
@@ -29,7 +29,7 @@ class AttentionInFloat32(TorchFunctionMode):
 
 
 def _to_float32(value: Any) -> Any:
-    return value.float() if isinstance(value, torch.Tensor) and value.is_floating_point() else value
+    return value.float() if isinstance(value, Tensor) and value.is_floating_point() else value
 
 
 @OPTIM_WRAPPERS.register_module()
