@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.export import Dim
 
 from mmvidmae.utils.files import atomic_write
 
@@ -62,10 +61,12 @@ def export_model(
             them is quantized as it comes. Its difference is reported and not limited.
 
     Raises:
-        ImportError: If a package for ONNX is missing.
+        ImportError: If a package for ONNX is missing, or torch is older than 2.6.
         ValueError: If the suffix or operator set is not supported, the model cannot be exported, or the file differs
             from PyTorch by more than :data:`TOLERANCE`.
     """
+    if not hasattr(getattr(torch.export, 'Dim', None), 'AUTO'):
+        raise ImportError(f'the export needs torch 2.6 or later, here is {torch.__version__}')
     path = Path(path)
     to_onnx = path.suffix.lower() == '.onnx'
     if not to_onnx and path.suffix.lower() != '.pt2':
@@ -173,7 +174,7 @@ def _name_dims(model: Any, part: Part) -> None:
     for value in model.graph.inputs:
         for axis, dim in part.open_dims[value.name].items():
             symbol = re.search(r's\d+', str(value.shape[axis]))
-            if symbol and isinstance(dim, Dim):
+            if symbol and isinstance(dim, torch.export.Dim):
                 names[symbol[0]] = getattr(dim, 'root', dim).__name__
     if not names:
         return

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.export import Dim
 
 from mmvidmae.models.backbones import AdaptedViT, PairMAEViT, RecurrentViT
 from mmvidmae.models.segmentors import DropSeg, aggregate_objects
@@ -82,7 +81,7 @@ def _tracker(model: DropTrack) -> Part:
     patch = model.backbone.patch_size
     channels = 3 * model.num_modalities
     sides: dict[str, Any] = dict(template=model.template_crop['out_size'], search=model.search_crop['out_size'])
-    number = Dim('targets', max=_MOST)
+    number = torch.export.Dim('targets', max=_MOST)
 
     def make_inputs(other: bool) -> dict[str, Tensor]:
         return {name: torch.randn(3 if other else 2, channels, side, side) for name, side in sides.items()}
@@ -118,7 +117,7 @@ def _tracker(model: DropTrack) -> Part:
 def _segmentor(model: DropSeg, size: tuple[int, int] | None) -> list[Part]:
     backbone = model.backbone
     sizes, dims = _image_size(backbone, backbone.patch_size, size)
-    objects, tokens = Dim('objects', max=_MOST), Dim('memory_tokens', max=2**31)
+    objects, tokens = torch.export.Dim('objects', max=_MOST), torch.export.Dim('memory_tokens', max=2**31)
 
     def memory_inputs(other: bool) -> dict[str, Tensor]:
         height, width = sizes(other)
@@ -177,7 +176,7 @@ def _encoder(model: nn.Module, backbone: nn.Module, size: tuple[int, int] | None
     patch = vit.patch_size if isinstance(vit, PairMAEViT) else 1
     sizes, dims = _image_size(backbone, patch, size)
     recurrent = isinstance(vit, RecurrentViT)
-    number = Dim('images', max=_MOST)
+    number = torch.export.Dim('images', max=_MOST)
 
     def make_inputs(other: bool) -> dict[str, Tensor]:
         height, width = sizes(other)
@@ -190,7 +189,7 @@ def _encoder(model: nn.Module, backbone: nn.Module, size: tuple[int, int] | None
 
     open_dims: OpenDims = dict(image={0: number, **{2 + axis: dim for axis, dim in dims.items()}})
     if recurrent:
-        open_dims['state'] = {0: number} if size else {0: number, 1: Dim.AUTO}
+        open_dims['state'] = {0: number} if size else {0: number, 1: torch.export.Dim.AUTO}
     module = _Calls(backbone, _advance if recurrent else _encode)
     example = make_inputs(False)
     with torch.no_grad():
@@ -257,7 +256,7 @@ def _image_size(
             raise ValueError(f'size {size[0]} x {size[1]} does not divide into patches of {patch} pixels')
         return lambda other: size, {}
     # small sizes: the graph is the same, and all of them differ from the grid of the position embedding
-    dims = {axis: patch * Dim(name, min=2, max=_MOST) for axis, name in enumerate(('rows', 'columns'))}
+    dims = {axis: patch * torch.export.Dim(name, min=2, max=_MOST) for axis, name in enumerate(('rows', 'columns'))}
     return lambda other: ((7 if other else 5) * patch, (4 if other else 6) * patch), dims
 
 

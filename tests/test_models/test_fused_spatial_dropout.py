@@ -8,10 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmvidmae.models.layers import SpatialDropAttention, fused_spatial_dropout
+from mmvidmae.models.layers import SpatialDropAttention, asad_backends
 from mmvidmae.models.necks import JointPairDecoder
 
-triton = pytest.importorskip('triton')
+if not asad_backends.available():
+    pytest.skip('the kernels need Triton and torch 2.4', allow_module_level=True)
+
+import triton
+
+from mmvidmae.models.layers import fused_spatial_dropout
 
 
 @pytest.mark.slow
@@ -60,7 +65,7 @@ def test_auto_is_torch_on_the_cpu():
     assert torch.equal(*results)
 
 
-@pytest.mark.skipif(fused_spatial_dropout.interpreted(), reason='the kernels run here')
+@pytest.mark.skipif(asad_backends.interpreted(), reason='the kernels run here')
 def test_triton_on_the_cpu_is_an_error():
     layer = SpatialDropAttention(32, num_heads=4, spatial_drop=0.3, asad_backend='triton')
     with pytest.raises(RuntimeError, match=r"asad_backend='triton' needs a GPU.*TRITON_INTERPRET=1"):

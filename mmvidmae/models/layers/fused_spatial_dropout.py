@@ -3,24 +3,23 @@
 ``mmvidmae::draw_spatial_drops`` chooses the drops of queries and keys and has no gradient. Its random numbers follow
 from a seed alone. ``mmvidmae::spatial_drop_attention`` attends to what remains and has one. Both work in
 ``torch.compile``, mixed precision, gradient checkpointing, DDP and FSDP as built-in operators do.
+
+Import this module only where :func:`asad_backends.available` says so.
 """
 
 import logging
-import os
 from functools import cache
-from importlib.util import find_spec
 
 import torch
 import torch.nn.functional as F
 from mmengine.logging import print_log
 from torch import Tensor
 
+from .asad_backends import interpreted
 from .spatial_drop_law import num_spatial_drops, spatial_drop_weights
 
-BACKENDS = ('auto', 'torch', 'triton')
-"""Values of ``asad_backend``, see :class:`SpatialDropAttention`."""
-
 MOST_DIMS = 128
+"""Dimensions of a head that the kernels take at most."""
 
 
 @torch.library.custom_op('mmvidmae::draw_spatial_drops', mutates_args=())
@@ -125,21 +124,12 @@ def unpack(drops: Tensor) -> Tensor:
     return mask
 
 
-def interpreted() -> bool:
-    """Whether Triton's interpreter runs the kernels, also on CPUs."""
-    return os.environ.get('TRITON_INTERPRET', '0') == '1'
-
-
-def available() -> bool:
-    """Whether Triton is installed."""
-    return find_spec('triton') is not None
-
-
 def uses_triton(backend: str, q: Tensor) -> bool:
     """Whether queries are attended to by the kernels.
 
     Args:
-        backend: One of ``BACKENDS``. ``'auto'`` takes the kernels for float16 and bfloat16 on GPUs where they work.
+        backend: ``'auto'``, ``'torch'`` or ``'triton'``. ``'auto'`` takes the kernels for float16 and bfloat16 on GPUs
+            where they work.
         q: Queries ``(N, heads, L, D)``.
 
     Raises:

@@ -8,6 +8,8 @@ import torch
 from torch.overrides import _get_current_function_mode_stack
 from torch.utils.checkpoint import checkpoint
 
+from mmvidmae.compat.compiling import is_compiling
+
 
 def maybe_checkpoint(block: Callable, *args: Any, with_cp: bool = False) -> Any:
     """Call a block, optionally with gradient checkpointing.
@@ -22,7 +24,7 @@ def maybe_checkpoint(block: Callable, *args: Any, with_cp: bool = False) -> Any:
         with_cp: Whether to checkpoint if gradients are enabled. The name is that of OpenMMLab's backbones.
     """
     if with_cp and torch.is_grad_enabled():
-        modes = [] if torch.compiler.is_compiling() else _get_current_function_mode_stack()
+        modes = [] if is_compiling() else _get_current_function_mode_stack()
         options: dict[str, Any] = dict(context_fn=lambda: (nullcontext(), _entered(modes))) if modes else {}
         return checkpoint(block, *args, use_reentrant=False, **options)
     return block(*args)

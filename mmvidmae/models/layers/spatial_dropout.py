@@ -14,9 +14,14 @@ import torch.nn.functional as F
 from mmpretrain.models.utils import MultiheadAttention
 from torch import Tensor
 
+from mmvidmae.compat.compiling import is_compiling
+
 from .arguments import require, require_share
-from .fused_spatial_dropout import BACKENDS, available, draw_spatial_drops, spatial_drop_attention, uses_triton
+from .asad_backends import BACKENDS, available
 from .spatial_drop_law import num_spatial_drops, spatial_drop_weights
+
+if available():
+    from .fused_spatial_dropout import draw_spatial_drops, spatial_drop_attention, uses_triton
 
 STRATEGIES = ('adaptive', 'uniform', 'match', 'row')
 """Ways to choose what is dropped, see :class:`SpatialDropAttention`."""
@@ -84,7 +89,7 @@ def _smallest_bias(keys: Tensor, number: int) -> Tensor:
 
 def in_groups(tensor: Tensor) -> bool:
     """Whether drops are drawn for some matrices at a time, so that they stay in the cache: on a CPU, in eager mode."""
-    return tensor.device.type == 'cpu' and not torch.compiler.is_compiling()
+    return tensor.device.type == 'cpu' and not is_compiling()
 
 
 class SpatialDropAttention(MultiheadAttention):
@@ -133,8 +138,8 @@ class SpatialDropAttention(MultiheadAttention):
         if asad_backend == 'triton':
             only = "'auto' or 'torch', except for drop_strategy='adaptive' with share_heads=False and no attn_drop"
             require(known, self, 'asad_backend', asad_backend, only)
-            require(available(), self, 'asad_backend', asad_backend, "'auto' or 'torch', as Triton is not installed")
-        self.asad_backend = asad_backend if known else 'torch'
+            require(available(), self, 'asad_backend', asad_backend, "'auto' or 'torch' without Triton and torch 2.4")
+        self.asad_backend = asad_backend if known and available() else 'torch'
         self.drop_strategy = drop_strategy
         self.spatial_drop = spatial_drop
         self.share_heads = share_heads
@@ -155,7 +160,7 @@ class SpatialDropAttention(MultiheadAttention):
         if drop_mask is not None:
             bias = ~drop_mask
         elif self.training and (num_drops := num_spatial_drops(self.spatial_drop, q.shape[-2])):
-            if uses_triton(self.asad_backend, q):
+            if self.asad_backend != 'torch' and uses_triton(self.asad_backend, q):
                 seed = torch.randint(2**63 - 1, (1,), device=q.device)
                 drops = draw_spatial_drops(q.detach(), k.detach(), seed, num_drops)
                 return self._project(spatial_drop_attention(q, k, v, drops)[0])
