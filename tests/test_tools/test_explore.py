@@ -1,9 +1,11 @@
 """The explorer's page in a real browser (Chromium without a window), and what the program says to wrong arguments."""
 
 import importlib
+import os
 import re
 import shutil
 import socket
+import stat
 import sys
 import urllib.error
 import urllib.request
@@ -246,6 +248,13 @@ def test_no_other_host_is_asked_and_the_page_has_no_errors(browser):
     hosts = {urlsplit(url).hostname for url in browser.asked if urlsplit(url).scheme not in ('data', 'blob')}
     assert hosts == {'127.0.0.1'}
     assert not browser.errors
+
+
+def test_pictures_are_kept_for_this_user_only(browser):
+    files = Path(os.environ['GRADIO_TEMP_DIR'])
+    assert files.name.startswith('mmvidmae-explorer-')
+    assert stat.S_IMODE(files.stat().st_mode) == 0o700
+    assert any(path.is_file() for path in files.rglob('*'))
 
 
 def test_files_outside_the_folder_are_not_served(address, folder):

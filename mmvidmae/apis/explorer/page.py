@@ -4,6 +4,7 @@ import inspect
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial, wraps
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlencode
 
@@ -29,6 +30,11 @@ from .pictures import (
     draw_tracked,
 )
 from .prompts import NUM_OBJECTS, Region, bounds_of, format_regions, outlines_of, parse_regions
+
+FILES = TemporaryDirectory(prefix='mmvidmae-explorer-')
+"""Pictures that were shown, and uploads: for this user only, deleted at exit. Gradio's own folder would be kept."""
+
+os.environ.setdefault('GRADIO_TEMP_DIR', FILES.name)
 
 VIEWS = dict(
     match='Correspondence',
