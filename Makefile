@@ -39,7 +39,7 @@ docs: full
 	@echo 'Open docs/_build/html/index.html'
 
 test: lint docs
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist worksteal $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 3 --dist worksteal $(PYTEST_ARGS)
 
 coverage: full
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --cov $(PYTEST_ARGS)

@@ -6,12 +6,14 @@ brightness (``FRAME_STEP`` gray levels a frame), so that a test can tell which f
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from mmengine.runner import loops
 from samples import FRAME_STEP, encode, make_davis, make_frames, make_sequences
 
 # Some tests fork, and OpenMP's threads do not survive that: a child that computes with two would wait for ever.
@@ -21,10 +23,24 @@ torch.set_num_threads(1)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run modules with slow tests first, so that no worker ends with a long one while the others have nothing to do."""
+    slow = {item.path for item in items if item.get_closest_marker('slow')}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(scope='session', autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Keeps the suite away from the user's cache of folder scans, here and in the processes that tests start."""
     os.environ['MMVIDMAE_CACHE'] = str(tmp_path_factory.mktemp('cache'))
+
+
+@pytest.fixture(scope='session', autouse=True)
+def no_pauses() -> Iterator[None]:
+    """MMEngine's iteration-based loop sleeps two seconds after each pass over the data, which tests have many of."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loops, 'time', SimpleNamespace(sleep=lambda seconds: None))
+        yield
 
 
 @pytest.fixture(scope='session')

@@ -222,6 +222,12 @@ def panels(count: int) -> tuple[Figure, list[Axes]]:
     return figure, axes
 
 
+def add_legend(panel: Axes, **options: Any) -> None:
+    """Add a legend unless nothing is drawn yet."""
+    if panel.get_legend_handles_labels()[0]:
+        panel.legend(**dict(fontsize=8) | options)
+
+
 def plot_losses(results: Results, seeds: Sequence[int]) -> Figure:
     """Plot the held-out loss over steps, with the training loss in the background."""
     figure, (axes,) = panels(1)
@@ -233,7 +239,7 @@ def plot_losses(results: Results, seeds: Sequence[int]) -> Figure:
                 if losses:
                     label = NAMES[method] if kind == 'val_loss' and not number else None
                     axes.plot(*np.array(losses).T, color=COLORS[method], label=label, **style)
-    axes.legend()
+    add_legend(axes)
     return figure
 
 
@@ -294,7 +300,7 @@ def plot_correspondence(results: Results, seeds: Sequence[int]) -> Figure:
         ]
         if shares:
             panel.axhline(100 * float(np.mean(shares)), color='k', linestyle=':', label='chance')
-            panel.legend(fontsize=8)
+            add_legend(panel)
     return figure
 
 
@@ -316,7 +322,7 @@ def draw_over_training(
         for points in filter(None, curves):
             panel.plot(*zip(*points), marker='o', color=COLORS[method], label=label)
             label = None
-    panel.legend(fontsize=8)
+    add_legend(panel)
 
 
 def step_of(run: dict[str, Any], stop: str) -> float:
@@ -342,7 +348,7 @@ def plot_attention(results: Results, seeds: Sequence[int]) -> Figure:
             if not prefix and (chance := results.values(job, seeds, 'attention_chance')):
                 found.axhline(np.mean(chance), color=COLORS[method], linestyle=':')
     for panel in (mass, found):
-        panel.legend(fontsize=8)
+        add_legend(panel)
     return figure
 
 
@@ -363,7 +369,7 @@ def plot_past(results: Results, seeds: Sequence[int]) -> Figure:
                 past.bar(place + 0.2 * (number - 1.5), np.mean(values), 0.2, color=f'C{number + 4}', label=label)
                 label = None
     past.set_ylim(top=1.4 * past.get_ylim()[1])
-    past.legend(fontsize=8, ncols=2)
+    add_legend(past, ncols=2)
     features.set(xlabel='layer of the encoder', ylabel='moved patches found by features')
     for method in results.methods:
         for prefix, style in {'': dict(marker='o'), 'random-': dict(linestyle='--', alpha=0.6)}.items():
@@ -371,7 +377,7 @@ def plot_past(results: Results, seeds: Sequence[int]) -> Figure:
             if layers:
                 label = random_name(method, RANDOM, results.methods) if prefix else NAMES[method]
                 features.plot(np.mean(layers, axis=0), color=COLORS[method], label=label, **style)
-    features.legend(fontsize=7)
+    add_legend(features, fontsize=7)
     return figure
 
 
@@ -394,5 +400,5 @@ def plot_ablations(results: Results, seeds: Sequence[int], ablations: dict[str, 
             losses = (results.values(f'early-short-{name}-{{}}', seeds, 'loss', kind) for kind in ('foreign', 'true'))
             for foreign, true in zip(*losses):
                 cost.bar(place, foreign - true, 0.5, color='C2')
-    rows[0][0].legend(fontsize=8)
+    add_legend(rows[0][0])
     return figure
