@@ -67,7 +67,14 @@ from typing import Any, ClassVar, NamedTuple  # noqa: E402
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 import yaml  # noqa: E402
-from frozen_scores import MovedPoseMetric, StillLabels, pipeline, video_scores  # noqa: E402
+from frozen_scores import (  # noqa: E402
+    NO_WINDOW,
+    MovedPoseMetric,
+    StillLabels,
+    pipeline,
+    protocol_options,
+    video_scores,
+)
 from mmengine.config import Config  # noqa: E402
 from mmengine.device import get_device  # noqa: E402
 from mmengine.registry import init_default_scope  # noqa: E402
@@ -79,12 +86,11 @@ from mmvidmae.datasets import DAVISDataset, JHMDBDataset  # noqa: E402
 from mmvidmae.datasets.readers import read_image  # noqa: E402
 from mmvidmae.engine.hooks.weights_record_hook import identify  # noqa: E402
 from mmvidmae.evaluation.metrics import TrackingMetric, VideoSegmentationMetric  # noqa: E402
-from mmvidmae.models.propagation import PROTOCOLS, LabelPropagator  # noqa: E402
+from mmvidmae.models.propagation import LabelPropagator  # noqa: E402
 from mmvidmae.models.trackers import FrozenTracker  # noqa: E402
 from mmvidmae.utils.files import atomic_write  # noqa: E402
 from mmvidmae.utils.interrupt import leave_on_interrupt  # noqa: E402
 
-NO_WINDOW = '-no-window'
 PROBE = 224
 """Side of the input that shows how many pixels a cell has."""
 BEGIN, END = '<!-- board -->', '<!-- end of the board -->'
@@ -267,11 +273,7 @@ class Propagation(Kind):
     least: int
 
     def options(self, protocol: str) -> dict[str, Any]:
-        preset = protocol.removesuffix(NO_WINDOW)
-        if preset not in PROTOCOLS:
-            known = ', '.join(PROTOCOLS)
-            raise ValueError(f'there is no protocol {protocol}: they are {known}, each also with {NO_WINDOW}')
-        return dict(preset=preset, **(dict(radius=None) if protocol.endswith(NO_WINDOW) else {}))
+        return protocol_options(protocol)
 
     def videos(self, root: Path) -> list[str]:
         dataset = self.dataset(str(root))

@@ -14,11 +14,26 @@ from mmvidmae.datasets.video_sequences.base import VideoSequenceDataset
 from mmvidmae.evaluation.functional import joint_distances, keypoint_accuracy
 from mmvidmae.evaluation.metrics import PoseMetric, VideoSegmentationMetric
 from mmvidmae.evaluation.metrics.video_metric import Summary, VideoMetric
+from mmvidmae.models.propagation import PROTOCOLS as PRESETS
 from mmvidmae.models.propagation import LabelPropagator
 from mmvidmae.registry import TRANSFORMS
 
-PROTOCOLS = ('dino', 'cropmae')
-"""Protocols of the comparison of methods."""
+NO_WINDOW = '-no-window'
+PROTOCOLS = ('dino', f'dino{NO_WINDOW}', 'cropmae')
+"""Protocols of the comparison of methods, see :func:`protocol_options`."""
+
+
+def protocol_options(name: str) -> dict[str, Any]:
+    """Options of a protocol of :class:`LabelPropagator`. With ``-no-window`` after its name, a patch is compared with
+    all patches, so that nothing but the features tells where a label belongs.
+
+    Raises:
+        ValueError: If there is no such protocol.
+    """
+    preset = name.removesuffix(NO_WINDOW)
+    if preset not in PRESETS:
+        raise ValueError(f'there is no protocol {name}: they are {", ".join(PRESETS)}, each also with {NO_WINDOW}')
+    return dict(preset=preset, **(dict(radius=None) if name.endswith(NO_WINDOW) else {}))
 
 
 @TRANSFORMS.register_module()
@@ -105,13 +120,14 @@ def propagation_scores(
         backbone: Frozen encoder that returns feature maps.
         davis: Folder in the layout of DAVIS, of which all sequences are scored.
         frames: Number of first frames of each sequence to score.
-        protocols: Names of protocols.
+        protocols: Names of protocols, see :func:`protocol_options`.
         **load: Options of :class:`LoadVideoFrames` for the size of the input.
     """
     device = next(backbone.parameters()).device
     names = sorted(path.name for path in Path(davis, 'JPEGImages/480p').iterdir() if path.is_dir())
     dataset = DAVISDataset(davis, sequences=names, pipeline=pipeline(frames, **load))
-    return {
-        protocol: video_scores(LabelPropagator(backbone, protocol).to(device), dataset, VideoSegmentationMetric())
-        for protocol in protocols
-    }
+    scores = {}
+    for protocol in protocols:
+        propagator = LabelPropagator(backbone, protocol_options(protocol)).to(device)
+        scores[protocol] = video_scores(propagator, dataset, VideoSegmentationMetric())
+    return scores

@@ -272,8 +272,8 @@ def plot_curves(results: Results, seeds: Sequence[int], side: int) -> Figure:
     for panel, protocol in zip(axes, PROTOCOLS):
         panel.set(xlabel='step', ylabel='J&F', title=protocol)
 
-        def value(result: dict[str, Any], protocol: str = protocol) -> float:
-            return result[protocol]['J&F-Mean']
+        def value(result: dict[str, Any], protocol: str = protocol) -> float | None:
+            return result.get(protocol, {}).get('J&F-Mean')
 
         draw_over_training(panel, results, f'frozen{side}', RANDOM_ENCODER, seeds, value)
     return figure
