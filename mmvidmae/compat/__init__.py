@@ -7,6 +7,7 @@ Importing :mod:`mmvidmae.registry`, as every use of our types does, applies thos
 from .checkpoint_globals import allow_checkpoint_globals
 from .code_in_checkpoints import refuse_code_in_checkpoints
 from .mmcv_lite import ignore_missing_ops
+from .mmdet_on_demand import import_mmdet_on_demand
 from .multimodal import leave_out_broken_multimodal
 from .package_names import find_forks
 from .safetensors import load_safetensors_everywhere
@@ -17,6 +18,7 @@ def apply() -> None:
     allow_checkpoint_globals()
     find_forks()
     ignore_missing_ops()
+    import_mmdet_on_demand()
     leave_out_broken_multimodal()
     refuse_code_in_checkpoints()
     load_safetensors_everywhere()
