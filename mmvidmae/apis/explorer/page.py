@@ -14,6 +14,7 @@ os.environ.setdefault('HF_HUB_OFFLINE', '1')
 import gradio as gr
 import numpy as np
 
+from mmvidmae.compat.gradio_pictures import write_pictures_once
 from mmvidmae.datasets import VideoReadError
 from mmvidmae.visualization import draw_masks, draw_reconstructions, mark_point
 
@@ -35,6 +36,7 @@ FILES = TemporaryDirectory(prefix='mmvidmae-explorer-')
 """Pictures that were shown, and uploads: for this user only, deleted at exit. Gradio's own folder would be kept."""
 
 os.environ.setdefault('GRADIO_TEMP_DIR', FILES.name)
+write_pictures_once()
 
 VIEWS = dict(
     match='Correspondence',
