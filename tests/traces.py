@@ -44,6 +44,7 @@ def train(cfg: Config) -> list[float]:
     cfg.randomness, cfg.log_level = dict(seed=3), 'ERROR'
     cfg.vis_backends = [dict(type='LocalVisBackend')]
     cfg.visualizer.vis_backends = cfg.vis_backends
+    cfg.visualizer.pop('name', None)  # mmseg has one name, so one visualizer and folder, for all runs of a process
     cfg.experiment_name = f'trace{next(_NUMBERS)}'
     with tempfile.TemporaryDirectory() as folder:
         cfg.work_dir = folder

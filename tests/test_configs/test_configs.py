@@ -59,6 +59,12 @@ def _scope():
         yield
 
 
+@pytest.mark.parametrize('path', sorted((CONFIGS / '_base_').glob('*_runtime.py')), ids=name)
+def test_runs_of_a_process_have_their_own_visualizer(path):
+    """With a name, all of them would write to the folder of the first."""
+    assert 'name' not in Config.fromfile(path).visualizer
+
+
 def build_model(config: Config) -> nn.Module:
     """Builds a model without memory or initialization, so that ViT-H costs what ViT-S does."""
     with torch.device('meta'):
