@@ -8,7 +8,7 @@ import warnings
 from pathlib import Path
 
 import mmcv
-import mmdet
+import mmdet.models.layers
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope

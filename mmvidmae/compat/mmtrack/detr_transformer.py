@@ -5,10 +5,10 @@ Why: mmdet 3.0 rewrote DETR's transformer. It removed the class, and its encoder
 ``TransformerLayerSequence`` still builds.
 """
 
+import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import mmdet.models.layers
 from mmcv.cnn import build_norm_layer
 from mmcv.cnn.bricks.transformer import TransformerLayerSequence
 from mmengine.model import BaseModule, xavier_init
@@ -78,7 +78,7 @@ class Transformer(BaseModule):
 @contextmanager
 def old_transformer() -> Iterator[None]:
     """Let mmtrack import the class from where it was, unless mmdet has it."""
-    layers = mmdet.models.layers
+    layers = importlib.import_module('mmdet.models.layers')  # takes seconds
     if hasattr(layers, 'Transformer'):
         yield
         return
