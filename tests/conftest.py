@@ -23,12 +23,6 @@ torch.set_num_threads(1)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run modules with slow tests first, so that no worker ends with a long one while the others have nothing to do."""
-    slow = {item.path for item in items if item.get_closest_marker('slow')}
-    items.sort(key=lambda item: item.path not in slow)
-
-
 @pytest.fixture(scope='session', autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Keeps the suite away from the user's cache of folder scans, here and in the processes that tests start."""

@@ -25,7 +25,7 @@ def import_mmdet_on_demand() -> None:
         return
     try:
         registry = importlib.import_module('mmdet.registry').MODELS
-    except (AssertionError, ImportError):  # mmpretrain finds the class missing then, as it does without mmdet
+    except (AssertionError, ImportError):  # a broken mmdet: mmpretrain meets it as it would without this bridge
         return
 
     def build(*args: Any, **kwargs: Any) -> Any:
@@ -35,6 +35,6 @@ def import_mmdet_on_demand() -> None:
         return getattr(importlib.import_module(MODULE), CLASS)(*args, **kwargs)
 
     stand_in = ModuleType(MODULE)
-    stand_in.ResLayerExtraNorm = build  # type: ignore[attr-defined]
+    setattr(stand_in, CLASS, build)
     sys.modules[MODULE] = stand_in
     registry.register_module(name=CLASS, module=build)
