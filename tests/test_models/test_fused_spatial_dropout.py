@@ -16,7 +16,7 @@ if not asad_backends.available():
 
 import triton
 
-from mmvidmae.models.layers import fused_spatial_dropout
+from mmvidmae.models.layers import spatial_dropout
 
 
 @pytest.mark.slow
@@ -84,13 +84,15 @@ def test_values_are_checked():
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason='the kernels work on a GPU')
-def test_what_does_not_compile_falls_back_with_one_warning(monkeypatch):
-    """Triton has no CPU compiler: its failure is a real one."""
+@pytest.mark.parametrize(('there', 'reason'), [(True, 'RuntimeError: '), (False, 'RuntimeError: the kernels need')])
+def test_what_does_not_compile_falls_back_with_one_warning(monkeypatch, there, reason):
+    """Triton has no CPU compiler: its failure is a real one. Without Triton or with an old torch, it is said, too."""
     warnings = []
-    monkeypatch.setattr(fused_spatial_dropout, 'print_log', lambda text, **kwargs: warnings.append(text))
-    fused_spatial_dropout._works.cache_clear()
+    monkeypatch.setattr(spatial_dropout, 'print_log', lambda text, **kwargs: warnings.append(text))
+    monkeypatch.setattr(spatial_dropout, 'available', lambda: there)
+    spatial_dropout._works.cache_clear()
     for _ in range(2):
-        assert not fused_spatial_dropout.works(torch.device('cpu'), torch.bfloat16, 16)
+        assert not spatial_dropout.works(torch.device('cpu'), torch.bfloat16, 16)
     (warning,) = warnings
-    assert warning.startswith('ASAD: Triton cannot be used on cpu (RuntimeError: ')
-    fused_spatial_dropout._works.cache_clear()
+    assert warning.startswith(f'ASAD: Triton cannot be used on cpu ({reason}')
+    spatial_dropout._works.cache_clear()

@@ -8,6 +8,9 @@ import torch
 BACKENDS = ('auto', 'torch', 'triton')
 """Values of ``asad_backend``, see :class:`SpatialDropAttention`."""
 
+MOST_DIMS = 128
+"""Dimensions of a head that the kernels take at most."""
+
 
 def interpreted() -> bool:
     """Whether Triton's interpreter runs the kernels, also on CPUs."""

@@ -7,19 +7,12 @@ from a seed alone. ``mmvidmae::spatial_drop_attention`` attends to what remains 
 Import this module only where :func:`asad_backends.available` says so.
 """
 
-import logging
-from functools import cache
-
 import torch
 import torch.nn.functional as F
-from mmengine.logging import print_log
 from torch import Tensor
 
 from .asad_backends import interpreted
 from .spatial_drop_law import num_spatial_drops, spatial_drop_weights
-
-MOST_DIMS = 128
-"""Dimensions of a head that the kernels take at most."""
 
 
 @torch.library.custom_op('mmvidmae::draw_spatial_drops', mutates_args=())
@@ -122,58 +115,6 @@ def unpack(drops: Tensor) -> Tensor:
     mask[..., :half, :half] = within[..., :half, :]
     mask[..., half:, half:] = within[..., half:, :]
     return mask
-
-
-def uses_triton(backend: str, q: Tensor) -> bool:
-    """Whether queries are attended to by the kernels.
-
-    Args:
-        backend: ``'auto'``, ``'torch'`` or ``'triton'``. ``'auto'`` takes the kernels for float16 and bfloat16 on GPUs
-            where they work.
-        q: Queries ``(N, heads, L, D)``.
-
-    Raises:
-        RuntimeError: If ``'triton'`` cannot be used for these queries.
-    """
-    if backend == 'triton':
-        if not (q.is_cuda or interpreted()):
-            raise RuntimeError(
-                f"asad_backend='triton' needs a GPU, but the model is on {q.device}. Use 'auto', or set "
-                'TRITON_INTERPRET=1 in the environment, which runs the kernels slowly on a CPU'
-            )
-        if q.dtype == torch.float64 or q.shape[-1] > MOST_DIMS:
-            raise RuntimeError(
-                f"asad_backend='triton' takes numbers of 16 or 32 bits and at most {MOST_DIMS} dimensions of a head, "
-                f"got {q.dtype} and {q.shape[-1]}: use 'auto'"
-            )
-        return True
-    suits = q.is_cuda and q.dtype in (torch.float16, torch.bfloat16) and q.shape[-1] <= MOST_DIMS
-    return backend == 'auto' and suits and works(q.device, q.dtype, q.shape[-1])
-
-
-@torch.compiler.assume_constant_result
-def works(device: torch.device, dtype: torch.dtype, dims: int) -> bool:
-    """Whether the kernels agree with PyTorch on a device, for a type and head dimensions. The first call runs
-    :func:`check`. A failure is logged once, as a warning."""
-    return _works(device, dtype, dims)
-
-
-@cache
-def _works(device: torch.device, dtype: torch.dtype, dims: int) -> bool:
-    try:
-        with torch.autocast(device.type, enabled=False), torch.enable_grad():
-            check(device, dtype, dims)
-    except Exception as error:  # compilers and drivers raise errors of any kind
-        lines = str(error).strip().splitlines()
-        reason = f'{type(error).__name__}: {lines[0] if lines else ""}'
-        print_log(
-            f'ASAD: Triton cannot be used on {device} ({reason}). PyTorch draws the drops, which takes longer. '
-            "asad_backend='torch' in the config of the neck avoids this warning.",
-            logger='current',
-            level=logging.WARNING,
-        )
-        return False
-    return True
 
 
 def check(device: torch.device, dtype: torch.dtype, dims: int) -> dict[str, float]:

@@ -8,20 +8,24 @@ Shapes: there are ``L`` tokens, the first ``h = L / 2`` from frame 0, the others
     (samples, heads) are arbitrary.
 """
 
+import logging
+from functools import cache
+
 import numpy as np
 import torch
 import torch.nn.functional as F
+from mmengine.logging import print_log
 from mmpretrain.models.utils import MultiheadAttention
 from torch import Tensor
 
 from mmvidmae.compat.compiling import is_compiling
 
 from .arguments import require, require_share
-from .asad_backends import BACKENDS, available
+from .asad_backends import BACKENDS, MOST_DIMS, available, interpreted
 from .spatial_drop_law import num_spatial_drops, spatial_drop_weights
 
 if available():
-    from .fused_spatial_dropout import draw_spatial_drops, spatial_drop_attention, uses_triton
+    from .fused_spatial_dropout import check, draw_spatial_drops, spatial_drop_attention
 
 STRATEGIES = ('adaptive', 'uniform', 'match', 'row')
 """Ways to choose what is dropped, see :class:`SpatialDropAttention`."""
@@ -92,6 +96,60 @@ def in_groups(tensor: Tensor) -> bool:
     return tensor.device.type == 'cpu' and not is_compiling()
 
 
+def uses_triton(backend: str, q: Tensor) -> bool:
+    """Whether queries are attended to by the kernels.
+
+    Args:
+        backend: ``'auto'``, ``'torch'`` or ``'triton'``. ``'auto'`` takes the kernels for float16 and bfloat16 on GPUs
+            where they work.
+        q: Queries ``(N, heads, L, D)``.
+
+    Raises:
+        RuntimeError: If ``'triton'`` cannot be used for these queries.
+    """
+    if backend == 'triton':
+        if not (q.is_cuda or interpreted()):
+            raise RuntimeError(
+                f"asad_backend='triton' needs a GPU, but the model is on {q.device}. Use 'auto', or set "
+                'TRITON_INTERPRET=1 in the environment, which runs the kernels slowly on a CPU'
+            )
+        if q.dtype == torch.float64 or q.shape[-1] > MOST_DIMS:
+            raise RuntimeError(
+                f"asad_backend='triton' takes numbers of 16 or 32 bits and at most {MOST_DIMS} dimensions of a head, "
+                f"got {q.dtype} and {q.shape[-1]}: use 'auto'"
+            )
+        return True
+    suits = q.is_cuda and q.dtype in (torch.float16, torch.bfloat16) and q.shape[-1] <= MOST_DIMS
+    return backend == 'auto' and suits and works(q.device, q.dtype, q.shape[-1])
+
+
+@torch.compiler.assume_constant_result
+def works(device: torch.device, dtype: torch.dtype, dims: int) -> bool:
+    """Whether the kernels are there and agree with PyTorch on a device, for a type and head dimensions. The first call
+    runs :func:`check`. A failure is logged once, as a warning."""
+    return _works(device, dtype, dims)
+
+
+@cache
+def _works(device: torch.device, dtype: torch.dtype, dims: int) -> bool:
+    try:
+        if not available():
+            raise RuntimeError('the kernels need the package triton, and torch 2.4 or later')
+        with torch.autocast(device.type, enabled=False), torch.enable_grad():
+            check(device, dtype, dims)
+    except Exception as error:  # compilers and drivers raise errors of any kind
+        lines = str(error).strip().splitlines()
+        reason = f'{type(error).__name__}: {lines[0] if lines else ""}'
+        print_log(
+            f'ASAD: Triton cannot be used on {device} ({reason}). PyTorch draws the drops, which takes longer. '
+            "asad_backend='torch' in the config of the neck avoids this warning.",
+            logger='current',
+            level=logging.WARNING,
+        )
+        return False
+    return True
+
+
 class SpatialDropAttention(MultiheadAttention):
     """Self-attention over the tokens of two frames with adaptive spatial-attention dropout.
 
@@ -139,7 +197,7 @@ class SpatialDropAttention(MultiheadAttention):
             only = "'auto' or 'torch', except for drop_strategy='adaptive' with share_heads=False and no attn_drop"
             require(known, self, 'asad_backend', asad_backend, only)
             require(available(), self, 'asad_backend', asad_backend, "'auto' or 'torch' without Triton and torch 2.4")
-        self.asad_backend = asad_backend if known and available() else 'torch'
+        self.asad_backend = asad_backend if known else 'torch'
         self.drop_strategy = drop_strategy
         self.spatial_drop = spatial_drop
         self.share_heads = share_heads
