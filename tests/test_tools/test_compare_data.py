@@ -22,6 +22,7 @@ def test_equal_numbers_of_clips_are_compared(write_video, davis, tmp_path):
     for number in range(9):
         write_video(videos / f'{number}.mp4', 12 + number, seed=number)
     command = [videos, out, '--clips', 2, '--seconds', 0.3, '--davis', davis, '--short-side', 64, '--frames', 3]
+    command.append('--bf16')
     found = run(*command, '--pairs', 2)
     assert found.returncode == 0, found.stdout[-3000:] + found.stderr[-3000:]
     lists = {name: (out / f'{name}/clips.txt').read_text().splitlines() for name in (*CHOICES, 'test')}
@@ -29,6 +30,8 @@ def test_equal_numbers_of_clips_are_compared(write_video, davis, tmp_path):
     assert not {*lists['test']} & {name for choice in CHOICES for name in lists[choice]}
     results = {path.stem: json.loads(path.read_text()) for path in (out / 'results').iterdir()}
     assert len(results) == 3 + 4 + 4
+    changes = results['pretrain-motion-0']['arguments']['changes']
+    assert changes == {'optim_wrapper.type': 'mmvidmae.CPUAmpOptimWrapper'}
     assert {results[f'early-{name}-0']['result']['pairs'] for name in (*CHOICES, 'untrained')} == {2}
     losses = {name: results[f'early-{name}-0']['result']['loss']['true'] for name in (*CHOICES, 'untrained')}
     assert len({*losses.values()}) == 4

@@ -34,6 +34,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument('--seconds', type=float, required=True, help='CPU seconds of each pre-training')
     parser.add_argument('--davis', type=Path, help='folder in the layout of DAVIS; without it, nothing is propagated')
     parser.add_argument('--method', choices=METHODS, default='dropmae')
+    parser.add_argument('--bf16', action='store_true', help='pre-train in bfloat16 on CPUs that have it (avx512_bf16)')
     parser.add_argument('--seeds', type=int, nargs='+', default=[0], help='of the pre-training (default: 0)')
     parser.add_argument('--short-side', type=int, default=240, help='of DAVIS in pixels (default: %(default)s)')
     parser.add_argument('--frames', type=int, default=24, help='first frames of sequences (default: %(default)s)')
@@ -47,7 +48,7 @@ if __name__ == '__main__':
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
-from compare_methods import Job, work  # noqa: E402
+from compare_methods import BF16, Job, work  # noqa: E402
 from report import read_result, show  # noqa: E402
 
 from mmvidmae.datasets.sources import read_list  # noqa: E402
@@ -100,7 +101,7 @@ def plan(args: argparse.Namespace) -> list[Job]:
     """Jobs of all choices and of random weights."""
     jobs = []
     for seed in args.seeds:
-        model = dict(method=args.method, changes={}, seed=seed)
+        model = dict(method=args.method, changes=BF16 if args.bf16 else {}, seed=seed)
         for choice in (*CHOICES, 'untrained'):
             data, needs, checkpoint = str(args.out / choice), '', None
             if choice != 'untrained':

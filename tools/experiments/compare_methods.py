@@ -112,6 +112,9 @@ LARGER: dict[str, dict[str, Any]] = {
 }
 """What ``--size larger`` changes of the configs of each kind of training: ViT-S/16 at 224 pixels, 256 pairs a step."""
 
+BF16 = {'optim_wrapper.type': 'mmvidmae.CPUAmpOptimWrapper'}
+"""What ``--bf16`` changes of the configs of pre-training."""
+
 SIZES = dict(small={kind: {} for kind in LARGER}, larger=LARGER)
 
 
@@ -189,7 +192,7 @@ def plan(args: argparse.Namespace, methods: Sequence[str], steps_an_epoch: float
     jobs: dict[str, Job] = {}
     out = str(args.out)
     size = SIZES[args.size]
-    precision = {'optim_wrapper.type': 'mmvidmae.CPUAmpOptimWrapper'} if args.bf16 else {}
+    precision = BF16 if args.bf16 else {}
 
     def add(name: str, kind: str, cost: float, needs: str = '', /, **arguments: Any) -> None:
         jobs.setdefault(name, Job(name, kind, arguments, needs, cost))
