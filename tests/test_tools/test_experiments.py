@@ -277,7 +277,7 @@ def test_whole_comparison(video_dir, davis, sequences, tmp_path, start_tool):
     assert results['settings']['seeds'] == [0]
     results = {name: entry['result'] for name, entry in results['results'].items()}
     assert results['pretrain-dropmae-0']['steps'] == 2
-    assert results['early-random-dropmae-0']['loss'].keys() == {'true', 'foreign', 'identical', 'missing'}
+    assert results['early-random-dropmae-0']['loss'].keys() == {'true', 'foreign', 'identical', 'moved', 'missing'}
     assert results['early-dropmae-0']['attention_other']
     for name in ('frozen64-dropmae-0', 'frozen64-random-dropmae-0'):
         assert results[name].keys() == {'dino', 'dino-no-window', 'cropmae'}

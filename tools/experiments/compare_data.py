@@ -124,7 +124,7 @@ def table(args: argparse.Namespace, clips: dict[str, list[str]], jobs: list[Job]
     results = {job.name: read_result(args.out, job.name)['result'] for job in jobs}
     protocols = [*results[f'frozen-untrained-{args.seeds[0]}']] if args.davis else []
     header = ['clips', 'in the random list', 'steps', *(f'J&F, {name}' for name in protocols)]
-    header += ['matches, %', 'loss', 'added loss, foreign past']
+    header += ['matches, %', 'loss', 'added loss, foreign past', 'added loss, copy moved by a patch']
     lines = [f'| {" | ".join(header)} |', f'|:--{"|--:" * (len(header) - 1)}|']
     for choice in (*CHOICES, 'untrained'):
         early, frozen, runs = (
@@ -138,6 +138,7 @@ def table(args: argparse.Namespace, clips: dict[str, list[str]], jobs: list[Job]
         losses = [scores['loss'] for scores in early]
         row.append(show([loss['true'] for loss in losses], 3))
         row.append(show([loss['foreign'] - loss['true'] for loss in losses], 3))
+        row.append(show([loss['moved'] - loss['identical'] for loss in losses], 3))
         lines.append(f'| {" | ".join(row)} |')
     return '\n'.join(lines)
 

@@ -281,15 +281,23 @@ def plot_curves(results: Results, seeds: Sequence[int], side: int) -> Figure:
 
 def plot_correspondence(results: Results, seeds: Sequence[int]) -> Figure:
     """Correspondence over steps, from random weights (dashed) on: patches that features and attention find under known
-    motion, and the loss that is added by an earlier frame of another clip."""
-    figure, (features, attention, loss) = panels(3)
+    motion, the loss that is added by an earlier frame of another clip, and the loss that is added if the later frame is
+    shown as the earlier one, one patch to the side. The last one is near 0 for a model that matches patches."""
+    figure, (features, attention, loss, moved) = panels(4)
     features.set(ylabel='moved patches found by features, %', title='last layer of the encoder')
     attention.set(ylabel='moved patches found by attention, %', title='best layer of the decoder')
     loss.set(ylabel='added loss', title='earlier frame of another clip')
+    moved.set(ylabel='added loss', title='a copy as the earlier frame, moved by one patch')
+
+    def added(result: dict[str, Any], condition: str, base: str) -> float | None:
+        losses = result['loss']
+        return losses[condition] - losses[base] if condition in losses else None
+
     values: dict[Axes, Callable[[dict[str, Any]], float | None]] = {
         features: lambda result: 100 * result['feature_accuracy'][-1],
         attention: lambda result: result['attention_accuracy'] and 100 * max(result['attention_accuracy']),
-        loss: lambda result: result['loss']['foreign'] - result['loss']['true'] if result['loss'] else None,
+        loss: lambda result: added(result, 'foreign', 'true'),
+        moved: lambda result: added(result, 'moved', 'identical'),
     }
     for panel, value in values.items():
         panel.set(xlabel='step')
@@ -361,12 +369,14 @@ def plot_past(results: Results, seeds: Sequence[int]) -> Figure:
         xticks=range(len(methods)),
         xticklabels=[NAMES[method] for method in methods],
     )
+    width = 0.8 / len(CONDITIONS)
     for number, condition in enumerate(CONDITIONS):
         label = f'earlier frame: {condition}'
         for place, method in enumerate(methods):
             values = results.values(f'early-{method}-{{}}', seeds, 'loss', condition)
             if values:
-                past.bar(place + 0.2 * (number - 1.5), np.mean(values), 0.2, color=f'C{number + 4}', label=label)
+                x = place + width * (number - (len(CONDITIONS) - 1) / 2)
+                past.bar(x, np.mean(values), width, color=f'C{number + 4}', label=label)
                 label = None
     past.set_ylim(top=1.4 * past.get_ylim()[1])
     add_legend(past, ncols=2)
