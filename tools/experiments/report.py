@@ -181,9 +181,11 @@ def write_report(
             row += [show(results.values(f'{kind}-{label}-{{}}', seeds, column)) for column in columns]
             row.append(show(results.values(f'{kind}-{label}-{{}}', seeds, 'final_loss'), 3))
         rows.append(row)
-    write_table(lines, 'Fine-tuned', header, rows)
+    if any(name.startswith(('track-', 'segment-')) for name in results.all):
+        write_table(lines, 'Fine-tuned', header, rows)
 
-    for title, values in ablations.items():
+    ablated = any(name.startswith('early-short') for name in results.all)
+    for title, values in ablations.items() if ablated else ():
         header = [title, *EARLY, *(f'frozen J&F, {protocol}' for protocol in PROTOCOLS)]
         rows = [
             [
@@ -205,7 +207,7 @@ def write_report(
     save(plot_correspondence(results, seeds), folder / 'correspondence.png')
     save(plot_attention(results, seeds), folder / 'attention.png')
     save(plot_past(results, seeds), folder / 'past.png')
-    if any(name.startswith('early-short') for name in results.all):
+    if ablated:
         save(plot_ablations(results, seeds[:1], ablations, sides[0]), folder / 'ablations.png')
 
 
@@ -287,7 +289,7 @@ def plot_correspondence(results: Results, seeds: Sequence[int]) -> Figure:
     features.set(ylabel='moved patches found by features, %', title='last layer of the encoder')
     attention.set(ylabel='moved patches found by attention, %', title='best layer of the decoder')
     loss.set(ylabel='added loss', title='earlier frame of another clip')
-    moved.set(ylabel='added loss', title='a copy as the earlier frame, moved by one patch')
+    moved.set(ylabel='added loss', title='earlier frame: a copy, moved by a patch')
 
     def added(result: dict[str, Any], condition: str, base: str) -> float | None:
         losses = result['loss']
