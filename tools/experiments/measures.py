@@ -35,8 +35,8 @@ from mmvidmae.visualization.loss_curve import read_losses
 
 CONDITIONS = ('true', 'foreign', 'identical', 'moved', 'missing')
 """What the model gets as the earlier frame: the earlier frame, one of another clip, the later frame, the later frame
-moved by one patch, or nothing. A model that matches patches has the same loss with the third and the fourth. One that
-copies what is at the same place has not."""
+moved by one patch, or nothing. A model that matches patches has the same loss with the third and the fourth, and so
+has one that does not use the earlier frame. One that copies what is at the same place has not."""
 
 
 def run_config(
@@ -223,11 +223,12 @@ def past_errors(model: PairMAE, batches: tuple[dict, ...]) -> dict[str, float]:
     rolls the later frame by the width of a patch.
     """
     errors: dict[str, list[Tensor]] = {}
-    patch = getattr(model.backbone, 'encoder', model.backbone).patch_size
     for number, batch in enumerate(batches):
         inputs = model.data_preprocessor(dict(inputs=batch['inputs'], data_samples=None))['inputs']
         past, future = inputs.unbind(1)
-        others = dict(true=past, foreign=past.roll(1, 0), identical=future, moved=future.roll(patch, -1))
+        others = dict(
+            true=past, foreign=past.roll(1, 0), identical=future, moved=future.roll(model.backbone.patch_size, -1)
+        )
         if model.masking.joint:
             others['missing'] = past
         for condition, other in others.items():

@@ -284,7 +284,8 @@ def plot_curves(results: Results, seeds: Sequence[int], side: int) -> Figure:
 def plot_correspondence(results: Results, seeds: Sequence[int]) -> Figure:
     """Correspondence over steps, from random weights (dashed) on: patches that features and attention find under known
     motion, the loss that is added by an earlier frame of another clip, and the loss that is added if the later frame is
-    shown as the earlier one, one patch to the side. The last one is near 0 for a model that matches patches."""
+    shown as the earlier one, one patch to the side. The last one is near 0 for a model that matches patches,
+    or does not use the earlier frame."""
     figure, (features, attention, loss, moved) = panels(4)
     features.set(ylabel='moved patches found by features, %', title='last layer of the encoder')
     attention.set(ylabel='moved patches found by attention, %', title='best layer of the decoder')
