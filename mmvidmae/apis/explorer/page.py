@@ -15,6 +15,7 @@ import gradio as gr
 import numpy as np
 
 from mmvidmae.compat.gradio_pictures import write_pictures_once
+from mmvidmae.compat.uvicorn_logging import keep_log_files
 from mmvidmae.datasets import VideoReadError
 from mmvidmae.visualization import draw_masks, draw_reconstructions, mark_point
 
@@ -148,22 +149,23 @@ class Page:
             filter(None, (os.environ.get('NO_PROXY'), '127.0.0.1,localhost'))
         )
         self.blocks.queue(default_concurrency_limit=1)
-        _, address, _ = self.blocks.launch(
-            server_name=host,
-            server_port=port,
-            prevent_thread_lock=not block,
-            inbrowser=open_browser,
-            share=False,
-            quiet=True,
-            ssr_mode=False,
-            pwa=False,
-            mcp_server=False,
-            enable_monitoring=False,
-            max_file_size='2gb',
-            footer_links=[],
-            theme=THEME,
-            css=CSS,
-        )
+        with keep_log_files():
+            _, address, _ = self.blocks.launch(
+                server_name=host,
+                server_port=port,
+                prevent_thread_lock=not block,
+                inbrowser=open_browser,
+                share=False,
+                quiet=True,
+                ssr_mode=False,
+                pwa=False,
+                mcp_server=False,
+                enable_monitoring=False,
+                max_file_size='2gb',
+                footer_links=[],
+                theme=THEME,
+                css=CSS,
+            )
         return address
 
     # Making
