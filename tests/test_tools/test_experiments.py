@@ -2,8 +2,12 @@
 
 import itertools
 import json
+import os
 import shutil
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -251,6 +255,32 @@ def test_larger_models_fit_each_other(measures, tmp_path):
         blocks = [name for name in weights if name.startswith('layers.')]
         assert len(blocks) == 12 * 12
         assert all(backbone[name].shape == weights[name].shape for name in [*blocks, 'patch_embed.projection.weight'])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_saves(video_dir, tmp_path, number):
+    """The signal goes to the first process, as from ``kill``, or to all, as from Ctrl-C in a terminal."""
+    out = tmp_path / 'out'
+    shutil.copytree(video_dir, out / 'clips')
+    names = sorted(path.name for path in video_dir.iterdir())
+    (out / 'clips.txt').write_text(''.join(f'{name}\n' for name in names * 6))
+    command = [sys.executable, ROOT / 'tools/experiments/compare_methods.py', video_dir, out, '--methods', 'mae']
+    command += ['--epochs', '200', '--saves', '1', '--ablation-epochs', '0', '--jobs', '1']
+    log = out / 'logs/pretrain-mae-0.log'
+    with subprocess.Popen(command, cwd=tmp_path, text=True, stderr=subprocess.PIPE, start_new_session=True) as process:
+        while not (log.exists() and 'Epoch(train)' in log.read_text()):
+            assert process.poll() is None
+            time.sleep(0.1)
+        kill = os.killpg if number == signal.SIGINT else os.kill
+        kill(process.pid, number)
+        message = process.communicate()[1]
+    assert process.returncode == 130
+    assert 'The same command continues' in message
+    run = out / 'runs/mae-0'
+    assert (run / 'last_checkpoint').read_text() == 'preempted.pth'
+    saved = torch.load(run / 'preempted.pth', weights_only=True)
+    assert 0 < saved['meta']['iter'] < 200
 
 
 @pytest.mark.slow

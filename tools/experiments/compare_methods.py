@@ -22,8 +22,8 @@ steps, in this order:
 5. fine-tuning of a small tracker and a small DropSeg
 6. the report
 
-Each result is a file in ``OUT/results``. Existing results are kept. A run that was stopped, or ended by ``--minutes``,
-continues with the same command. Logs are in ``OUT/logs``.
+Each result is a file in ``OUT/results``. Existing results are kept. Ctrl-C and SIGTERM save the pre-trainings that run.
+A run that was stopped, or ended by ``--minutes``, continues with the same command. Logs are in ``OUT/logs``.
 
 Example:
     python tools/experiments/compare_methods.py data/videos work_dirs/compare --davis data/DAVIS \\
@@ -40,6 +40,7 @@ import math
 import multiprocessing.connection
 import os
 import shlex
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -330,7 +331,9 @@ def is_done(job: Job, out: Path) -> bool:
 
 
 def do(job: Job, out: Path) -> None:
-    """Run a job in its own process, with its output in a log."""
+    """Run a job in its own process, with its output in a log. SIGTERM ends it: a pre-training saves first."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches it, too, but the first process decides
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     log = out / 'logs' / f'{job.name}.log'
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open('a') as file:
@@ -347,47 +350,56 @@ def do(job: Job, out: Path) -> None:
 
 def work(jobs: list[Job], out: Path, processes: int, minutes: float) -> list[str]:
     """Run jobs in their order, each after the job that it needs. No job starts after ``minutes``. Returns the names of
-    failed jobs."""
+    failed jobs.
+
+    Raises:
+        KeyboardInterrupt: After Ctrl-C or SIGTERM, once the running jobs have ended.
+    """
     waiting = [job for job in jobs if not is_done(job, out)]
     done = {job.name for job in jobs} - {job.name for job in waiting}
     running: dict[BaseProcess, Job] = {}
     failed: list[str] = []
     start, spent, expected = time.perf_counter(), 0.0, 0.0
     context = multiprocessing.get_context('fork')  # a process a job: toolboxes change global state; imports are shared
-    while waiting or running:
-        for job in [job for job in waiting if job.needs in failed]:
-            waiting.remove(job)
-            failed.append(job.name)
-            print(f'{job.name} is left out, for {job.needs} failed', flush=True)
-        ready = [job for job in waiting if not job.needs or job.needs in done]
-        if time.perf_counter() - start > 60 * minutes:
-            ready = []
-        if not ready and not running:
-            if waiting:
-                print(f'{len(waiting)} jobs are left: the same command continues with them', flush=True)
-            break
-        for job in ready[: processes - len(running)]:
-            waiting.remove(job)
-            process = context.Process(target=do, args=(job, out))
-            process.start()
-            running[process] = job
-        ended = set(multiprocessing.connection.wait([process.sentinel for process in running]))
-        for process in [process for process in running if process.sentinel in ended]:
-            job = running.pop(process)
-            process.join()
-            if process.exitcode:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        while waiting or running:
+            for job in [job for job in waiting if job.needs in failed]:
+                waiting.remove(job)
                 failed.append(job.name)
-                print(f'{job.name} FAILED, see {out}/logs/{job.name}.log', flush=True)
-                continue
-            done.add(job.name)
-            seconds = read_result(out, job.name)['seconds']
-            spent, expected = spent + seconds, expected + job.cost
-            left = sum(job.cost for job in [*waiting, *running.values()]) * spent / expected / processes
-            print(
-                f'{(time.perf_counter() - start) / 60:6.1f} min  {len(done)}/{len(jobs)}  {job.name}: {seconds:.0f} s; '
-                f'about {left / 60:.0f} min left',
-                flush=True,
-            )
+                print(f'{job.name} is left out, for {job.needs} failed', flush=True)
+            ready = [job for job in waiting if not job.needs or job.needs in done]
+            if time.perf_counter() - start > 60 * minutes:
+                ready = []
+            if not ready and not running:
+                if waiting:
+                    print(f'{len(waiting)} jobs are left: the same command continues with them', flush=True)
+                break
+            for job in ready[: processes - len(running)]:
+                waiting.remove(job)
+                process = context.Process(target=do, args=(job, out))
+                process.start()
+                running[process] = job
+            ended = set(multiprocessing.connection.wait([process.sentinel for process in running]))
+            for process in [process for process in running if process.sentinel in ended]:
+                job = running.pop(process)
+                process.join()
+                if process.exitcode:
+                    failed.append(job.name)
+                    print(f'{job.name} FAILED, see {out}/logs/{job.name}.log', flush=True)
+                    continue
+                done.add(job.name)
+                seconds = read_result(out, job.name)['seconds']
+                spent, expected = spent + seconds, expected + job.cost
+                passed = (time.perf_counter() - start) / 60
+                left = sum(job.cost for job in [*waiting, *running.values()]) * spent / expected / processes / 60
+                text = f'{job.name}: {seconds:.0f} s; about {left:.0f} min left'
+                print(f'{passed:6.1f} min  {len(done)}/{len(jobs)}  {text}', flush=True)
+    finally:
+        for process in running:  # after an interrupt
+            process.terminate()
+        for process in running:
+            process.join()
     return failed
 
 
