@@ -10,6 +10,7 @@ import numpy as np
 from frozen_scores import PROTOCOLS
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from measures import CONDITIONS
 from small_pretraining import METHODS
 
@@ -344,21 +345,31 @@ def step_of(run: dict[str, Any], stop: str) -> float:
     return result['steps'] * number / run['arguments']['epochs'] if number else result['steps']
 
 
+def attention_share(result: dict[str, Any]) -> float | None:
+    """Per cent of a decoder's attention that is to the other frame, the mean of its layers. None without attention."""
+    layers = result['attention_other']
+    return 100 * float(np.mean(layers)) if layers else None
+
+
 def plot_attention(results: Results, seeds: Sequence[int]) -> Figure:
-    """Plot attention to the other frame, and how often it finds a moved patch, by layer of the decoder."""
-    figure, (mass, found) = panels(2)
-    mass.set(xlabel='layer of the decoder', ylabel='share of attention to the other frame')
-    found.set(xlabel='layer of the decoder', ylabel='moved patches found by attention')
+    """Plot attention to the other frame over steps, from random weights (dashed) on; then the same, and how often it
+    finds a moved patch, by layer of the decoder."""
+    figure, (share, mass, found) = panels(3)
+    share.set(xlabel='step', ylabel='attention to the other frame, %', title='mean of the layers')
+    draw_over_training(share, results, 'early', RANDOM, seeds, attention_share)
+    mass.set(xlabel='layer of the decoder', ylabel='attention to the other frame, %', title='after training')
+    found.set(xlabel='layer of the decoder', ylabel='moved patches found by attention, %', title='after training')
     for method in results.methods:
         for prefix, style in {'': dict(marker='o'), 'random-': dict(linestyle='--', alpha=0.6)}.items():
             job = f'early-{prefix}{method}-{{}}'
             for panel, key in ((mass, 'attention_other'), (found, 'attention_accuracy')):
                 if layers := results.values(job, seeds, key):
                     label = random_name(method, RANDOM, results.methods) if prefix else NAMES[method]
-                    panel.plot(np.mean(layers, axis=0), color=COLORS[method], label=label, **style)
+                    panel.plot(100 * np.mean(layers, axis=0), color=COLORS[method], label=label, **style)
             if not prefix and (chance := results.values(job, seeds, 'attention_chance')):
-                found.axhline(np.mean(chance), color=COLORS[method], linestyle=':')
+                found.axhline(100 * np.mean(chance), color=COLORS[method], linestyle=':')
     for panel in (mass, found):
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
         add_legend(panel)
     return figure
 
