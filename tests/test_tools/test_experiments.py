@@ -257,14 +257,19 @@ def test_larger_models_fit_each_other(measures, tmp_path):
         assert all(backbone[name].shape == weights[name].shape for name in [*blocks, 'patch_embed.projection.weight'])
 
 
+def prepared(video_dir: Path, out: Path) -> Path:
+    """The folder of a comparison whose clips are prepared: each is listed six times, enough for one step an epoch."""
+    shutil.copytree(video_dir, out / 'clips')
+    names = sorted(path.name for path in video_dir.iterdir())
+    (out / 'clips.txt').write_text(''.join(f'{name}\n' for name in names * 6))
+    return out
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_saves(video_dir, tmp_path, number):
     """The signal goes to the first process, as from ``kill``, or to all, as from Ctrl-C in a terminal."""
-    out = tmp_path / 'out'
-    shutil.copytree(video_dir, out / 'clips')
-    names = sorted(path.name for path in video_dir.iterdir())
-    (out / 'clips.txt').write_text(''.join(f'{name}\n' for name in names * 6))
+    out = prepared(video_dir, tmp_path / 'out')
     command = [sys.executable, ROOT / 'tools/experiments/compare_methods.py', video_dir, out, '--methods', 'mae']
     command += ['--epochs', '200', '--saves', '1', '--ablation-epochs', '0', '--jobs', '1']
     log = out / 'logs/pretrain-mae-0.log'
@@ -287,10 +292,7 @@ def test_an_interrupt_saves(video_dir, tmp_path, number):
 @pytest.mark.timeout(1800)
 def test_whole_comparison(video_dir, davis, sequences, tmp_path, start_tool):
     """Two steps of one method; then again, when only what is missing is done, and with other settings."""
-    out = tmp_path / 'out'
-    shutil.copytree(video_dir, out / 'clips')
-    names = sorted(path.name for path in video_dir.iterdir())
-    (out / 'clips.txt').write_text(''.join(f'{name}\n' for name in names * 6))
+    out = prepared(video_dir, tmp_path / 'out')
     command = [sys.executable, ROOT / 'tools/experiments/compare_methods.py', video_dir, out]
     command += ['--davis', davis, '--davis-train', 'a', 'b', '--davis-test', 'c', '--methods', 'dropmae']
     command += ['--sot-train', sequences, '--sot-test', sequences, '--frames', 3, '--short-sides', 64, '--pairs', 4]

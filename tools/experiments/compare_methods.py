@@ -43,7 +43,8 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -348,6 +349,21 @@ def do(job: Job, out: Path) -> None:
         part.write_text(json.dumps(content, indent=1) + '\n')
 
 
+@contextmanager
+def jobs_end_on_interrupt() -> Iterator[None]:
+    """Within this context, SIGTERM interrupts as Ctrl-C does. An exception then ends the jobs that run."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        running = multiprocessing.active_children()
+        for process in running:
+            process.terminate()
+        for process in running:
+            process.join()
+
+
+@jobs_end_on_interrupt()
 def work(jobs: list[Job], out: Path, processes: int, minutes: float) -> list[str]:
     """Run jobs in their order, each after the job that it needs. No job starts after ``minutes``. Returns the names of
     failed jobs.
@@ -361,45 +377,40 @@ def work(jobs: list[Job], out: Path, processes: int, minutes: float) -> list[str
     failed: list[str] = []
     start, spent, expected = time.perf_counter(), 0.0, 0.0
     context = multiprocessing.get_context('fork')  # a process a job: toolboxes change global state; imports are shared
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        while waiting or running:
-            for job in [job for job in waiting if job.needs in failed]:
-                waiting.remove(job)
-                failed.append(job.name)
-                print(f'{job.name} is left out, for {job.needs} failed', flush=True)
-            ready = [job for job in waiting if not job.needs or job.needs in done]
-            if time.perf_counter() - start > 60 * minutes:
-                ready = []
-            if not ready and not running:
-                if waiting:
-                    print(f'{len(waiting)} jobs are left: the same command continues with them', flush=True)
-                break
-            for job in ready[: processes - len(running)]:
-                waiting.remove(job)
-                process = context.Process(target=do, args=(job, out))
-                process.start()
-                running[process] = job
-            ended = set(multiprocessing.connection.wait([process.sentinel for process in running]))
-            for process in [process for process in running if process.sentinel in ended]:
-                job = running.pop(process)
-                process.join()
-                if process.exitcode:
-                    failed.append(job.name)
-                    print(f'{job.name} FAILED, see {out}/logs/{job.name}.log', flush=True)
-                    continue
-                done.add(job.name)
-                seconds = read_result(out, job.name)['seconds']
-                spent, expected = spent + seconds, expected + job.cost
-                passed = (time.perf_counter() - start) / 60
-                left = sum(job.cost for job in [*waiting, *running.values()]) * spent / expected / processes / 60
-                text = f'{job.name}: {seconds:.0f} s; about {left:.0f} min left'
-                print(f'{passed:6.1f} min  {len(done)}/{len(jobs)}  {text}', flush=True)
-    finally:
-        for process in running:  # after an interrupt
-            process.terminate()
-        for process in running:
+    while waiting or running:
+        for job in [job for job in waiting if job.needs in failed]:
+            waiting.remove(job)
+            failed.append(job.name)
+            print(f'{job.name} is left out, for {job.needs} failed', flush=True)
+        ready = [job for job in waiting if not job.needs or job.needs in done]
+        if time.perf_counter() - start > 60 * minutes:
+            ready = []
+        if not ready and not running:
+            if waiting:
+                print(f'{len(waiting)} jobs are left: the same command continues with them', flush=True)
+            break
+        for job in ready[: processes - len(running)]:
+            waiting.remove(job)
+            process = context.Process(target=do, args=(job, out))
+            process.start()
+            running[process] = job
+        ended = set(multiprocessing.connection.wait([process.sentinel for process in running]))
+        for process in [process for process in running if process.sentinel in ended]:
+            job = running.pop(process)
             process.join()
+            if process.exitcode:
+                failed.append(job.name)
+                print(f'{job.name} FAILED, see {out}/logs/{job.name}.log', flush=True)
+                continue
+            done.add(job.name)
+            seconds = read_result(out, job.name)['seconds']
+            spent, expected = spent + seconds, expected + job.cost
+            left = sum(job.cost for job in [*waiting, *running.values()]) * spent / expected / processes
+            print(
+                f'{(time.perf_counter() - start) / 60:6.1f} min  {len(done)}/{len(jobs)}  {job.name}: {seconds:.0f} s; '
+                f'about {left / 60:.0f} min left',
+                flush=True,
+            )
     return failed
 
 

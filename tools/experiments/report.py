@@ -85,13 +85,13 @@ def early_row(results: Results, label: str, seeds: Sequence[int]) -> list[str]:
     features = results.values(job, seeds, 'feature_accuracy')
     attention = results.values(job, seeds, 'attention_accuracy')
     chance = results.values(job, seeds, 'attention_chance')
-    other = results.values(job, seeds, 'attention_other')
+    shares = [attention_share(result) for result in results.values(job, seeds)]
     return [
         *losses,
         show([layers[-1] for layers in features], 1, 100),
         show([max(layers) for layers in attention], 1, 100),
         show(chance, 1, 100),
-        show([float(np.mean(layers)) for layers in other], 1, 100),
+        show([share for share in shares if share is not None]),
     ]
 
 
