@@ -43,4 +43,8 @@ param_scheduler = [
 ]
 
 test_dataloader = dict(dataset=dict(type='mmvidmae.SequenceFolderDataset', data_root='data/sequences/test'))
-custom_hooks = [dict(type='mmvidmae.StepSeedHook'), dict(type='mmvidmae.NonFiniteLossHook')]
+custom_hooks = [
+    dict(type='mmvidmae.StepSeedHook'),
+    dict(type='mmvidmae.NonFiniteLossHook'),
+    dict(type='mmvidmae.PreemptionHook'),  # SIGTERM or SIGUSR1: save and stop
+]

@@ -385,4 +385,5 @@ def test_training_is_safe_under_any_runner(folder):
         assert hooks.checkpoint.type == 'mmvidmae.AtomicCheckpointHook', path
         assert hooks.param_scheduler.type == 'mmvidmae.ScheduleHook', path
         if config.default_scope != 'mmseg' and not folder.endswith('benchmarks'):
-            assert 'mmvidmae.StepSeedHook' in [hook.type for hook in config.custom_hooks], path
+            needed = {'mmvidmae.StepSeedHook', 'mmvidmae.NonFiniteLossHook', 'mmvidmae.PreemptionHook'}
+            assert needed <= {hook.type for hook in config.custom_hooks}, path
