@@ -216,6 +216,8 @@ def test_plot_of_correspondence_over_training(measures, tmp_path):
         'pretrain-siammae-1': dict(part_steps=[30, 60], steps=60),
         'early-siammae-1': early(0.5, [0.5], 1.0),
         'early-siammae-1-part1': early(0.75, [0.5], 1.0),
+        'early-siammae-2-epoch1': early(0.625, [0.5], 1.0),  # its pre-training was stopped: steps are those of seed 0
+        'early-siammae-2-part1': early(0.875, [0.5], 1.0),  # not shown: its steps are not known
     }
     for name, result in results.items():
         content = dict(result=result, arguments=dict(epochs=4))
@@ -223,11 +225,11 @@ def test_plot_of_correspondence_over_training(measures, tmp_path):
     found = report.Results(tmp_path, [*results, 'early-mae-0'])
     lines = [
         {tuple(map(tuple, line.get_xydata().tolist())) for line in axes.lines if line.get_marker() == 'o'}
-        for axes in report.plot_correspondence(found, [0, 1]).axes
+        for axes in report.plot_correspondence(found, [0, 1, 2]).axes
     ]
-    assert lines[0] == {((0, 6.25),), ((0, 12.5), (50, 25), (100, 50)), ((30, 75), (60, 50))}
-    assert lines[1] == {((0, 6.25), (50, 12.5), (100, 25)), ((30, 50), (60, 50))}
-    assert lines[2] == {((0, 0),), ((0, 0), (50, 0.25), (100, 0.5)), ((30, 0.5), (60, 0.5))}
+    assert lines[0] == {((0, 6.25),), ((0, 12.5), (50, 25), (100, 50)), ((30, 75), (60, 50)), ((25, 62.5),)}
+    assert lines[1] == {((0, 6.25), (50, 12.5), (100, 25)), ((30, 50), (60, 50)), ((25, 50),)}
+    assert lines[2] == {((0, 0),), ((0, 0), (50, 0.25), (100, 0.5)), ((30, 0.5), (60, 0.5)), ((25, 0.5),)}
 
 
 def test_larger_models_fit_each_other(measures, tmp_path):
@@ -263,6 +265,32 @@ def prepared(video_dir: Path, out: Path) -> Path:
     names = sorted(path.name for path in video_dir.iterdir())
     (out / 'clips.txt').write_text(''.join(f'{name}\n' for name in names * 6))
     return out
+
+
+def test_measures_of_existing_checkpoints_come_first(measures, tmp_path, monkeypatch):
+    """So a pre-training that was stopped is measured before it goes on."""
+    import compare_methods
+
+    order = tmp_path / 'order.txt'
+
+    def note(checkpoint):
+        with order.open('a') as file:
+            file.write(f'{Path(checkpoint).name}\n')
+
+    def pretrain():
+        for name in ('epoch_1.pth', 'epoch_2.pth'):
+            (tmp_path / name).touch()
+        note('pretrained')
+
+    monkeypatch.setattr(compare_methods, 'JOBS', dict(pretrain=pretrain, early=note))
+    (tmp_path / 'epoch_1.pth').touch()
+    jobs = [compare_methods.Job('pretrain', 'pretrain', {}, '', 1)]
+    for name in ('epoch_2', 'epoch_1'):
+        arguments = dict(checkpoint=f'{tmp_path}/{name}.pth')
+        jobs.append(compare_methods.Job(f'early-{name}', 'early', arguments, 'pretrain', 1))
+    work = compare_methods.work.__wrapped__  # without the handler of SIGTERM
+    assert work(jobs, tmp_path, processes=1, minutes=1) == []
+    assert order.read_text().split() == ['epoch_1.pth', 'pretrained', 'epoch_2.pth']
 
 
 @pytest.mark.slow

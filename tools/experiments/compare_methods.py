@@ -22,8 +22,9 @@ steps, in this order:
 5. fine-tuning of a small tracker and a small DropSeg
 6. the report
 
-Each result is a file in ``OUT/results``. Existing results are kept. Ctrl-C and SIGTERM save the pre-trainings that run.
-A run that was stopped, or ended by ``--minutes``, continues with the same command. Logs are in ``OUT/logs``.
+A free process first takes the measures of checkpoints that exist, also those of a pre-training that was stopped. Each
+result is a file in ``OUT/results``. Existing results are kept. Ctrl-C and SIGTERM save the pre-trainings that run. A
+run that was stopped, or ended by ``--minutes``, continues with the same command. Logs are in ``OUT/logs``.
 
 Example:
     python tools/experiments/compare_methods.py data/videos work_dirs/compare --davis data/DAVIS \\
@@ -187,6 +188,11 @@ class Job(NamedTuple):
     arguments: dict[str, Any]
     needs: str
     cost: float
+
+    def measures_existing(self) -> bool:
+        """Whether it measures a checkpoint that exists. Its pre-training may still go on."""
+        checkpoint = self.arguments.get('checkpoint')
+        return self.kind in ('early', 'frozen') and bool(checkpoint) and Path(checkpoint).exists()
 
 
 def plan(args: argparse.Namespace, methods: Sequence[str], steps_an_epoch: float) -> list[Job]:
@@ -365,8 +371,8 @@ def jobs_end_on_interrupt() -> Iterator[None]:
 
 @jobs_end_on_interrupt()
 def work(jobs: list[Job], out: Path, processes: int, minutes: float) -> list[str]:
-    """Run jobs in their order, each after the job that it needs. No job starts after ``minutes``. Returns the names of
-    failed jobs.
+    """Run the jobs that measure existing checkpoints, then the others in their order, each after the job that it needs.
+    No job starts after ``minutes``. Returns the names of failed jobs.
 
     Raises:
         KeyboardInterrupt: After Ctrl-C or SIGTERM, once the running jobs have ended.
@@ -382,7 +388,8 @@ def work(jobs: list[Job], out: Path, processes: int, minutes: float) -> list[str
             waiting.remove(job)
             failed.append(job.name)
             print(f'{job.name} is left out, for {job.needs} failed', flush=True)
-        ready = [job for job in waiting if not job.needs or job.needs in done]
+        ready = [job for job in waiting if job.measures_existing()]
+        ready += [job for job in waiting if job not in ready and (not job.needs or job.needs in done)]
         if time.perf_counter() - start > 60 * minutes:
             ready = []
         if not ready and not running:

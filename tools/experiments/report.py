@@ -249,7 +249,8 @@ def plot_losses(results: Results, seeds: Sequence[int]) -> Figure:
 def over_training(
     results: Results, kind: str, method: str, random: str, seed: int, value: Callable[[dict[str, Any]], float | None]
 ) -> list[tuple[float, float]]:
-    """Steps and values of a method's checkpoints, from random weights on.
+    """Steps and values of a method's checkpoints, from random weights on. Those of a pre-training that was stopped are
+    among them if another seed has all its steps.
 
     Args:
         results: Results of all jobs.
@@ -261,8 +262,10 @@ def over_training(
     """
     steps = {f'{kind}-random-{random}-{seed}': 0.0}
     prefix = f'{kind}-{method}-{seed}'
-    if run := results.all.get(f'pretrain-{method}-{seed}'):
-        stops = (f'{prefix}-epoch', f'{prefix}-part')
+    own = results.all.get(f'pretrain-{method}-{seed}')
+    others = (result for name, result in results.all.items() if name.startswith(f'pretrain-{method}-'))
+    if run := own or next(others, None):
+        stops = (f'{prefix}-epoch', f'{prefix}-part') if own else f'{prefix}-epoch'
         names = [name for name in results.all if name == prefix or name.startswith(stops)]
         steps |= {name: step_of(run, name.removeprefix(prefix)) for name in names}
     points = [(step, value(results.all[name]['result'])) for name, step in steps.items() if name in results.all]
