@@ -651,8 +651,8 @@ def frame_folders(part: Part, folder: Path) -> Path:
     return folder
 
 
-def train(part: Part, config: Config, name: str, folder: Path, steps: int) -> Runner:
-    """Pre-train on frame folders for some steps."""
+def make_runner(part: Part, config: Config, name: str, folder: Path, steps: int) -> Runner:
+    """Make a runner that pre-trains on frame folders for some steps."""
     workers = 2 if part.args.rehearse else max(min(14, (os.cpu_count() or 4) - 2), 1)
     config.val_cfg = config.val_dataloader = config.val_evaluator = None
     config.test_cfg = config.test_dataloader = config.test_evaluator = None
@@ -681,6 +681,16 @@ def train(part: Part, config: Config, name: str, folder: Path, steps: int) -> Ru
     return Runner.from_cfg(config)
 
 
+def train(runner: Runner) -> None:
+    """Train, then end the loader's processes.
+
+    The garbage collector would wait for them: it may close the queues that tell them to end, and then each notices only
+    after 5 seconds.
+    """
+    runner.train()
+    runner.train_dataloader._iterator._shutdown_workers()
+
+
 def history(runner: Runner, name: str) -> np.ndarray:
     return np.asarray(runner.message_hub.get_scalar(f'train/{name}').data[0])
 
@@ -694,8 +704,8 @@ def loading(part: Part) -> None:
     config.train_dataloader.batch_size = batch
     with tempfile.TemporaryDirectory() as scratch:
         folder = frame_folders(part, Path(scratch))
-        runner = train(part, config, 'loading', folder, steps)
-        runner.train()
+        runner = make_runner(part, config, 'loading', folder, steps)
+        train(runner)
     first = len(history(runner, 'time')) // 3  # the first steps start the workers
     seconds, waiting = (history(runner, name)[first:].mean() for name in ('time', 'data_time'))
     part.rows.add(
@@ -726,7 +736,7 @@ def learning(part: Part) -> None:
             config.model.neck.update(dict(zip(('decoder_dims', 'depth', 'num_heads'), decoder)))
             config.train_dataloader.dataset.pipeline[2].size = side
             config.train_dataloader.batch_size = pairs // config.train_dataloader.dataset.repeated_sampling
-            return train(part, config, f'learning-{method}', folder, steps)
+            return make_runner(part, config, f'learning-{method}', folder, steps)
 
         steps = fixed or affordable_steps(part, runner_of, methods)
         for method in methods:
@@ -736,7 +746,7 @@ def learning(part: Part) -> None:
             backbone = runner.model.backbone
             before = propagation_scores(backbone, str(davis), **size)
             start = time.perf_counter()
-            runner.train()
+            train(runner)
             minutes = (time.perf_counter() - start) / 60
             after = propagation_scores(runner.model.backbone.eval(), str(davis), **size)
             losses = history(runner, 'loss')
@@ -760,7 +770,7 @@ def affordable_steps(part: Part, runner_of: Callable[[str, int], Runner], method
     The speed is that of a few steps of DropMAE, the slowest method.
     """
     runner = runner_of('dropmae', 40)
-    runner.train()
+    train(runner)
     seconds = float(history(runner, 'time')[20:].mean())
     left = part.deadline - time.monotonic() - 15 * len(methods) - 10
     return max(int(left / len(methods) / seconds), 20)
