@@ -6,6 +6,7 @@ Importing :mod:`mmvidmae.registry`, as every use of our types does, applies thos
 
 from .checkpoint_globals import allow_checkpoint_globals
 from .code_in_checkpoints import refuse_code_in_checkpoints
+from .config_text import format_configs_once
 from .mmcv_lite import ignore_missing_ops
 from .mmdet_on_demand import import_mmdet_on_demand
 from .multimodal import leave_out_broken_multimodal
@@ -17,6 +18,7 @@ def apply() -> None:
     """Apply the bridges of the training core. Repeated calls have no further effect."""
     allow_checkpoint_globals()
     find_forks()
+    format_configs_once()
     ignore_missing_ops()
     import_mmdet_on_demand()
     leave_out_broken_multimodal()
