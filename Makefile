@@ -38,7 +38,7 @@ docs: full
 	$(RUN) -m sphinx -W --keep-going -q -b html docs docs/_build/html
 	@echo 'Open docs/_build/html/index.html'
 
-test: lint docs
+test: lint
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 3 --dist worksteal $(PYTEST_ARGS)
 
 coverage: full

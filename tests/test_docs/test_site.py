@@ -1,6 +1,7 @@
 """What the documentation site makes of the repository's pages and packages; ``make docs`` builds it."""
 
 import importlib
+import subprocess
 import sys
 
 import pytest
@@ -35,6 +36,14 @@ def reference():
 )
 def test_links_of_a_page(page, text, expected):
     assert site_sources.site_links(text, ROOT / page, site_sources.mounted_pages()) == expected
+
+
+@pytest.mark.slow
+def test_the_site_builds_without_warnings(tmp_path):
+    command = [sys.executable, '-m', 'sphinx', '-W', '--keep-going', '-q', '-b', 'html', '-d', tmp_path / 'cache']
+    build = subprocess.run([*command, 'docs', tmp_path / 'site'], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert build.returncode == 0, build.stderr[-4000:]
+    assert 'mmvidmae' in (tmp_path / 'site/index.html').read_text()
 
 
 def test_every_readme_of_the_configs_is_a_page():

@@ -286,13 +286,21 @@ def frozen(
 
 
 def track(
-    out: str, name: str, changes: dict, checkpoint: str | None, seed: int, train: str, test: str, iters: int
+    out: str,
+    name: str,
+    changes: dict,
+    checkpoint: str | None,
+    seed: int,
+    train: str,
+    test: str,
+    pairs: int,
+    iters: int,
 ) -> dict[str, Any]:
     """Fine-tune the small tracker from a checkpoint, and score it in tracking and localization (``pairs/iou``)."""
     config = tracker_config(train, test, iters)
     config.merge_from_dict(changes)
     config.work_dir = f'{out}/fine_tuning/{name}'
-    return fine_tune(config, checkpoint or '', iters, seed, score_pairs)
+    return fine_tune(config, checkpoint or '', iters, seed, functools.partial(score_pairs, count=pairs))
 
 
 def segment(
