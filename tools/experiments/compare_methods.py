@@ -393,8 +393,8 @@ def work(jobs: list[Job], out: Path, processes: int, minutes: float) -> list[str
             waiting.remove(job)
             failed.append(job.name)
             print(f'{job.name} is left out, for {job.needs} failed', flush=True)
-        ready = [job for job in waiting if job.measures_existing()]
-        ready += [job for job in waiting if job not in ready and (not job.needs or job.needs in done)]
+        ready = [job for job in waiting if not job.needs or job.needs in done or job.measures_existing()]
+        ready.sort(key=Job.measures_existing, reverse=True)  # stable: otherwise in their order
         if time.perf_counter() - start > 60 * minutes:
             ready = []
         if not ready and not running:
